@@ -1,0 +1,450 @@
+"""Logs in to a node as a client and hands the connection over. The only importer of aiomysql.
+
+aiomysql knows the authentication exchanges. What it adds for its own users (capabilities of its choice, SET
+autocommit, stream readers with a buffer of their own) would show in the reply bytes that clients get, so here the
+handshake response is written by us with exactly the capabilities that were asked for, and after the OK the bare
+transport changes hands.
+
+This module knows nothing of sessions, pools or what the connection will be used for.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import aiomysql
+from aiomysql import connection as client
+
+# Capabilities (https://mariadb.com/kb/en/connection/#capabilities) that the login itself decides upon.
+_CLIENT_MYSQL = 1 << 0  # off: the peer is MariaDB and the extended capabilities follow
+_CONNECT_WITH_DB = 1 << 3
+_COMPRESS = 1 << 5
+_PROTOCOL_41 = 1 << 9
+_SSL = 1 << 11
+_SECURE_CONNECTION = 1 << 15
+_PLUGIN_AUTH = 1 << 19
+_CONNECT_ATTRS = 1 << 20
+_LENENC_AUTH = 1 << 21
+_ZSTD_COMPRESSION = 1 << 26
+_MULTI_FACTOR = 1 << 28
+_EXTENDED = 0xFFFFFFFF << 32
+
+_NEEDED = _PROTOCOL_41 | _SECURE_CONNECTION
+# They change the form of the stream or announce a field: asking for them in `capabilities` has no effect.
+_OWN = _SSL | _COMPRESS | _ZSTD_COMPRESSION | _MULTI_FACTOR | _CONNECT_WITH_DB | _CONNECT_ATTRS
+
+# The query connection reads results itself: PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH | LONG_FLAG.
+_QUERY_CAPABILITIES = 1 << 2 | _PROTOCOL_41 | 1 << 13 | _SECURE_CONNECTION | _PLUGIN_AUTH
+_UTF8MB4_GENERAL_CI = 45
+
+_MAX_PACKET = 1 << 30  # what we tell the server; its own max_allowed_packet is what counts
+_MAX_BUFFERED = 1 << 20  # a login and a monitor's answer are a few KiB: more is not a server we should read on from
+
+# A plugin missing here is refused when the server asks for it. mysql_clear_password above all: this connection is not
+# encrypted, and whoever answers on the node's address would get the password by asking.
+_PLUGINS = frozenset({b"mysql_native_password", b"caching_sha2_password", b"sha256_password"})
+
+_UNREACHABLE = 2003
+_UNKNOWN_HOST = 2005
+_LOST = 2013
+_MALFORMED = 2027
+_PLUGIN_MISSING = 2059
+
+
+class ConnectFailed(Exception):  # noqa: N818  # it is what happened, not a mistake
+    """A node did not let us in, or a query connection failed.
+
+    `code` is the server's error number, or the client library's: 2003 refused, unreachable or no TCP connection in
+    time, 2005 unknown host, 2013 lost or no answer in time, 2027 malformed, 2059 unsupported authentication.
+    """
+
+    def __init__(self, code: int, message: str, sqlstate: str = "HY000") -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.sqlstate = sqlstate
+
+    def __str__(self) -> str:
+        return f"{self.code} ({self.sqlstate}): {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection that is logged in and idle. The holder owns the transport: nobody else will close it."""
+
+    transport: asyncio.Transport
+    version: str  # as greeted, "5.5.5-" prefix included
+    thread_id: int
+    capabilities: int  # exactly what both sides agreed on; MariaDB's extended ones from bit 32 up
+    offered: int  # what the server could have agreed to
+    status: int  # SERVER_STATUS_* flags of the login's OK
+    stream: "_Stream"
+
+    @property
+    def buffered(self) -> bytes:
+        """What the server has sent since the OK and nobody has read."""
+        return bytes(self.stream.buffer)
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> bytes:
+        """Give the transport to `protocol` and return the bytes that arrived before it could see them.
+
+        `connection_made` is not called. Raises ConnectFailed(2013) when the connection was lost since the login: then
+        `protocol` would never have heard of it.
+        """
+        if self.stream.lost or self.transport.is_closing():
+            self.transport.abort()
+            raise ConnectFailed(_LOST, "Lost connection to the node right after the login")
+        self.transport.set_protocol(protocol)
+        return bytes(self.stream.buffer)
+
+
+class _Stream(asyncio.Protocol):
+    """Reader and writer for aiomysql. It never pauses reading, and what it has buffered can be taken along."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.lost = False
+        self.transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        if len(self.buffer) > _MAX_BUFFERED and self.transport is not None:
+            self.lost = True
+            self.transport.abort()
+        self._wake()
+
+    def eof_received(self) -> None:
+        self.lost = True
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def readexactly(self, size: int) -> bytes:
+        """As StreamReader.readexactly, which aiomysql expects."""
+        while len(self.buffer) < size:
+            if self.lost:
+                raise asyncio.IncompleteReadError(bytes(self.buffer), size)
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return data
+
+    def write(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+
+
+class _Packet(client.MysqlPacket):  # type: ignore[misc]  # aiomysql has no types
+    """A packet whose ERR keeps its SQLSTATE, and whose scramble comes without the NUL behind it."""
+
+    __slots__ = ()
+
+    def raise_for_error(self) -> NoReturn:
+        data: bytes = self.get_all_data()
+        code = int.from_bytes(data[1:3], "little")
+        if data[3:4] == b"#":
+            raise ConnectFailed(code, data[9:].decode("utf-8", "replace"), data[4:9].decode("ascii", "replace"))
+        # Before the handshake the server does not know yet that we would understand a SQLSTATE.
+        raise ConnectFailed(code, data[3:].decode("utf-8", "replace"))
+
+    def read_all(self) -> bytes:
+        rest: bytes = super().read_all()
+        # AuthSwitchRequest: 20 bytes of scramble and a NUL. Hashed in, it makes caching_sha2's fast answer wrong.
+        return rest[:20] if len(rest) == 21 and rest.endswith(b"\0") else rest
+
+
+class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
+    """aiomysql's connection with our stream below it and our handshake response."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        user: str,
+        password: str,
+        capabilities: int,
+        collation: int,
+        database: str | None,
+        attributes: Mapping[str, str],
+    ) -> None:
+        # aiomysql encodes passwords as latin-1; servers compare bytes, and every terminal types UTF-8.
+        secret = password.encode().decode("latin-1")
+        super().__init__(
+            host=address[0], port=address[1], user=user, password=secret, charset="utf8mb4", autocommit=None, conv={}
+        )
+        self.wanted = capabilities
+        self.negotiated = 0
+        self.collation = collation
+        self.database = database
+        self.attributes = attributes
+        self.last: Any = None
+
+    async def _connect(self) -> None:
+        raise NotImplementedError("a lost connection is not mended behind the caller's back")
+
+    async def log_in(self, stream: _Stream) -> int:
+        """Returns the status flags of the OK. Raises ConnectFailed and aiomysql's errors."""
+        self._reader: _Stream | None = stream
+        self._writer: _Stream | None = stream
+        self._next_seq_id = 0
+        await self._get_server_information()
+        await self._request_authentication()
+        if not self.last.is_ok_packet():
+            raise ConnectFailed(_MALFORMED, "The node ended the login with neither OK nor an error")
+        status: int = client.OKPacketWrapper(self.last).server_status
+        return status
+
+    def detach(self) -> None:
+        self._reader = self._writer = None
+
+    async def _read_packet(self, packet_type: Any = _Packet) -> Any:
+        self.last = await super()._read_packet(packet_type)
+        return self.last
+
+    async def _get_server_information(self) -> None:
+        await super()._get_server_information()
+        if not self.server_capabilities & _CLIENT_MYSQL:
+            # MariaDB keeps the last 4 of the 10 reserved bytes for its own capabilities.
+            data: bytes = self.last.get_all_data()
+            at = data.index(b"\0", 1) + 28
+            self.server_capabilities |= int.from_bytes(data[at : at + 4], "little") << 32
+
+    async def _request_authentication(self) -> None:
+        # https://mariadb.com/kb/en/connection/#client-handshake-response
+        offered: int = self.server_capabilities
+        if offered & _NEEDED != _NEEDED:
+            raise ConnectFailed(_MALFORMED, "The node does not speak the 4.1 protocol")
+        flags = (self.wanted & ~_OWN & offered) | _NEEDED | (offered & _PLUGIN_AUTH)
+        if self.database is not None:
+            flags |= _CONNECT_WITH_DB
+        if self.attributes:
+            flags |= offered & _CONNECT_ATTRS
+        if flags & _CLIENT_MYSQL:
+            flags &= ~_EXTENDED
+        self.negotiated = flags
+
+        plugin = self._server_auth_plugin.encode()
+        secret = self._password.encode("latin-1")
+        if plugin == b"caching_sha2_password":
+            answer: bytes = client._auth.scramble_caching_sha2(secret, self.salt)
+        else:
+            # Anything else we speak is asked for by name in an AuthSwitchRequest.
+            plugin = b"mysql_native_password"
+            answer = client._auth.scramble_native_password(secret, self.salt)
+
+        low, extended = flags & 0xFFFFFFFF, flags >> 32
+        # Both forms of the answer's length are the same byte, since no answer is longer than 32.
+        parts = [
+            struct.pack("<IIB19xI", low, _MAX_PACKET, self.collation, extended),
+            self.user.encode() + b"\0",
+            bytes((len(answer),)) + answer,
+        ]
+        if self.database is not None:
+            parts.append(self.database.encode() + b"\0")
+        if flags & _PLUGIN_AUTH:
+            parts.append(plugin + b"\0")
+        if flags & _CONNECT_ATTRS:
+            pairs = self.attributes.items()
+            parts.append(_lenenc(b"".join(_lenenc(key.encode()) + _lenenc(value.encode()) for key, value in pairs)))
+        self.write_packet(b"".join(parts))
+
+        packet = await self._read_packet()
+        if packet.is_auth_switch_request():
+            packet.read_uint8()
+            await self._process_auth(packet.read_string(), packet)
+        elif packet.is_extra_auth_data() and plugin == b"caching_sha2_password":
+            await self.caching_sha2_password_auth(packet)
+
+    async def _process_auth(self, plugin_name: bytes | None, auth_packet: Any) -> None:
+        if plugin_name not in _PLUGINS:
+            name = (plugin_name or b"mysql_old_password").decode("ascii", "replace")
+            raise ConnectFailed(_PLUGIN_MISSING, f"The node asks for unsupported authentication: {name}")
+        await super()._process_auth(plugin_name, auth_packet)
+
+
+class QueryConnection:
+    """A connection of our own to ask a node about itself. Text in, text out, one query at a time."""
+
+    __slots__ = ("_client", "thread_id", "version")
+
+    def __init__(self, connected: _Client) -> None:
+        self._client = connected
+        self.version: str = connected.server_version
+        self.thread_id: int = connected.thread_id()
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._client.closed)
+
+    async def query(self, sql: str) -> list[tuple[str | None, ...]]:
+        """The rows of the answer, values as the text the server sent. The caller brings the deadline.
+
+        Raises ConnectFailed; anything but an error from the server, cancellation included, closes the connection.
+        """
+        try:
+            await self._client.query(sql)
+        except ConnectFailed:
+            raise  # the server's own error: the connection is at rest
+        except BaseException as error:
+            self.close()
+            if isinstance(error, Exception):
+                raise _as_failure(error) from error
+            raise
+        return [tuple(_text(value) for value in row) for row in self._client._result.rows or ()]
+
+    def close(self) -> None:
+        """Ends the connection at once. A COM_QUIT is left in the socket so that the node does not log an abort."""
+        stream = self._client._writer
+        if stream is not None:
+            stream.write(b"\x01\0\0\0\x01")
+        self._client.close()
+
+
+async def connect(
+    address: tuple[str, int],
+    *,
+    user: str,
+    password: str,
+    capabilities: int,
+    collation: int,
+    database: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+    timeout: float = 5.0,  # noqa: ASYNC109  # told apart from the callers\' own
+    connect_timeout: float = 2.0,
+) -> Connected:
+    """Log in to the node at `address` (host, port).
+
+    The agreed capabilities are those of `capabilities` that the server has too, and what a login cannot do without
+    (PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH; CONNECT_WITH_DB and CONNECT_ATTRS where given). TLS and compression
+    are never agreed on. `collation` is a collation id of one byte (ValueError otherwise). `timeout` seconds bound the
+    whole, `connect_timeout` the TCP connection. No query is sent. Raises ConnectFailed; on it, and when cancelled, no
+    socket is left behind.
+    """
+    logged_in, status, stream = await _open(
+        address, user, password, capabilities, collation, database, attributes or {}, timeout, connect_timeout
+    )
+    logged_in.detach()
+    assert stream.transport is not None
+    return Connected(
+        transport=stream.transport,
+        version=logged_in.server_version,
+        thread_id=logged_in.thread_id(),
+        capabilities=logged_in.negotiated,
+        offered=logged_in.server_capabilities,
+        status=status,
+        stream=stream,
+    )
+
+
+async def open_queries(
+    address: tuple[str, int],
+    *,
+    user: str,
+    password: str,
+    attributes: Mapping[str, str] | None = None,
+    timeout: float = 5.0,  # noqa: ASYNC109  # told apart from the callers\' own
+    connect_timeout: float = 2.0,
+) -> QueryConnection:
+    """Log in for queries of our own, in utf8mb4. Arguments and errors as for connect()."""
+    logged_in, _, _ = await _open(
+        address,
+        user,
+        password,
+        _QUERY_CAPABILITIES,
+        _UTF8MB4_GENERAL_CI,
+        None,
+        attributes or {},
+        timeout,
+        connect_timeout,
+    )
+    return QueryConnection(logged_in)
+
+
+async def _open(
+    address: tuple[str, int],
+    user: str,
+    password: str,
+    capabilities: int,
+    collation: int,
+    database: str | None,
+    attributes: Mapping[str, str],
+    timeout: float,  # noqa: ASYNC109  # told apart from the callers\' own
+    connect_timeout: float,
+) -> tuple[_Client, int, _Stream]:
+    if not 0 < collation < 256:
+        raise ValueError(f"collation {collation} does not fit in the handshake's one byte")
+    place = f"{address[0]}:{address[1]}"
+    stream = _Stream()
+    logging_in = _Client(address, user, password, capabilities, collation, database, attributes)
+    try:
+        async with asyncio.timeout(timeout) as whole:
+            try:
+                async with asyncio.timeout(connect_timeout):
+                    await asyncio.get_running_loop().create_connection(lambda: stream, *address)
+            except socket.gaierror as error:
+                raise ConnectFailed(_UNKNOWN_HOST, f"Unknown server host {address[0]!r} ({error.strerror})") from error
+            except OSError as error:  # TimeoutError is one
+                why = error.strerror or f"no TCP connection within {min(timeout, connect_timeout):g} s"
+                raise ConnectFailed(_UNREACHABLE, f"Can't connect to {place} ({why})") from error
+            _tune(stream)
+            status = await logging_in.log_in(stream)
+    except BaseException as error:
+        logging_in.detach()
+        if stream.transport is not None:
+            stream.transport.abort()
+        if isinstance(error, TimeoutError) and whole.expired():
+            raise ConnectFailed(_LOST, f"No answer from {place} to the login within {timeout:g} s") from error
+        if isinstance(error, ConnectFailed) or not isinstance(error, Exception):
+            raise
+        failure = _as_failure(error)
+        if failure.code == _LOST:
+            failure = ConnectFailed(_LOST, f"Lost connection to {place} during the login")
+        raise failure from error
+    return logging_in, status, stream
+
+
+def _tune(stream: _Stream) -> None:
+    assert stream.transport is not None
+    raw = stream.transport.get_extra_info("socket")
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _as_failure(error: Exception) -> ConnectFailed:
+    """What went wrong below us, as the error a MySQL client would show."""
+    if isinstance(error, aiomysql.Error):
+        if len(error.args) > 1 and isinstance(error.args[0], int) and error.args[0] > 0:
+            return ConnectFailed(error.args[0], str(error.args[1]))
+        return ConnectFailed(_LOST if isinstance(error, aiomysql.InterfaceError) else _MALFORMED, str(error))
+    if isinstance(error, OSError):
+        return ConnectFailed(_LOST, error.strerror or str(error))
+    # aiomysql indexes and asserts its way through packets: whatever it trips over, the packet was at fault.
+    return ConnectFailed(_MALFORMED, f"Malformed packet from the node ({type(error).__name__}: {error})")
+
+
+def _lenenc(data: bytes) -> bytes:
+    """A length-encoded string of less than 64 KiB."""
+    if len(data) < 251:
+        return bytes((len(data),)) + data
+    return b"\xfc" + len(data).to_bytes(2, "little") + data
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
