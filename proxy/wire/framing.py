@@ -100,7 +100,7 @@ class CommandFramer:
             self._at = 0
 
     def next(self) -> bytes | None:
-        """The next whole command as wire bytes, or None. A chunk that was one whole packet comes back as the same object.
+        """The next whole command as wire bytes, or None. A chunk that is one packet comes back as the same object.
 
         Raises ProtocolError for an empty command and for sequence ids that do not count up from 0, PacketTooLarge above
         `max_bytes`.
@@ -132,7 +132,7 @@ class CommandFramer:
         return self._chunk, self._at
 
     def _command_end(self) -> int:
-        """The offset behind the next command, or -1. Checks every header that is there: a bad one is refused at once."""
+        """The offset behind the next command, or -1. Checks each header that is there: a bad one is refused at once."""
         data, at = self._position()
         size = len(data)
         seq = 0
