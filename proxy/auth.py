@@ -1,0 +1,286 @@
+"""Who the client is: the server side of mysql_native_password and caching_sha2_password, and the rounds of their
+exchanges.
+
+Packets go out and come in through an Exchange; this module knows no socket, no timeout and no other packet.
+
+    client's answer to the greeting -> made with a plugin of ours, for our nonce? -> the plugin decides
+                                    -> otherwise AuthSwitchRequest, an answer      -> the plugin decides
+    the plugin may ask for more (AuthMoreData, an answer) until it says Success or Forbidden
+
+https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_authentication_methods.html
+https://dev.mysql.com/doc/dev/mysql-server/latest/page_caching_sha2_authentication_exchanges.html
+"""
+
+import asyncio
+import hmac
+import secrets
+import threading
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from hashlib import sha1, sha256
+from typing import Final, Protocol
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from proxy import mimic
+
+NATIVE_PASSWORD: Final = "mysql_native_password"  # noqa: S105 - a plugin's name
+CACHING_SHA2: Final = "caching_sha2_password"
+
+FAST_AUTH_OK: Final = b"\x03"
+PERFORM_FULL_AUTHENTICATION: Final = b"\x04"
+REQUEST_PUBLIC_KEY: Final = b"\x02"
+
+RSA_BITS: Final = 2048
+
+
+class Account(Protocol):
+    """What the plugins ask of an account."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def native_digest(self) -> bytes | None:
+        """SHA1(SHA1(password)); None for an empty password."""
+
+    @property
+    def sha2_digest(self) -> bytes | None:
+        """SHA256(SHA256(password)), enough for the fast exchange; None while it is not known, which leads to the full
+        one."""
+
+    async def verify(self, password: bytes) -> bool:
+        """Whether this is the password, in time that does not depend on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordAccount:
+    """An account whose password is in the configuration."""
+
+    name: str
+    native_digest: bytes | None = field(repr=False)
+    sha2_digest: bytes | None = field(repr=False)
+
+    @classmethod
+    def of(cls, name: str, password: str) -> "PasswordAccount":
+        """Only digests are kept; they are made once, not at each login."""
+        secret = password.encode()
+        native = sha1(sha1(secret).digest()).digest() if secret else None  # noqa: S324 - the plugin's definition
+        return cls(name, native, sha256(sha256(secret).digest()).digest())
+
+    async def verify(self, password: bytes) -> bool:
+        return hmac.compare_digest(sha256(sha256(password).digest()).digest(), self.sha2_digest or b"")
+
+
+# An unknown name goes through the same motions against this account: neither time nor packets tell which names exist.
+_NOBODY: Final = PasswordAccount.of("", secrets.token_hex(32))
+
+
+class Denied(Exception):  # noqa: N818 - a verdict, not a mistake
+    """The client could not prove who it is. `used_password` is what the error's text says."""
+
+    def __init__(self, used_password: bool) -> None:
+        super().__init__("access denied")
+        self.used_password = used_password
+
+
+class Exchange(Protocol):
+    """Whole packets to and from one client, sequence ids kept by whoever implements it."""
+
+    def send(self, payload: bytes) -> None: ...
+
+    async def receive(self) -> bytes:
+        """The payload of the client's next packet.
+
+        Raises ConnectionError when there is none, ProtocolError for a bad one.
+        """
+
+
+@dataclass
+class LoginInfo(mimic.AuthInfo):  # type: ignore[misc]  # untyped
+    """What a plugin is told: mysql-mimic's fields, the account, and whether nobody can listen (TLS, Unix socket)."""
+
+    account: Account = _NOBODY
+    secure: bool = False
+
+
+@dataclass
+class SuccessAfter(mimic.Success):  # type: ignore[misc]  # untyped
+    """Success with a last message that the client does not answer; mysql-mimic's own driver would wait."""
+
+    last_message: bytes = b""
+
+
+class NativePassword(mimic.NativePasswordAuthPlugin):  # type: ignore[misc]  # untyped
+    """mysql-mimic's plugin, with a comparison whose time tells nothing and which wants the scramble whole."""
+
+    def verify_scramble(self, auth_string: str | None, scramble: bytes, nonce: bytes) -> bool:
+        return native_matches(bytes.fromhex(auth_string or ""), scramble, nonce)
+
+
+def native_matches(digest: bytes, scramble: bytes, nonce: bytes) -> bool:
+    """Whether `scramble` is SHA1(password) XOR SHA1(nonce + digest), digest being SHA1(SHA1(password))."""
+    if len(scramble) != 20 or len(digest) != 20:
+        return False
+    stage1 = _xor(scramble, sha1(nonce + digest).digest())  # noqa: S324 - the plugin's definition
+    return hmac.compare_digest(sha1(stage1).digest(), digest)  # noqa: S324
+
+
+def sha2_matches(digest: bytes, scramble: bytes, nonce: bytes) -> bool:
+    """Whether `scramble` is SHA256(password) XOR SHA256(digest + nonce), digest being SHA256(SHA256(password))."""
+    if len(scramble) != 32 or len(digest) != 32:
+        return False
+    stage1 = _xor(scramble, sha256(digest + nonce).digest())
+    return hmac.compare_digest(sha256(stage1).digest(), digest)
+
+
+def _xor(data: bytes, key: bytes) -> bytes:
+    """`data` with `key` repeated over it."""
+    size = len(key)
+    return bytes(byte ^ key[at % size] for at, byte in enumerate(data))
+
+
+class RsaKey:
+    """The key with which a client without TLS hides its password. Made at first use, in a thread: it takes a while."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: rsa.RSAPrivateKey | None = None
+
+    async def public_pem(self) -> bytes:
+        """The public half, as the client reads it: PEM, SubjectPublicKeyInfo."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._public_pem)
+
+    async def decrypt(self, ciphertext: bytes) -> bytes | None:
+        """What the client encrypted with RSA-OAEP (SHA-1), or None if it was not for this key."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._decrypt, ciphertext)
+
+    def _load(self) -> rsa.RSAPrivateKey:
+        with self._lock:
+            if self._key is None:
+                self._key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+            return self._key
+
+    def _public_pem(self) -> bytes:
+        public = self._load().public_key()
+        return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    def _decrypt(self, ciphertext: bytes) -> bytes | None:
+        oaep = padding.OAEP(mgf=padding.MGF1(hashes.SHA1()), algorithm=hashes.SHA1(), label=None)  # noqa: S303 - what clients do
+        try:
+            return self._load().decrypt(ciphertext, oaep)
+        except ValueError:
+            return None
+
+
+class CachingSha2(mimic.AuthPlugin):  # type: ignore[misc]  # untyped
+    """caching_sha2_password: fast when the account's digest is known and the scramble fits it, full otherwise."""
+
+    name = CACHING_SHA2
+    client_plugin_name = CACHING_SHA2
+
+    def __init__(self, key: RsaKey) -> None:
+        self._key = key
+
+    async def auth(self, auth_info: LoginInfo | None = None) -> mimic.AuthState:
+        if auth_info is not None and auth_info.handshake_plugin_name == self.name and auth_info.handshake_auth_data:
+            nonce = auth_info.handshake_auth_data.rstrip(b"\0")
+        else:
+            nonce = mimic.nonce()
+            auth_info = yield nonce + b"\0"
+        assert auth_info is not None
+        account = auth_info.account
+        scramble = auth_info.data
+        if scramble in (b"", b"\0"):  # an empty password: the client waits for OK or ERR, not for a message
+            yield mimic.Success(account.name) if await account.verify(b"") else mimic.Forbidden()
+            return
+        digest = account.sha2_digest
+        if digest is not None and sha2_matches(digest, scramble, nonce):
+            yield SuccessAfter(account.name, FAST_AUTH_OK)
+            return
+        # A wrong scramble is no refusal: the client may know a newer password than the digest was made of.
+        auth_info = yield PERFORM_FULL_AUTHENTICATION
+        password: bytes | None
+        if auth_info.data == REQUEST_PUBLIC_KEY:
+            auth_info = yield await self._key.public_pem()
+            password = await self._decrypted(auth_info.data, nonce)
+        elif auth_info.secure:
+            password = auth_info.data
+        else:  # a client that was given our public key beforehand does not ask for it
+            password = await self._decrypted(auth_info.data, nonce)
+        if password is not None and password.endswith(b"\0") and await account.verify(password[:-1]):
+            yield mimic.Success(account.name)
+        else:
+            yield mimic.Forbidden()
+
+    async def _decrypted(self, ciphertext: bytes, nonce: bytes) -> bytes | None:
+        plain = await self._key.decrypt(ciphertext)
+        return None if plain is None else _xor(plain, nonce)
+
+
+_KEY: Final = RsaKey()
+PLUGINS: Final[Mapping[str, mimic.AuthPlugin]] = {NATIVE_PASSWORD: NativePassword(), CACHING_SHA2: CachingSha2(_KEY)}
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What the client said of itself: in the handshake response or in COM_CHANGE_USER.
+
+    `plugin` is None for a client without CLIENT_PLUGIN_AUTH: it knows mysql_native_password only and cannot be told to
+    switch. `nonce_plugin` is the plugin that `nonce` was sent for; None if a new exchange must be started in any case.
+    """
+
+    name: str
+    data: bytes = field(repr=False)
+    plugin: str | None
+    nonce: bytes
+    nonce_plugin: str | None
+    attributes: dict[str, str]
+    secure: bool
+
+
+async def authenticate(
+    exchange: Exchange, answer: Answer, accounts: Mapping[str, Account], *, default_plugin: str
+) -> Account:
+    """Runs the exchange to its end and returns the account, or raises Denied.
+
+    Neither OK nor ERR is sent: the caller has more to check first. `default_plugin` is asked for when the client
+    proposed none of ours.
+    """
+    account = accounts.get(answer.name, _NOBODY)
+    if answer.plugin is None:
+        plugin, switch = NATIVE_PASSWORD, False
+    else:
+        plugin = answer.plugin if answer.plugin in PLUGINS else default_plugin
+        switch = plugin != answer.plugin or plugin != answer.nonce_plugin
+    digest = account.native_digest
+    info = LoginInfo(
+        username=answer.name,
+        data=answer.data,
+        user=mimic.User(account.name, digest.hex() if digest is not None else None, plugin),
+        connect_attrs=answer.attributes,
+        client_plugin_name=answer.plugin,
+        handshake_auth_data=answer.nonce,
+        handshake_plugin_name=plugin,
+        account=account,
+        secure=answer.secure,
+    )
+    chosen = PLUGINS[plugin]
+    # mysql-mimic's start() would hide the generator from aclosing() when the first step raises.
+    async with aclosing(chosen.auth(None if switch else info)) as state:
+        decision = await anext(state)
+        if switch:
+            exchange.send(mimic.auth_switch_request(plugin, decision))
+            info.data = await exchange.receive()
+            decision = await state.asend(info)
+        used_password = info.data not in (b"", b"\0")
+        while isinstance(decision, bytes):
+            exchange.send(mimic.auth_more_data(decision))
+            decision = await state.asend(info.copy(await exchange.receive()))
+        if isinstance(decision, SuccessAfter):
+            exchange.send(mimic.auth_more_data(decision.last_message))
+        if not isinstance(decision, mimic.Success) or account is _NOBODY:
+            raise Denied(used_password)
+    return account

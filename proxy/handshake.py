@@ -1,0 +1,458 @@
+"""How a client logs in: greeting, TLS if it asks for it, handshake response, authentication; COM_CHANGE_USER too.
+
+    our greeting -> [SSLRequest, TLS] -> the client's response -> rounds of auth.py -> Login, or ERR and the end
+
+Everything here was sent by somebody unknown: sizes, time and the order of packets are bounded, and nothing is answered
+but by the verdicts of one table. The OK packet is not sent: the caller may have the database to check, then answers
+with accept(). Knows no settings file, no backend and no session.
+
+https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from proxy import mimic
+from proxy.auth import NATIVE_PASSWORD, Account, Answer, Denied, Exchange, authenticate
+from proxy.channel import ClientChannel
+from proxy.wire import constants as c
+from proxy.wire.framing import PacketTooLarge, ProtocolError
+from proxy.wire.packets import error_packet, ok_packet, read_int2, read_lenenc_int, read_lenenc_str
+
+OFFERED: Final = (
+    c.CLIENT_LONG_PASSWORD  # MariaDB's CLIENT_MYSQL: set, it says that the greeting carries no MariaDB extensions
+    | c.CLIENT_FOUND_ROWS
+    | c.CLIENT_LONG_FLAG
+    | c.CLIENT_CONNECT_WITH_DB
+    | c.CLIENT_NO_SCHEMA
+    | c.CLIENT_IGNORE_SPACE
+    | c.CLIENT_PROTOCOL_41
+    | c.CLIENT_INTERACTIVE
+    | c.CLIENT_IGNORE_SIGPIPE
+    | c.CLIENT_TRANSACTIONS
+    | c.CLIENT_RESERVED
+    | c.CLIENT_SECURE_CONNECTION
+    | c.CLIENT_MULTI_STATEMENTS
+    | c.CLIENT_MULTI_RESULTS
+    | c.CLIENT_PS_MULTI_RESULTS
+    | c.CLIENT_PLUGIN_AUTH
+    | c.CLIENT_CONNECT_ATTRS
+    | c.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
+    | c.CLIENT_SESSION_TRACK
+    | c.CLIENT_DEPRECATE_EOF
+)
+"""What we offer; CLIENT_SSL is added where there is a certificate. Left out, and why:
+
+COMPRESS, ZSTD_COMPRESSION_ALGORITHM: replies are forwarded as the bytes the backend sent, which are not compressed.
+LOCAL_FILES: a file's content would have to be kept for a second run of its statement, whatever its size. ODBC: without
+meaning since MySQL 3.22. QUERY_ATTRIBUTES: MariaDB has none, and they change the shape of COM_QUERY.
+OPTIONAL_RESULTSET_METADATA: a reply without its column definitions cannot be told from another one by shape.
+CAN_HANDLE_EXPIRED_PASSWORDS: passwords here do not expire. MULTI_FACTOR_AUTHENTICATION, CAPABILITY_EXTENSION: nothing
+behind them is spoken here. SSL_VERIFY_SERVER_CERT, REMEMBER_OPTIONS: the client's own business, never on the wire.
+MariaDB's extended ones: they are not the same on all flavours, and with CACHE_METADATA a reply's bytes depend on what
+its connection saw before.
+"""
+
+SSL_REQUEST_BYTES: Final = 32
+_FILLER_BYTES: Final = 23
+_NAME_SHOWN: Final = 128  # characters of a name in an error's text; a name may be as long as a login packet
+
+
+class Result(StrEnum):
+    """How a login ended; the label it is counted under."""
+
+    ACCEPTED = "accepted"
+    DENIED = "denied"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    OLD_PROTOCOL = "old_protocol"
+    TLS_REQUIRED = "tls_required"
+    TLS_FAILED = "tls_failed"
+    TIMEOUT = "timeout"
+    GONE = "gone"
+    FULL = "full"
+    BUSY = "busy"
+
+
+# What the client is told: code, SQLSTATE, text. A verdict that is not listed closes the connection without a word.
+_ANSWERS: Final[dict[Result, tuple[int, str, str]]] = {
+    Result.DENIED: (1045, "28000", "Access denied for user '{name}'@'{host}' (using password: {used})"),
+    Result.MALFORMED: (1043, "08S01", "Bad handshake"),
+    Result.TOO_LARGE: (1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes"),
+    Result.OLD_PROTOCOL: (
+        1251,
+        "08004",
+        "Client does not support authentication protocol requested by server; consider upgrading MySQL client",
+    ),
+    Result.TLS_REQUIRED: (
+        3159,
+        "HY000",
+        "Connections using insecure transport are prohibited while --require_secure_transport=ON.",
+    ),
+    Result.FULL: (1040, "08004", "Too many connections"),
+    Result.BUSY: (1040, "08004", "Too many connections"),
+}
+
+
+class LoginFailed(Exception):  # noqa: N818 - a verdict, not a mistake
+    """The client does not get in. `packet` is the ERR packet for it, or None where it gets no answer."""
+
+    def __init__(self, result: Result, *, name: str = "", host: str = "", used_password: bool = False) -> None:
+        self.result = result
+        self.code = 0
+        self.sqlstate = ""
+        self.message = ""
+        answer = _ANSWERS.get(result)
+        if answer is not None:
+            self.code, self.sqlstate, text = answer
+            self.message = text.format(name=name[:_NAME_SHOWN], host=host, used="YES" if used_password else "NO")
+        super().__init__(self.message or result.value)
+
+    def packet(self, seq: int) -> bytes | None:
+        return error_packet(seq, self.code, self.sqlstate, self.message) if self.code else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginSettings:
+    """What an endpoint lets in, and how long it listens to strangers."""
+
+    accounts: Mapping[str, Account]
+    version: Callable[[], str]
+    """The server version to greet with, as the backends send it."""
+    offered: int = OFFERED
+    plugin: str = NATIVE_PASSWORD
+    """The plugin named in the greeting, and asked for when a client proposes none of ours."""
+    collation: int = 45
+    """The collation named in the greeting: utf8mb4_general_ci."""
+    status: int = c.SERVER_STATUS_AUTOCOMMIT
+    tls: ssl.SSLContext | None = None
+    tls_required: bool = False
+    """Refuses a login in clear over TCP. A Unix socket counts as secure, as it does for the server."""
+    timeout: float = 10.0
+    """Seconds from the greeting to the last word of authentication."""
+    max_packet: int = 65536
+    """Bytes of payload in one packet before login."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Login:
+    """A client that is who it says, waiting for its first OK."""
+
+    channel: ClientChannel = field(repr=False)
+    account: Account
+    connection_id: int
+    capabilities: int
+    """What the client asked for of what was offered."""
+    collation: int
+    """The client's collation number: one byte at login, two in COM_CHANGE_USER. 0: it named none."""
+    database: str
+    """"" if the client named none."""
+    attributes: dict[str, str]
+    max_packet: int
+    """The client's max_allowed_packet, in bytes."""
+    host: str
+    """The client's address, "localhost" on a Unix socket."""
+    port: int
+    tls: bool
+    secure: bool
+    nonce: bytes = field(repr=False)
+    seq: int
+    """Sequence id of the OK or ERR packet that ends the login."""
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The connection, under TLS if there is TLS. Its reading is paused: see hand_over()."""
+        return self.channel.transport
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
+        """Makes `protocol` the one that reads from the connection; connection_made() is not called again.
+
+        What the client sent behind its login is still unread and comes to `protocol`.
+        Raises ConnectionResetError if the client left meanwhile: `protocol` would never hear of it.
+        """
+        transport = self.channel.transport
+        if self.channel.closed or transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        transport.set_protocol(protocol)
+        transport.resume_reading()
+
+
+def accept(login: Login, status: int = c.SERVER_STATUS_AUTOCOMMIT) -> bytes:
+    """The OK packet that ends the login."""
+    return ok_packet(login.seq, status=status, capabilities=login.capabilities)
+
+
+def greeting(version: str, connection_id: int, nonce: bytes, capabilities: int, settings: LoginSettings) -> bytes:
+    """Payload of the first packet
+    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html).
+    """
+    return b"".join(
+        (
+            b"\x0a",
+            version.encode().replace(b"\0", b""),
+            b"\0",
+            (connection_id & 0xFFFFFFFF).to_bytes(4, "little"),
+            nonce[:8],
+            b"\0",
+            (capabilities & 0xFFFF).to_bytes(2, "little"),
+            bytes((settings.collation & 0xFF,)),
+            settings.status.to_bytes(2, "little"),
+            (capabilities >> 16 & 0xFFFF).to_bytes(2, "little"),
+            bytes((len(nonce) + 1 if capabilities & c.CLIENT_PLUGIN_AUTH else 0,)),
+            bytes(10),
+            nonce[8:],
+            b"\0",
+            settings.plugin.encode() + b"\0" if capabilities & c.CLIENT_PLUGIN_AUTH else b"",
+        )
+    )
+
+
+@dataclass(slots=True)
+class Response:
+    """A handshake response, or the tail of COM_CHANGE_USER, as parsed."""
+
+    capabilities: int
+    max_packet: int
+    collation: int
+    name: str
+    data: bytes = field(repr=False)
+    database: str = ""
+    plugin: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+def parse_response(payload: bytes, offered: int) -> Response:
+    """Reads a handshake response; fields are present by what the client asked for of what was `offered`.
+
+    https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html
+    Raises ProtocolError if it is cut short or a string has no end. Bytes behind the last known field are ignored, as by
+    the server: they belong to capabilities that were not offered.
+    """
+    if len(payload) < SSL_REQUEST_BYTES:
+        raise ProtocolError("a handshake response has at least 32 bytes")
+    capabilities = int.from_bytes(payload[:4], "little") & offered
+    collation = payload[8]
+    name, at = _read_text(payload, SSL_REQUEST_BYTES, collation)
+    if capabilities & c.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA:
+        data, at = read_lenenc_str(payload, at)
+    else:
+        data, at = _read_short_bytes(payload, at)
+    response = Response(capabilities, int.from_bytes(payload[4:8], "little"), collation, name, data)
+    if capabilities & c.CLIENT_CONNECT_WITH_DB:
+        response.database, at = _read_text(payload, at, collation)
+    if capabilities & c.CLIENT_PLUGIN_AUTH:
+        response.plugin, at = _read_text(payload, at, collation)
+    if capabilities & c.CLIENT_CONNECT_ATTRS and at < len(payload):
+        response.attributes = _read_attributes(payload, at, collation)
+    return response
+
+
+def parse_change_user(payload: bytes, capabilities: int, collation: int) -> Response:
+    """Reads COM_CHANGE_USER, its command byte included; everything behind the database may be missing.
+
+    https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_change_user.html
+    """
+    if payload[:1] != bytes((c.COM_CHANGE_USER,)):
+        raise ProtocolError("not COM_CHANGE_USER")
+    name, at = _read_text(payload, 1, collation)
+    data, at = _read_short_bytes(payload, at)
+    database, at = _read_text(payload, at, collation)
+    response = Response(capabilities, 0, collation, name, data, database)
+    if at < len(payload):
+        response.collation = read_int2(payload, at)
+        at += 2
+        if capabilities & c.CLIENT_PLUGIN_AUTH and at < len(payload):
+            response.plugin, at = _read_text(payload, at, response.collation)
+        if capabilities & c.CLIENT_CONNECT_ATTRS and at < len(payload):
+            response.attributes = _read_attributes(payload, at, response.collation)
+    return response
+
+
+def _read_text(payload: bytes, at: int, collation: int) -> tuple[str, int]:
+    """A string that ends with NUL, and the offset behind it."""
+    end = payload.find(b"\0", at)
+    if end < 0:
+        raise ProtocolError("a string has no end")
+    return mimic.decode(payload[at:end], collation), end + 1
+
+
+def _read_short_bytes(payload: bytes, at: int) -> tuple[bytes, int]:
+    """Bytes with one byte of length in front, and the offset behind them."""
+    if at >= len(payload) or at + 1 + payload[at] > len(payload):
+        raise ProtocolError("the packet ends within a string")
+    end = at + 1 + payload[at]
+    return payload[at + 1 : end], end
+
+
+def _read_attributes(payload: bytes, at: int, collation: int) -> dict[str, str]:
+    length, at = read_lenenc_int(payload, at)
+    end = at + length
+    if end > len(payload):
+        raise ProtocolError("the packet ends within the connection attributes")
+    block = payload[at:end]
+    attributes: dict[str, str] = {}
+    at = 0
+    while at < len(block):
+        key, at = read_lenenc_str(block, at)
+        value, at = read_lenenc_str(block, at)
+        attributes[mimic.decode(key, collation)] = mimic.decode(value, collation)
+    return attributes
+
+
+async def login(channel: ClientChannel, settings: LoginSettings, connection_id: int) -> Login:
+    """Greets a client that just connected and finds out who it is.
+
+    Raises LoginFailed after the client was told and its connection closed. When cancelled, the connection is cut.
+    """
+    try:
+        async with asyncio.timeout(settings.timeout):
+            return await _converse(channel, settings, connection_id)
+    except LoginFailed as failed:
+        failure = failed
+    except PacketTooLarge:
+        failure = LoginFailed(Result.TOO_LARGE)
+    except ProtocolError:
+        failure = LoginFailed(Result.MALFORMED)
+    except TimeoutError:
+        failure = LoginFailed(Result.TIMEOUT)
+    except ConnectionError:
+        failure = LoginFailed(Result.GONE)
+    except BaseException:
+        channel.transport.abort()
+        raise
+    await refuse(channel, failure)
+    raise failure
+
+
+async def refuse(channel: ClientChannel, failure: LoginFailed) -> None:
+    """Tells the client why, if there is anything to tell, and closes the connection."""
+    packet = failure.packet(channel.seq)
+    if packet is None:
+        channel.transport.abort()
+    else:
+        await channel.close_after(packet)
+
+
+async def _converse(channel: ClientChannel, settings: LoginSettings, connection_id: int) -> Login:
+    host, port, local = _peer(channel.transport)
+    offered = settings.offered | (c.CLIENT_SSL if settings.tls is not None else 0)
+    nonce = mimic.nonce()
+    channel.send(greeting(settings.version(), connection_id, nonce, offered, settings))
+    payload = await channel.receive()
+    _require_protocol_41(payload)
+    tls = False
+    if settings.tls is not None and len(payload) == SSL_REQUEST_BYTES and _flags(payload) & c.CLIENT_SSL:
+        try:
+            await channel.start_tls(settings.tls, settings.timeout)
+        except OSError as error:
+            raise LoginFailed(Result.TLS_FAILED) from error
+        tls = True
+        payload = await channel.receive()
+        _require_protocol_41(payload)
+    response = parse_response(payload, offered)
+    if not response.capabilities & c.CLIENT_SECURE_CONNECTION:
+        raise LoginFailed(Result.OLD_PROTOCOL)
+    if settings.tls_required and not tls and not local:
+        raise LoginFailed(Result.TLS_REQUIRED)
+    answer = Answer(
+        name=response.name,
+        data=response.data,
+        plugin=response.plugin,
+        nonce=nonce,
+        nonce_plugin=settings.plugin,
+        attributes=response.attributes,
+        secure=tls or local,
+    )
+    account = await _authenticate(channel, answer, settings, host)
+    return Login(
+        channel=channel,
+        account=account,
+        connection_id=connection_id,
+        capabilities=response.capabilities,
+        collation=response.collation,
+        database=response.database,
+        attributes=response.attributes,
+        max_packet=response.max_packet,
+        host=host,
+        port=port,
+        tls=tls,
+        secure=tls or local,
+        nonce=nonce,
+        seq=channel.seq,
+    )
+
+
+async def change_user(channel: ClientChannel, payload: bytes, login: Login, settings: LoginSettings) -> Login:
+    """Answers COM_CHANGE_USER up to its OK or ERR packet; `payload` is the command, its command byte included.
+
+    Returns the login as it is from now on; accept() makes the OK packet. Raises LoginFailed when the connection must
+    end: refuse() tells the client and closes, as the server does. `channel` comes from ClientChannel.take_over() with
+    seq=1.
+    """
+    try:
+        async with asyncio.timeout(settings.timeout):
+            response = parse_change_user(payload, login.capabilities, login.collation)
+            answer = Answer(
+                name=response.name,
+                data=response.data,
+                plugin=(response.plugin or "") if login.capabilities & c.CLIENT_PLUGIN_AUTH else None,
+                nonce=login.nonce,
+                # Which nonce a client used here depends on what it kept of its login, so it gets a fresh one.
+                nonce_plugin=None,
+                attributes=response.attributes,
+                secure=login.secure,
+            )
+            account = await _authenticate(channel, answer, settings, login.host)
+    except PacketTooLarge as error:
+        raise LoginFailed(Result.TOO_LARGE) from error
+    except ProtocolError as error:
+        raise LoginFailed(Result.MALFORMED) from error
+    except TimeoutError as error:
+        raise LoginFailed(Result.TIMEOUT) from error
+    except ConnectionError as error:
+        raise LoginFailed(Result.GONE) from error
+    return replace(
+        login,
+        channel=channel,
+        account=account,
+        collation=response.collation,
+        database=response.database,
+        attributes=response.attributes or login.attributes,
+        seq=channel.seq,
+    )
+
+
+async def _authenticate(exchange: Exchange, answer: Answer, settings: LoginSettings, host: str) -> Account:
+    try:
+        return await authenticate(exchange, answer, settings.accounts, default_plugin=settings.plugin)
+    except Denied as denied:
+        raise LoginFailed(Result.DENIED, name=answer.name, host=host, used_password=denied.used_password) from denied
+
+
+def _flags(payload: bytes) -> int:
+    return int.from_bytes(payload[:4], "little")
+
+
+def _require_protocol_41(payload: bytes) -> None:
+    """Clients older than MySQL 4.1 send two bytes of flags, three of packet size and a name: they are told why they
+    fail."""
+    if _flags(payload) & c.CLIENT_PROTOCOL_41:
+        return
+    if len(payload) > 5 and b"\0" in payload[5:]:
+        raise LoginFailed(Result.OLD_PROTOCOL)
+    raise ProtocolError("not a handshake response")
+
+
+def _peer(transport: asyncio.Transport) -> tuple[str, int, bool]:
+    """The client's address and port, and whether it came by a Unix socket."""
+    if transport.get_extra_info("socket").family == socket.AF_UNIX:
+        return "localhost", 0, True
+    name = transport.get_extra_info("peername")
+    if not isinstance(name, tuple):
+        raise ConnectionResetError("the client is gone")
+    return str(name[0]).removeprefix("::ffff:"), int(name[1]), False
