@@ -13,31 +13,42 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import aiomysql
 from aiomysql import connection as client
 
-# Capabilities (https://mariadb.com/kb/en/connection/#capabilities) that the login itself decides upon.
-_CLIENT_MYSQL = 1 << 0  # off: the peer is MariaDB and the extended capabilities follow
-_CONNECT_WITH_DB = 1 << 3
-_COMPRESS = 1 << 5
-_PROTOCOL_41 = 1 << 9
-_SSL = 1 << 11
-_SECURE_CONNECTION = 1 << 15
-_PLUGIN_AUTH = 1 << 19
-_CONNECT_ATTRS = 1 << 20
-_LENENC_AUTH = 1 << 21
-_ZSTD_COMPRESSION = 1 << 26
-_MULTI_FACTOR = 1 << 28
-_EXTENDED = 0xFFFFFFFF << 32
+from proxy.wire.constants import (
+    CLIENT_COMPRESS,
+    CLIENT_CONNECT_ATTRS,
+    CLIENT_CONNECT_WITH_DB,
+    CLIENT_LONG_FLAG,
+    CLIENT_MULTI_FACTOR_AUTHENTICATION,
+    CLIENT_MYSQL,
+    CLIENT_PLUGIN_AUTH,
+    CLIENT_PROTOCOL_41,
+    CLIENT_SECURE_CONNECTION,
+    CLIENT_SSL,
+    CLIENT_TRANSACTIONS,
+    CLIENT_ZSTD_COMPRESSION_ALGORITHM,
+)
+from proxy.wire.packets import lenenc_str
 
-_NEEDED = _PROTOCOL_41 | _SECURE_CONNECTION
+# What a login cannot do without.
+_NEEDED = CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION
 # They change the form of the stream or announce a field: asking for them in `capabilities` has no effect.
-_OWN = _SSL | _COMPRESS | _ZSTD_COMPRESSION | _MULTI_FACTOR | _CONNECT_WITH_DB | _CONNECT_ATTRS
+_OWN = (
+    CLIENT_SSL
+    | CLIENT_COMPRESS
+    | CLIENT_ZSTD_COMPRESSION_ALGORITHM
+    | CLIENT_MULTI_FACTOR_AUTHENTICATION
+    | CLIENT_CONNECT_WITH_DB
+    | CLIENT_CONNECT_ATTRS
+)
+_EXTENDED = 0xFFFFFFFF << 32  # MariaDB's own; the low half's CLIENT_MYSQL bit says that there are none
 
-# The query connection reads results itself: PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH | LONG_FLAG.
-_QUERY_CAPABILITIES = 1 << 2 | _PROTOCOL_41 | 1 << 13 | _SECURE_CONNECTION | _PLUGIN_AUTH
+# aiomysql reads the results of the query connection: without DEPRECATE_EOF and what else it does not know.
+_QUERY_CAPABILITIES = CLIENT_LONG_FLAG | CLIENT_TRANSACTIONS | CLIENT_PLUGIN_AUTH
 _UTF8MB4_GENERAL_CI = 45
 
 _MAX_PACKET = 1 << 30  # what we tell the server; its own max_allowed_packet is what counts
@@ -111,8 +122,7 @@ class _Stream(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one by shape only
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -220,7 +230,7 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
 
     async def _get_server_information(self) -> None:
         await super()._get_server_information()
-        if not self.server_capabilities & _CLIENT_MYSQL:
+        if not self.server_capabilities & CLIENT_MYSQL:
             # MariaDB keeps the last 4 of the 10 reserved bytes for its own capabilities.
             data: bytes = self.last.get_all_data()
             at = data.index(b"\0", 1) + 28
@@ -231,12 +241,12 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         offered: int = self.server_capabilities
         if offered & _NEEDED != _NEEDED:
             raise ConnectFailed(_MALFORMED, "The node does not speak the 4.1 protocol")
-        flags = (self.wanted & ~_OWN & offered) | _NEEDED | (offered & _PLUGIN_AUTH)
+        flags = (self.wanted & ~_OWN & offered) | _NEEDED | (offered & CLIENT_PLUGIN_AUTH)
         if self.database is not None:
-            flags |= _CONNECT_WITH_DB
+            flags |= CLIENT_CONNECT_WITH_DB
         if self.attributes:
-            flags |= offered & _CONNECT_ATTRS
-        if flags & _CLIENT_MYSQL:
+            flags |= offered & CLIENT_CONNECT_ATTRS
+        if flags & CLIENT_MYSQL:
             flags &= ~_EXTENDED
         self.negotiated = flags
 
@@ -258,11 +268,13 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         ]
         if self.database is not None:
             parts.append(self.database.encode() + b"\0")
-        if flags & _PLUGIN_AUTH:
+        if flags & CLIENT_PLUGIN_AUTH:
             parts.append(plugin + b"\0")
-        if flags & _CONNECT_ATTRS:
+        if flags & CLIENT_CONNECT_ATTRS:
             pairs = self.attributes.items()
-            parts.append(_lenenc(b"".join(_lenenc(key.encode()) + _lenenc(value.encode()) for key, value in pairs)))
+            parts.append(
+                lenenc_str(b"".join(lenenc_str(key.encode()) + lenenc_str(value.encode()) for key, value in pairs))
+            )
         self.write_packet(b"".join(parts))
 
         packet = await self._read_packet()
@@ -437,13 +449,6 @@ def _as_failure(error: Exception) -> ConnectFailed:
         return ConnectFailed(_LOST, error.strerror or str(error))
     # aiomysql indexes and asserts its way through packets: whatever it trips over, the packet was at fault.
     return ConnectFailed(_MALFORMED, f"Malformed packet from the node ({type(error).__name__}: {error})")
-
-
-def _lenenc(data: bytes) -> bytes:
-    """A length-encoded string of less than 64 KiB."""
-    if len(data) < 251:
-        return bytes((len(data),)) + data
-    return b"\xfc" + len(data).to_bytes(2, "little") + data
 
 
 def _text(value: str | bytes | None) -> str | None:
