@@ -1,8 +1,8 @@
 """Which nodes take work, and why the others do not.
 
-One small state machine per node, fed by polls (the monitor) and by passive signs (the traffic), and the tuple of writers
-that follows from it. It must not know how a node is asked, nor who acts on a change: every input returns the transitions
-it caused. Time is passed in, in seconds of any one clock that never goes back.
+One small state machine per node, fed by polls (the monitor) and by passive signs (the traffic), and the tuple of
+writers that follows from it. It must not know how a node is asked, nor who acts on a change: every input returns the
+transitions it caused. Time is passed in, in seconds of any one clock that never goes back.
 
 What each state means to the relay:
 
@@ -340,4 +340,3 @@ class Membership:
         if writers != self.writers:
             self.writers = writers
             self.epoch += 1
-

@@ -1,8 +1,8 @@
 """Which node owns a key, so that transactions which would fight over it meet on one node.
 
 FOR UPDATE does not block other nodes of a Galera cluster; the holder is aborted instead. On one node it is a row lock
-wait. Owners are found by rendezvous hashing, the same in every proxy: a lost node moves its own keys only, a returned one
-takes only its own back. It must not know what a key stands for.
+wait. Owners are found by rendezvous hashing, the same in every proxy: a lost node moves its own keys only, a returned
+one takes only its own back. It must not know what a key stands for.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Which writer a transaction runs on, when any will do.
 
-A session stays on its node while that is fair, since a warm backend and reading its own writes without a wait are worth
-more than perfect balance; it goes when its node has clearly had more than its share or is clearly busier. It must not know
-why a node is a writer, nor what the transaction does.
+A session stays on its node while that is fair, since a warm backend and reading its own writes without a wait are
+worth more than perfect balance; it goes when its node has clearly had more than its share or is clearly busier. It
+must not know why a node is a writer, nor what the transaction does.
 """
 
 from collections.abc import Sequence

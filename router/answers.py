@@ -1,0 +1,176 @@
+"""The errors that the proxy itself makes: what the client is told, and what is counted.
+
+One table. Every text names what the operator can look for (the node, the limit) and is written as a server would
+write it. Codes and SQLSTATEs are those drivers act upon: 40001 is "try the transaction again", 08S01 "the connection
+is gone", 08004 "come back later", 08007 "nobody knows whether it was committed". Errors of the servers are forwarded,
+never rewritten.
+"""
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+MAX_TEXT: Final = 511
+"""Bytes of text that clients reserve: MYSQL_ERRMSG_SIZE without its NUL."""
+
+
+class Answer(NamedTuple):
+    code: int
+    sqlstate: str
+    text: str
+    reason: str  # the metric label
+    closes: bool  # the client's connection ends after it
+
+
+class Told(Enum):
+    """Every answer: code, SQLSTATE, text, metric reason, whether the connection ends."""
+
+    # fmt: off
+    # -- transactions -------------------------------------------------------------------------------------------------
+    UNKNOWN_OUTCOME = (
+        1180, "08007", "Transaction resolution unknown: {why} on node {node} during COMMIT or an autocommit write, "
+        "it may or may not have been committed", "unknown-outcome", False)
+    # 2013 would say it best, but is a client's code. A deadlock's is the one that means "rolled back, try again" to
+    # all.
+    LOST_IN_TRANSACTION = (
+        1213, "40001", "Node {node} was lost and the transaction was rolled back, it could not be replayed ({why}); "
+        "try restarting transaction", "lost-in-transaction", False)
+    # Rows have been sent already: an error between rows is how a server ends a result set early.
+    LOST_IN_REPLY = (
+        1317, "70100", "Query execution was interrupted: node {node} was lost while its rows were being sent",
+        "lost-in-reply", False)
+    # The session's state is gone with the backend: to go on would be another session. A server that goes says 1053.
+    SESSION_LOST = (
+        1053, "08S01", "Node {node} was lost, and with it state of this session that lived there only ({why})",
+        "session-lost", True)
+
+    # -- nobody to run it ---------------------------------------------------------------------------------------------
+    NO_WRITER = (
+        3168, "HY000", "No node of the cluster takes writes: waited {seconds:g} s ({why})", "no-writer", False)
+    POOL_EXHAUSTED = (
+        1040, "08004", "Too many connections: no backend of node {node} became free within {seconds:g} s",
+        "pool-exhausted", False)
+    CONNECT_FAILED = (
+        1040, "08004", "No connection to node {node} could be made ({why})", "connect-failed", False)
+
+    # -- the client's connection --------------------------------------------------------------------------------------
+    TOO_MANY_CLIENTS = (1040, "08004", "Too many connections", "too-many-clients", True)
+    BAD_HANDSHAKE = (1043, "08S01", "Bad handshake", "bad-handshake", True)
+    ACCESS_DENIED = (
+        1045, "28000", "Access denied for user '{user}'@'{host}' (using password: {password})", "access-denied", True)
+    TLS_REQUIRED = (
+        3159, "HY000", "Connections using insecure transport are prohibited on this endpoint", "tls-required", True)
+    SHUTDOWN = (1053, "08S01", "Server shutdown in progress", "shutdown", True)
+    KILLED = (1927, "70100", "Connection was killed", "killed", True)
+
+    # -- the command --------------------------------------------------------------------------------------------------
+    COMMAND_TOO_LARGE = (
+        1153, "08S01", "Got a packet bigger than the {limit} bytes that this endpoint takes", "command-too-large", True)
+    MALFORMED = (1835, "HY000", "Malformed communication packet: {why}", "malformed", True)
+    UNKNOWN_COMMAND = (1047, "08S01", "Unknown command", "unknown-command", False)
+    UNKNOWN_STATEMENT = (
+        1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}", "unknown-statement", False)
+    NOT_SUPPORTED = (1235, "42000", "This endpoint doesn't yet support '{what}'", "not-supported", False)
+    KILL_UNKNOWN = (1094, "HY000", "Unknown thread id: {id}", "kill-unknown", False)
+    KILL_DENIED = (1095, "HY000", "You are not owner of thread {id}", "kill-denied", False)
+    INTERNAL = (1105, "HY000", "Internal error of the proxy, the connection is closed ({why})", "internal", True)
+    # fmt: on
+
+
+def _answer(told: Told, **facts: object) -> Answer:
+    code, sqlstate, template, reason, closes = told.value
+    text = template.format(**facts)
+    if len(text.encode()) > MAX_TEXT:
+        text = text.encode()[: MAX_TEXT - 3].decode(errors="ignore") + "..."
+    return Answer(code, sqlstate, text, reason, closes)
+
+
+def unknown_outcome(node: str, why: str = "the connection was lost") -> Answer:
+    """A COMMIT or an autocommit write was in flight and nobody said how it ended."""
+    return _answer(Told.UNKNOWN_OUTCOME, node=node, why=why)
+
+
+def lost_in_transaction(node: str, why: str) -> Answer:
+    """The node went with an open transaction that is known to be rolled back; `why`: what forbids its replay."""
+    return _answer(Told.LOST_IN_TRANSACTION, node=node, why=why)
+
+
+def lost_in_reply(node: str) -> Answer:
+    """The node went while the rows of an autocommit read were on their way to the client."""
+    return _answer(Told.LOST_IN_REPLY, node=node)
+
+
+def session_lost(node: str, why: str) -> Answer:
+    """The node went with a pinned session; `why`: what pinned it."""
+    return _answer(Told.SESSION_LOST, node=node, why=why)
+
+
+def no_writer(seconds: float, why: str) -> Answer:
+    """No writer came back in time; `why`: what the nodes say."""
+    return _answer(Told.NO_WRITER, seconds=seconds, why=why)
+
+
+def pool_exhausted(node: str, seconds: float) -> Answer:
+    return _answer(Told.POOL_EXHAUSTED, node=node, seconds=seconds)
+
+
+def connect_failed(node: str, why: str) -> Answer:
+    return _answer(Told.CONNECT_FAILED, node=node, why=why)
+
+
+def too_many_clients() -> Answer:
+    return _answer(Told.TOO_MANY_CLIENTS)
+
+
+def bad_handshake() -> Answer:
+    return _answer(Told.BAD_HANDSHAKE)
+
+
+def access_denied(user: str, host: str, *, using_password: bool) -> Answer:
+    return _answer(Told.ACCESS_DENIED, user=user, host=host, password="YES" if using_password else "NO")
+
+
+def tls_required() -> Answer:
+    return _answer(Told.TLS_REQUIRED)
+
+
+def shutdown() -> Answer:
+    """The proxy is ending and the drain's deadline has passed, or the client comes too late."""
+    return _answer(Told.SHUTDOWN)
+
+
+def killed() -> Answer:
+    return _answer(Told.KILLED)
+
+
+def command_too_large(limit: int) -> Answer:
+    """`limit` in bytes. As at a server, the connection ends: the rest of the command is not read."""
+    return _answer(Told.COMMAND_TOO_LARGE, limit=limit)
+
+
+def malformed(why: str) -> Answer:
+    return _answer(Told.MALFORMED, why=why)
+
+
+def unknown_command() -> Answer:
+    return _answer(Told.UNKNOWN_COMMAND)
+
+
+def unknown_statement(statement_id: int, command: str) -> Answer:
+    """`command`: the name that servers give it, such as mysqld_stmt_execute."""
+    return _answer(Told.UNKNOWN_STATEMENT, id=statement_id, command=command)
+
+
+def not_supported(what: str) -> Answer:
+    return _answer(Told.NOT_SUPPORTED, what=what)
+
+
+def kill_unknown(connection_id: int) -> Answer:
+    return _answer(Told.KILL_UNKNOWN, id=connection_id)
+
+
+def kill_denied(connection_id: int) -> Answer:
+    return _answer(Told.KILL_DENIED, id=connection_id)
+
+
+def internal(why: str) -> Answer:
+    return _answer(Told.INTERNAL, why=why)

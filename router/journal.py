@@ -1,0 +1,138 @@
+"""The commands of the open transaction and a digest of each reply: enough to run it again and prove it the same.
+
+Bounded twice: by session and, through a JournalSpace, over all sessions. At a limit nothing fails; the transaction
+becomes unreplayable, with a reason, and its memory is given back. It must not know how commands are sent or replies
+read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+OVERHEAD: Final = 512
+"""Bytes accounted for an entry beside its raw command: objects, digest, list slot. Measured 300-450, rounded up."""
+
+DIGEST_SIZE: Final = 16
+
+SESSION_FULL: Final = "journal-session-limit"
+SPACE_FULL: Final = "journal-total-limit"
+
+
+class JournalSpace:
+    """Bytes that the journals of all sessions of a process may hold together."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def take(self, size: int) -> bool:
+        if self.used + size > self.limit:
+            return False
+        self.used += size
+        return True
+
+    def give(self, size: int) -> None:
+        assert 0 <= size <= self.used, "more given back than taken"
+        self.used -= size
+
+
+class ReplyDigest:
+    """What must be equal in a reply and its repetition, however it was cut into chunks."""
+
+    __slots__ = ("_hash", "length")
+
+    def __init__(self) -> None:
+        self._hash = blake2b(digest_size=DIGEST_SIZE)
+        self.length = 0  # bytes that went in
+
+    def update(self, data: bytes) -> None:
+        self.length += len(data)
+        self._hash.update(data)
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
+@dataclass(slots=True)
+class Entry:
+    """One command as the client sent it, and what it gave.
+
+    `raw`: its wire bytes, headers included. `command`: the protocol's command byte. `digest`: of the whole reply.
+    `insert_id`: what the reply reported, to be set ahead of the repetition; 0 for none. `error`: the code of the
+    error that the client saw, 0 for none. `statement`, `prepared`: what the caller knows of it; not looked at here.
+    """
+
+    raw: bytes
+    command: int
+    digest: bytes
+    insert_id: int = 0
+    error: int = 0
+    statement: object = None
+    prepared: object = None
+
+
+class Journal:
+    """The open transaction of one session. `limit` in bytes.
+
+    Either it can be replayed (`unreplayable` is "") from its entries, or it has none and a reason.
+    """
+
+    __slots__ = ("_entries", "_limit", "_space", "size", "unreplayable")
+
+    def __init__(self, space: JournalSpace, limit: int) -> None:
+        self._space = space
+        self._limit = limit
+        self._entries: list[Entry] = []
+        self.size = 0
+        self.unreplayable = ""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(self._entries)
+
+    def append(self, entry: Entry) -> bool:
+        """Keep one more command; False when the transaction is, or by this has become, unreplayable."""
+        if self.unreplayable:
+            return False
+        size = len(entry.raw) + OVERHEAD
+        if self.size + size > self._limit:
+            self.forbid(SESSION_FULL)
+            return False
+        if not self._space.take(size):
+            self.forbid(SPACE_FULL)
+            return False
+        self.size += size
+        self._entries.append(entry)
+        return True
+
+    def forbid(self, reason: str) -> None:
+        """This transaction must not be replayed. The first reason stays; the entries are dropped."""
+        assert reason
+        if not self.unreplayable:
+            self.unreplayable = reason
+            self._drop()
+
+    def clear(self) -> None:
+        """The transaction has ended."""
+        self.unreplayable = ""
+        if self._entries:
+            self._drop()
+
+    def release(self) -> None:
+        """The session has ended: nothing is held or taken any more."""
+        self.clear()
+        self._limit = -1
+
+    def _drop(self) -> None:
+        self._space.give(self.size)
+        self.size = 0
+        self._entries = []
