@@ -1,0 +1,32 @@
+"""What the operator may say: typed, documented, every problem reported at once with its place.
+
+Knows nothing of what runs with it.
+"""
+
+from config.load import ConfigError, Problem, from_nodes, load, loads
+from config.model import Cluster, Config, Endpoint, Http, Limits, Log, Monitor, Pool, Replay, User
+from config.reference import reference
+from config.secret import Secret
+from config.units import Address, SettingError
+
+__all__ = [
+    "Address",
+    "Cluster",
+    "Config",
+    "ConfigError",
+    "Endpoint",
+    "Http",
+    "Limits",
+    "Log",
+    "Monitor",
+    "Pool",
+    "Problem",
+    "Replay",
+    "Secret",
+    "SettingError",
+    "User",
+    "from_nodes",
+    "load",
+    "loads",
+    "reference",
+]

@@ -1,0 +1,184 @@
+"""What settings must be together: faults that no single value shows.
+
+Each check takes a whole `Config` and yields faults with every path that is involved; a check whose settings already
+have faults of their own is left out by the caller. Looks at files where the configuration names some, and at nothing
+else outside.
+"""
+
+import os
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Final
+
+from config.model import Config, Endpoint
+from config.places import Path
+from config.structure import Fault
+from config.units import Address, format_duration, format_size
+
+# sun_path has 108 bytes with the NUL at its end (unix(7)).
+_MOST_SOCKET_BYTES: Final = 107
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A fault between several settings: it is shown at the fault's path, and means nothing if one of `involved` is
+    itself at fault."""
+
+    fault: Fault
+    involved: tuple[Path, ...]
+
+
+def disagreements(config: Config) -> Iterator[Disagreement]:
+    """All faults between settings."""
+    yield from _nodes(config)
+    yield from _present(config)
+    yield from _names(config)
+    yield from _listeners(config)
+    for index, endpoint in enumerate(config.endpoints):
+        yield from _tls(endpoint, ("endpoint", index))
+        yield from _socket(endpoint, ("endpoint", index))
+    yield from _replay(config)
+
+
+def _at(path: Path, message: str, hint: str, *involved: Path) -> Disagreement:
+    return Disagreement(Fault(path, message, hint), (path, *involved))
+
+
+def _nodes(config: Config) -> Iterator[Disagreement]:
+    path: Path = ("cluster", "nodes")
+    if not config.cluster.nodes:
+        yield _at(path, "there is no node", 'write at least one, such as nodes = ["10.0.0.1"]')
+    seen: dict[Address, int] = {}
+    for index, node in enumerate(config.cluster.nodes):
+        if node in seen:
+            first = seen[node] + 1
+            yield _at((*path, index), f"{node} is entry {first} already", "write each node once")
+        seen.setdefault(node, index)
+
+
+def _present(config: Config) -> Iterator[Disagreement]:
+    if not config.endpoints:
+        yield _at(("endpoint",), "there is no [[endpoint]]", "write a table [[endpoint]] with name and listen")
+    if not config.users:
+        yield _at(
+            ("user",), "there is no [[user]]: nobody could log in", "write a table [[user]] with name and password"
+        )
+    for index, endpoint in enumerate(config.endpoints):
+        path: Path = ("endpoint", index)
+        if endpoint.listen is None and endpoint.socket is None:
+            hint = 'write listen = "127.0.0.1:3306", or socket with a path'
+            yield _at(path, "the endpoint listens nowhere", hint, (*path, "listen"), (*path, "socket"))
+
+
+def _names(config: Config) -> Iterator[Disagreement]:
+    for table, names in (("endpoint", [e.name for e in config.endpoints]), ("user", [u.name for u in config.users])):
+        seen: dict[str, int] = {}
+        for index, name in enumerate(names):
+            path: Path = (table, index, "name")
+            if name in seen:
+                hint = "write another name" if table == "endpoint" else "keep one of the two tables"
+                yield _at(path, f'"{name}" is the name of [[{table}]] #{seen[name] + 1} already', hint)
+            seen.setdefault(name, index)
+
+
+def _listeners(config: Config) -> Iterator[Disagreement]:
+    """Two listeners on one address, and a listener on a node's: the proxy would be its own node."""
+    addresses: list[tuple[Path, str, Address]] = [
+        (("endpoint", index, "listen"), f'[[endpoint]] "{endpoint.name}"', endpoint.listen)
+        for index, endpoint in enumerate(config.endpoints)
+        if endpoint.listen is not None
+    ]
+    if config.http.listen is not None:
+        addresses.append((("http", "listen"), "[http]", config.http.listen))
+    for index, (path, _, address) in enumerate(addresses):
+        for other_path, other, taken in addresses[:index]:
+            if address.overlaps(taken):
+                yield _at(path, f"{address} is taken by {other} ({taken})", "write another port", other_path)
+        for entry, node in enumerate(config.cluster.nodes):
+            if address == node or (address.every and address.overlaps(node) and node.host in _LOOPBACK):
+                hint = "write another port here, or the node's own address there"
+                yield _at(path, f"{address} is the address of a node ({node})", hint, ("cluster", "nodes", entry))
+    sockets: dict[FilePath, int] = {}
+    for index, endpoint in enumerate(config.endpoints):
+        if endpoint.socket is None:
+            continue
+        if endpoint.socket in sockets:
+            first = config.endpoints[sockets[endpoint.socket]].name
+            message = f'"{endpoint.socket}" is the socket of [[endpoint]] "{first}" already'
+            yield _at(("endpoint", index, "socket"), message, "write another path")
+        sockets.setdefault(endpoint.socket, index)
+
+
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+
+def _tls(endpoint: Endpoint, path: Path) -> Iterator[Disagreement]:
+    certificate, key = (*path, "tls_certificate"), (*path, "tls_key")
+    if endpoint.tls_required and endpoint.tls_certificate is None:
+        hint = "write tls_certificate and tls_key, or tls_required = false"
+        yield _at((*path, "tls_required"), "TLS is required but there is no certificate", hint, certificate)
+    if endpoint.tls_key is not None and endpoint.tls_certificate is None:
+        yield _at(key, "there is a key but no certificate", "write tls_certificate", certificate)
+    if endpoint.tls_certificate is not None and endpoint.tls_key is None:
+        yield _at(certificate, "there is a certificate but no key", "write tls_key", key)
+    readable = True
+    for at, file in ((certificate, endpoint.tls_certificate), (key, endpoint.tls_key)):
+        reason = _unreadable(file) if file is not None else None
+        if reason is not None:
+            readable = False
+            yield _at(at, f'"{file}" cannot be read: {reason}', "name a PEM file that the proxy's user may read")
+    if readable and endpoint.tls_certificate is not None and endpoint.tls_key is not None:
+        yield from _key_pair(endpoint.tls_certificate, endpoint.tls_key, certificate, key)
+
+
+def _key_pair(certificate: FilePath, key: FilePath, certificate_path: Path, key_path: Path) -> Iterator[Disagreement]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # Without a password function OpenSSL would ask for an encrypted key's passphrase at the terminal.
+        context.load_cert_chain(certificate, key, password=_no_passphrase)
+    except ssl.SSLError as error:
+        reason = (error.reason or "no certificate and key in PEM form").replace("_", " ").lower()
+        hint = "write the certificate's own key, without a passphrase, both in PEM form"
+        yield _at(key_path, f"the certificate and the key do not work together: {reason}", hint, certificate_path)
+
+
+def _no_passphrase() -> str:
+    return ""
+
+
+def _unreadable(file: FilePath) -> str | None:
+    try:
+        with file.open("rb") as opened:
+            opened.read(1)
+    except (OSError, ValueError) as error:
+        return (error.strerror if isinstance(error, OSError) else None) or "no valid file name"
+    return None
+
+
+def _socket(endpoint: Endpoint, path: Path) -> Iterator[Disagreement]:
+    if endpoint.socket is None:
+        return
+    at = (*path, "socket")
+    length = len(os.fsencode(endpoint.socket))
+    if length > _MOST_SOCKET_BYTES:
+        message = f"the path of a socket has at most {_MOST_SOCKET_BYTES} bytes, this one {length}"
+        yield _at(at, message, "write a shorter path")
+    elif not endpoint.socket.parent.is_dir():
+        yield _at(at, f'"{endpoint.socket.parent}" is no directory', "create it, or write another path")
+    elif endpoint.socket.exists() and not endpoint.socket.is_socket():
+        yield _at(at, f'"{endpoint.socket}" is there and is no socket', "write another path")
+
+
+def _replay(config: Config) -> Iterator[Disagreement]:
+    replay = config.replay
+    if replay.backoff_base > replay.backoff_max:
+        limit = format_duration(replay.backoff_max)
+        message = f"{format_duration(replay.backoff_base)} is longer than backoff_max ({limit})"
+        yield _at(("replay", "backoff_base"), message, f"write {limit} or less", ("replay", "backoff_max"))
+    if replay.journal_bytes > replay.total_journal_bytes:
+        limit = format_size(replay.total_journal_bytes)
+        message = f"{format_size(replay.journal_bytes)} is more than total_journal_bytes ({limit})"
+        hint = f"write {limit} or less"
+        yield _at(("replay", "journal_bytes"), message, hint, ("replay", "total_journal_bytes"))

@@ -1,0 +1,197 @@
+"""What the operator may set: one frozen class per table of the configuration file, one field per setting.
+
+Each field carries its kind, bounds and meaning as a `Setting`; reading, checking and the settings reference are all
+made from these, so that a setting is added here and nowhere else. Must not know how or from where values are read.
+All durations are seconds, all sizes bytes.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from config.secret import Secret
+from config.units import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a field means to the operator.
+
+    `kind` says how the value is written; "" is TOML's own notation of the field's type.
+    `least` and `most` bound a number, or the length of a text.
+    """
+
+    meaning: str
+    kind: Literal["", "duration", "size", "mode", "node", "listen"] = ""
+    least: float = 0
+    most: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The cluster behind the proxy, and the account with which its nodes are watched."""
+
+    flavor: Annotated[Literal["galera"], Setting("The replication that the nodes run.")] = "galera"
+    nodes: Annotated[
+        tuple[Address, ...], Setting('The nodes, as `"host"` or `"host:port"`. The default port is 3306.', kind="node")
+    ]
+    user: Annotated[
+        str, Setting("Account that watches the nodes. It needs to log in and to read status variables.", least=1)
+    ]
+    password: Annotated[Secret, Setting("Password of that account.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """How the nodes are watched beside what the traffic itself shows."""
+
+    interval: Annotated[float, Setting("Time between two polls of a node.", kind="duration", least=0.02, most=60)] = 0.2
+    timeout: Annotated[
+        float, Setting("A poll unanswered for this long has failed.", kind="duration", least=0.05, most=60)
+    ] = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An address for clients, with what holds for everyone who connects there. Repeat the table for several."""
+
+    name: Annotated[str, Setting("Name of the endpoint in logs and metrics.", least=1, most=64)]
+    listen: Annotated[
+        Address | None, Setting('TCP address to listen on. `"0.0.0.0:3306"` is every address.', kind="listen")
+    ] = None
+    socket: Annotated[Path | None, Setting("Unix socket to listen on, beside or instead of `listen`.")] = None
+    socket_mode: Annotated[
+        int, Setting("Permissions of that socket. Its clients log in as all others do.", kind="mode", most=0o777)
+    ] = 0o666
+    tls_certificate: Annotated[Path | None, Setting("Certificate chain (PEM). With it clients may use TLS.")] = None
+    tls_key: Annotated[Path | None, Setting("Private key of the certificate (PEM).")] = None
+    tls_required: Annotated[bool, Setting("Refuse TCP clients that do not use TLS.")] = False
+    placement: Annotated[
+        Literal["spread"], Setting("How a transaction's node is chosen. `spread` shares them out over all writers.")
+    ] = "spread"
+    causality: Annotated[
+        Literal["session"],
+        Setting("What a read sees. `session`: at least all that its own session has committed, on whatever node."),
+    ] = "session"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An account that clients log in with. Repeat the table for several."""
+
+    # MariaDB allows 80 characters, MySQL 32 (https://mariadb.com/kb/en/identifier-names/#maximum-length).
+    name: Annotated[str, Setting("User name that clients give.", least=1, most=80)]
+    password: Annotated[Secret, Setting("Password that clients give.")]
+    backend_name: Annotated[
+        str | None, Setting("User name towards the nodes, where it differs from `name`.", least=1, most=80)
+    ] = None
+    backend_password: Annotated[
+        Secret | None, Setting("Password towards the nodes, where it differs from `password`.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """The HTTP server for `/metrics`, `/healthz` and `/readyz`."""
+
+    listen: Annotated[
+        Address | None, Setting("TCP address to listen on. Without it there is no HTTP server.", kind="listen")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The connections to the nodes."""
+
+    max_backends: Annotated[
+        int, Setting("Connections to one node. Keep it below the node's `max_connections`.", least=1, most=100_000)
+    ] = 100
+    connect_timeout: Annotated[
+        float, Setting("Time to connect and log in to a node.", kind="duration", least=0.05, most=300)
+    ] = 2.0
+    acquire_timeout: Annotated[
+        float, Setting("A client waits this long for a free connection, then gets an error.", kind="duration", least=0)
+    ] = 10.0
+    idle_timeout: Annotated[
+        float, Setting("A connection unused for this long is closed.", kind="duration", least=1)
+    ] = 300.0
+    max_age: Annotated[
+        float, Setting("A connection is closed at this age, between two uses.", kind="duration", least=1)
+    ] = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on what clients may take. At each there is an error with a code, never a hang."""
+
+    max_clients: Annotated[int, Setting("Clients at once, over all endpoints.", least=1, most=1_000_000)] = 10_000
+    login_timeout: Annotated[float, Setting("Time for a client to log in.", kind="duration", least=0.1, most=3600)] = (
+        10.0
+    )
+    max_login_packet: Annotated[
+        int, Setting("Size of a packet before login.", kind="size", least=1024, most=0xFFFFFF)
+    ] = 65_536
+    max_pending_logins: Annotated[
+        int, Setting("Clients that may be in the middle of logging in.", least=1, most=1_000_000)
+    ] = 1000
+    # Beyond 1 GiB no server accepts a command: that is the greatest max_allowed_packet.
+    max_command_bytes: Annotated[
+        int,
+        Setting("Size of one command. The nodes' `max_allowed_packet` holds too.", kind="size", least=1024, most=2**30),
+    ] = 64 * 2**20
+    writer_wait: Annotated[
+        float, Setting("With no writer left, clients wait this long for one, then get an error.", kind="duration")
+    ] = 10.0
+    drain_timeout: Annotated[float, Setting("At shutdown, time for open transactions to finish.", kind="duration")] = (
+        30.0
+    )
+    idle_client_timeout: Annotated[
+        float, Setting("A client silent for this long is disconnected.", kind="duration", least=1)
+    ] = 28_800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Running again what lost a conflict or its node."""
+
+    enabled: Annotated[bool, Setting("Replay transactions. When false, clients get the nodes' own errors.")] = True
+    max_attempts: Annotated[int, Setting("Replays of one transaction.", least=1, most=10_000)] = 30
+    max_time: Annotated[float, Setting("Time for all replays of one transaction.", kind="duration")] = 10.0
+    journal_bytes: Annotated[
+        int, Setting("Memory for the record of one transaction. A longer one is not replayed.", kind="size")
+    ] = 2**20
+    total_journal_bytes: Annotated[int, Setting("Memory for the records of all transactions.", kind="size")] = (
+        256 * 2**20
+    )
+    backoff_base: Annotated[
+        float, Setting("Mean wait before the first replay; it doubles with each.", kind="duration")
+    ] = 0.002
+    backoff_max: Annotated[float, Setting("The longest such wait.", kind="duration")] = 0.1
+    budget_per_node: Annotated[
+        float, Setting("Replays per second towards one node, so that a storm cannot feed itself.", least=1)
+    ] = 2000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The log, on standard error."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Setting("The least severity that is logged.")] = (
+        "info"
+    )
+    format: Annotated[Literal["text", "json"], Setting("One line per event: `key=value` text, or JSON.")] = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that the operator has said. Made by `config.load` and `config.from_nodes`, which check it."""
+
+    cluster: Cluster
+    endpoints: tuple[Endpoint, ...] = field(metadata={"key": "endpoint"})
+    users: tuple[User, ...] = field(metadata={"key": "user"})
+    monitor: Monitor = Monitor()
+    http: Http = Http()
+    pool: Pool = Pool()
+    limits: Limits = Limits()
+    replay: Replay = Replay()
+    log: Log = Log()
