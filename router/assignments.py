@@ -1,0 +1,241 @@
+"""SET, in all its forms: what it leaves in the session, and whether that can be carried.
+
+It must not know what is done with it. Source: "SET Syntax for Variable Assignment" and "SET TRANSACTION Statement"
+in the MySQL and MariaDB manuals.
+"""
+
+from collections.abc import Sequence
+
+from router import variables
+from router.facts import Kind, PinReason, Statement, Unreplayable, unclassified
+from router.tokens import MARK, NUMBER, QUOTED, STRING, SYSTEM, USER_VARIABLE, WORD, Token
+
+_SESSION = ("SESSION", "LOCAL")
+_GLOBAL = ("GLOBAL", "PERSIST", "PERSIST_ONLY")
+# Bare words that are not short for a string.
+_CONSTANTS = frozenset({"DEFAULT", "NULL", "TRUE", "FALSE", "ON", "OFF"})
+
+
+class _Leaves:
+    """What the assignments read so far leave."""
+
+    __slots__ = ("carries", "commits", "is_global", "one_shot", "pins")
+
+    def __init__(self) -> None:
+        self.carries: list[tuple[str, str]] = []
+        self.one_shot: list[tuple[str, str]] = []
+        self.pins: PinReason | None = None
+        self.is_global = False
+        self.commits = False
+
+    def pin(self, reason: PinReason) -> None:
+        if self.pins is None:
+            self.pins = reason
+
+
+def read_set(tokens: Sequence[Token], expression: Statement) -> Statement:
+    """The facts about the SET whose tokens follow the keyword.
+
+    `expression` holds what its expressions do, seen as a SELECT of them.
+    """
+    if not tokens:
+        return unclassified(Kind.SET)
+    special = _special(tokens)
+    if special is not None:
+        return special
+    leaves = _Leaves()
+    sticky = False  # a GLOBAL may hold for the assignments after it, too: the engines differ
+    for part in split(tokens):
+        sticky = _assignment(part, leaves, sticky)
+    if expression.pins is PinReason.UNCLASSIFIED:
+        return unclassified(Kind.SET)
+    pins = leaves.pins or expression.pins
+    unreplayable = expression.unreplayable
+    if leaves.is_global:
+        unreplayable = Unreplayable.GLOBAL
+    elif pins is PinReason.USER_VARIABLE:
+        unreplayable = unreplayable or Unreplayable.USER_VARIABLE
+    elif pins is not None:
+        unreplayable = unreplayable or Unreplayable.UNCLASSIFIED
+    return Statement(
+        kind=Kind.SET,
+        pins=pins,
+        carries=() if pins is not None else tuple(leaves.carries),
+        one_shot=tuple(leaves.one_shot),
+        asks=expression.asks,
+        commits=leaves.commits,
+        sees_guard=expression.sees_guard,
+        may_write=expression.may_write or leaves.is_global,
+        unreplayable=unreplayable,
+        connection_id=expression.connection_id,
+    )
+
+
+def split(tokens: Sequence[Token]) -> list[Sequence[Token]]:
+    """The tokens between the commas that no parentheses enclose."""
+    parts: list[Sequence[Token]] = []
+    depth = start = 0
+    for index, token in enumerate(tokens):
+        if token.kind != MARK:
+            continue
+        if token.text == "(":
+            depth += 1
+        elif token.text == ")":
+            depth -= 1
+        elif token.text == "," and depth == 0:
+            parts.append(tokens[start:index])
+            start = index + 1
+    parts.append(tokens[start:])
+    return parts
+
+
+def _special(tokens: Sequence[Token]) -> Statement | None:
+    """SET with a keyword of its own, not to be mixed with assignments."""
+    words = [token.upper if token.kind == WORD else "" for token in tokens]
+    first = words[0]
+    second = words[1] if len(words) > 1 else ""
+    assigned = len(tokens) > 1 and tokens[1].text in ("=", ":=")
+    if first == "TRANSACTION" and not assigned:
+        return _transaction(words[1:], None)
+    if second == "TRANSACTION" and (first in _SESSION or first in _GLOBAL):
+        return _transaction(words[2:], first)
+    if first == "ROLE" and not assigned:
+        return Statement(kind=Kind.SET, pins=PinReason.ROLE, unreplayable=Unreplayable.UNCLASSIFIED)
+    if first == "PASSWORD" or (first == "DEFAULT" and second == "ROLE"):
+        return Statement(kind=Kind.SET, commits=True, may_write=True, unreplayable=Unreplayable.DDL)
+    if (first == "STATEMENT" and not assigned) or (first == "RESOURCE" and second == "GROUP"):
+        return unclassified(Kind.SET)
+    return None
+
+
+def _transaction(words: Sequence[str], scope: str | None) -> Statement:
+    """SET [GLOBAL | SESSION] TRANSACTION characteristic [, characteristic]."""
+    found: list[tuple[str, str]] = []
+    for part in " ".join(word or "," for word in words).split(" , "):
+        if part.startswith("ISOLATION LEVEL ") and part[16:] in variables.LEVELS.values():
+            found.append((variables.ISOLATION, part[16:]))
+        elif part in ("READ ONLY", "READ WRITE"):
+            found.append((variables.ACCESS, part))
+        else:
+            return unclassified(Kind.SET)
+    if scope is None:
+        return Statement(kind=Kind.SET, one_shot=tuple(found))
+    if scope in _SESSION:
+        return Statement(kind=Kind.SET, carries=tuple(found))
+    return Statement(kind=Kind.SET, may_write=True, unreplayable=Unreplayable.GLOBAL)
+
+
+def _assignment(tokens: Sequence[Token], leaves: _Leaves, sticky: bool) -> bool:
+    """One assignment; returns whether a GLOBAL may hold on."""
+    if not tokens:
+        leaves.pin(PinReason.UNCLASSIFIED)
+        return sticky
+    first = tokens[0]
+    if first.kind == USER_VARIABLE:
+        leaves.pin(PinReason.USER_VARIABLE)
+        return sticky
+    if first.kind == WORD and first.upper == "NAMES" and not _is_assign(tokens, 1):
+        _names(tokens[1:], leaves)
+        return sticky
+    if first.kind == WORD and not _is_assign(tokens, 1) and first.upper in ("CHARACTER", "CHARSET", "CHAR"):
+        leaves.pin(PinReason.VARIABLE)  # it takes the connection's collation from the schema
+        return sticky
+    scope = ""
+    at = 0
+    if first.kind == SYSTEM:
+        at = 1
+        if len(tokens) > 2 and tokens[2].text == "." and tokens[1].upper in (*_SESSION, *_GLOBAL):
+            scope = tokens[1].upper
+            at = 3
+        else:
+            scope = "@@"
+    elif first.kind == WORD and first.upper in (*_SESSION, *_GLOBAL) and not _is_assign(tokens, 1):
+        scope = first.upper
+        at = 1
+        sticky = scope in _GLOBAL
+    if not _is_assign(tokens, at + 1) or not tokens[at].is_name:
+        leaves.pin(PinReason.UNCLASSIFIED if scope not in _GLOBAL else PinReason.VARIABLE)
+        return sticky
+    if scope in _GLOBAL:
+        leaves.is_global = True
+    elif sticky and scope not in _SESSION:
+        leaves.is_global = True
+        leaves.pin(PinReason.VARIABLE)
+    else:
+        _variable(tokens[at].name, literal(tokens[at + 2 :]), scope, leaves)
+    return sticky
+
+
+def _is_assign(tokens: Sequence[Token], at: int) -> bool:
+    return at < len(tokens) and tokens[at].kind == MARK and tokens[at].text in ("=", ":=")
+
+
+def _variable(name: str, value: str | None, scope: str, leaves: _Leaves) -> None:
+    name = variables.ALIASES.get(name, name)
+    if name in variables.TRACKING:
+        leaves.pin(PinReason.TRACKING)
+    elif value is None:
+        if name == "autocommit":
+            leaves.commits = True
+        leaves.pin(PinReason.VARIABLE)
+    elif name == "autocommit":
+        if value in ("0", "OFF", "FALSE", "'OFF'"):
+            leaves.carries.append((name, "0"))
+        elif value in ("1", "ON", "TRUE", "'ON'"):
+            leaves.carries.append((name, "1"))
+            leaves.commits = True
+        else:
+            leaves.commits = True
+            leaves.pin(PinReason.VARIABLE)
+    elif name in variables.ISOLATION_VARIABLES:
+        level = variables.LEVELS.get(value.strip("'").upper())
+        if scope in _SESSION and level is not None:
+            leaves.carries.append((variables.ISOLATION, level))
+        else:
+            leaves.pin(PinReason.VARIABLE)  # without a scope it may concern the next transaction only
+    elif name in variables.ACCESS_VARIABLES:
+        if scope in _SESSION and value in ("0", "OFF", "FALSE", "1", "ON", "TRUE"):
+            leaves.carries.append((variables.ACCESS, "READ ONLY" if value in ("1", "ON", "TRUE") else "READ WRITE"))
+        else:
+            leaves.pin(PinReason.VARIABLE)
+    elif name not in variables.CARRIED or (name == "timestamp" and value == "DEFAULT"):
+        leaves.pin(PinReason.VARIABLE)
+    elif name == "sql_auto_is_null" and value not in ("0", "OFF", "FALSE", "DEFAULT"):
+        leaves.pin(PinReason.VARIABLE)  # IS NULL would ask for the last insert id
+    else:
+        leaves.carries.append((name, value))
+
+
+def _names(tokens: Sequence[Token], leaves: _Leaves) -> None:
+    """NAMES {charset [COLLATE collation] | DEFAULT}."""
+    charset = literal(tokens[:1])
+    if charset is None or len(tokens) not in (1, 3):
+        leaves.pin(PinReason.VARIABLE)
+    elif len(tokens) == 1:
+        leaves.carries.append((variables.NAMES, charset))
+    else:
+        collation = literal(tokens[2:])
+        if tokens[1].upper != "COLLATE" or collation is None or charset == "DEFAULT":
+            leaves.pin(PinReason.VARIABLE)
+        else:
+            leaves.carries.append((variables.NAMES, f"{charset} COLLATE {collation}"))
+
+
+def literal(tokens: Sequence[Token]) -> str | None:
+    """SQL that means the same under every sql_mode and character set, or None if it is more than a plain literal."""
+    if len(tokens) == 2 and tokens[0].text in ("-", "+") and tokens[1].kind == NUMBER:
+        return tokens[0].text + tokens[1].text
+    if len(tokens) != 1:
+        return None
+    token = tokens[0]
+    if token.kind == NUMBER:
+        return token.text
+    if token.kind == WORD and token.upper in _CONSTANTS:
+        return token.upper
+    text = token.text if token.kind == WORD else token.text[1:-1]
+    if token.kind not in (WORD, STRING, QUOTED) or (token.kind == STRING and token.text[0] in "nN"):
+        return None
+    if not text.isascii() or any(mark in text for mark in "'\"`\\"):
+        return None
+    return f"'{text}'"
+

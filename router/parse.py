@@ -1,0 +1,116 @@
+"""The door to sqlglot: which tables a statement names. Nothing else is asked of it.
+
+The text it gets is made of our own tokens (see `router.tokens`), so that both read the same; a text that sqlglot
+does not understand is not an error of the client's, it only means that nothing is known.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from sqlglot import exp
+from sqlglot.dialects.mysql import MySQL
+from sqlglot.errors import SqlglotError
+
+from router.tokens import NUMBER, PARAMETER, STRING, WORD, Token
+
+# sqlglot descends by recursion, in compiled code that no interpreter limit guards.
+MAX_TOKENS: Final = 3000
+MAX_DEPTH: Final = 40
+
+_DIALECT: Final = MySQL()
+
+# Words that change nothing about the tables, and that sqlglot does not know in every place.
+_LEFT_OUT: Final = frozenset({"LOW_PRIORITY", "HIGH_PRIORITY", "QUICK", "SQL_NO_CACHE", "SQL_CACHE"})
+
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it logs what it falls back on; we see that in the tree
+
+
+def tables(tokens: Sequence[Token]) -> tuple[str, ...] | None:
+    """The tables of one SELECT, INSERT, UPDATE, DELETE, REPLACE, VALUES or TABLE, lower case, in their order.
+
+    Names of common table expressions and derived tables are not among them. None: not known.
+    """
+    if len(tokens) > MAX_TOKENS:
+        return None
+    text = _render(tokens)
+    if text is None:
+        return None
+    try:
+        found = _DIALECT.parse(text)
+    except (SqlglotError, RecursionError, ValueError, IndexError, KeyError, AttributeError, TypeError):
+        return None
+    if len(found) != 1 or found[0] is None:
+        return None
+    return _tables(found[0])
+
+
+def _render(tokens: Sequence[Token]) -> str | None:
+    """The text for sqlglot: literals made short, long lists of them cut. None when it is nested too deeply."""
+    pieces: list[str] = []
+    depth = 0
+    unary = 0
+    for index, token in enumerate(tokens):
+        text = token.text
+        kind = token.kind
+        unary = unary + 1 if text in "!~-+" or token.upper == "NOT" else 0
+        if unary > MAX_DEPTH:
+            return None
+        if kind == WORD:
+            if token.upper in _LEFT_OUT:
+                continue
+            if index == 0 and token.upper == "REPLACE":
+                text = "INSERT"
+            elif text[0] == "_" and index + 1 < len(tokens) and tokens[index + 1].kind in (STRING, NUMBER, PARAMETER):
+                continue  # the introducer of a literal's character set
+        elif kind == STRING:
+            text = "''"
+        elif kind in (NUMBER, PARAMETER):
+            text = "1"
+        elif text == "(":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return None
+        elif text == ")":
+            depth -= 1
+        elif text == "..." or (text == "," and index + 1 < len(tokens) and tokens[index + 1].text == "..."):
+            continue
+        pieces.append(f" {text}" if token.spaced else text)
+    return "".join(pieces)
+
+
+def _tables(tree: exp.Expr) -> tuple[str, ...] | None:
+    found: list[str] = []
+    defined = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    for node in tree.walk():
+        if isinstance(node, exp.Command):
+            return None
+        if not isinstance(node, exp.Table):
+            continue
+        this = node.this
+        if not isinstance(this, exp.Identifier):
+            if isinstance(this, (exp.Parameter, exp.JSONTable)) or (
+                isinstance(this, exp.Anonymous) and str(this.this).upper() == "JSON_TABLE"
+            ):
+                continue
+            return None
+        name: str = this.this.lower()
+        if node.catalog:
+            return None
+        if node.db:
+            name = f"{node.db.lower()}.{name}"
+        elif name == "dual" or (name in defined and not _within_its_own(node, name)):
+            continue
+        if name not in found:
+            found.append(name)
+    return tuple(found)
+
+
+def _within_its_own(node: exp.Expr, name: str) -> bool:
+    """Within WITH x AS (.. x ..), the inner x is a base table, unless the expression is recursive."""
+    above = node.parent
+    while above is not None:
+        if isinstance(above, exp.CTE) and above.alias.lower() == name:
+            return not (isinstance(above.parent, exp.With) and above.parent.args.get("recursive"))
+        above = above.parent
+    return False
