@@ -14,6 +14,7 @@ from typing import Any
 from config.checks import disagreements
 from config.model import Config
 from config.places import Path, locate
+from config.schema import header
 from config.secret import Secret
 from config.structure import Source, structure
 
@@ -200,6 +201,8 @@ class _Places:
             words = [f"[[{table}]]", self._entry(value, int(rest.pop(0)))]
         elif isinstance(value, dict):
             words = [f"[{table}]"]
+        elif value is None:
+            words = [header(str(table))]
         else:
             words = [str(table)]
         for step in rest:

@@ -242,7 +242,7 @@ def _mended(cls: Any, raw: Any, path: Path, faulty: set[Path]) -> dict[str, Any]
             ways = secret_keys(key)
             if not any((*path, way) in faulty for way in ways):
                 sound.update((way, table[way]) for way in ways if way in table)
-            elif key in needed:
+            if key in needed and not any(way in sound for way in ways):
                 sound[key] = Secret("")
         elif setting is not None:
             if key in table and not any(fault[: len(below)] == below for fault in faulty):

@@ -28,7 +28,7 @@ _SIZE_UNITS: Final = {
     "gib": 2**30,
     "gb": 10**9,
 }
-_QUANTITY: Final = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([a-zA-Z]*)\s*", re.ASCII)
+_QUANTITY: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([a-zA-Z]*)\s*", re.ASCII)
 # Timers take no greater numbers, and nobody means them.
 _LONGEST: Final = 10 * 365 * 86400.0
 _LARGEST: Final = 2**50
