@@ -1,0 +1,231 @@
+"""A Galera cluster of MariaDB nodes on loopback, for the demo and the tests: made, broken and repaired by program.
+
+The nodes are copies of a template that is prepared once. Knows nothing of the proxy. Each wait has a deadline, and what
+did not come up says so with the end of its error log.
+"""
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from proxy.demo.node import STOP_SECONDS, STORAGE, Node, Site, own_account, program
+from proxy.demo.processes import StartError, free_ports, tail, wait_until
+
+
+class Cluster:
+    """Nodes on 127.0.0.1 under one directory. Making the object touches nothing; `start()` does."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        size: int = 3,
+        ports: Sequence[int] | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        """`ports` are the SQL ports, one a node; free ones are chosen if not given. `progress` gets a line per step."""
+        self.directory = directory.resolve()
+        self.site = Site(self.directory, _socket_directory(self.directory), _server_account(self.directory))
+        self._progress = progress or (lambda line: None)
+        free = free_ports(4 * size + 4)
+        sql = list(ports) if ports else free[:size]
+        if len(sql) != size:
+            raise ValueError(f"{size} nodes need {size} ports, not {len(sql)}")
+        self.nodes = [Node(self.site, i + 1, sql[i], free[size + 3 * i : size + 3 * i + 3]) for i in range(size)]
+        self.site.members = [f"127.0.0.1:{node.group_port}" for node in self.nodes]
+        self.template = Node(self.site, 0, free[-1], free[-4:-1])
+
+    def __getitem__(self, number: int) -> Node:
+        """The node with this number, counted from 1 as in its name."""
+        if not 1 <= number <= len(self.nodes):
+            raise StartError(f"there is no node {number}: the nodes are 1 to {len(self.nodes)}")
+        return self.nodes[number - 1]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __enter__(self) -> "Cluster":
+        try:
+            self.start()
+        except BaseException:
+            self.stop(clean=False)
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start all nodes and return when all are Synced in one component; data of an earlier run are kept."""
+        self.prepare()
+        first = self.most_advanced()
+        self._progress(f"starting {len(self.nodes)} nodes")
+        first.start(bootstrap=True, wait=False)
+        for node in self.nodes:
+            if node is not first:
+                node.start(wait=False)
+        for node in self.nodes:
+            node.wait_synced(size=len(self.nodes))
+            self._progress(f"{node.name} is Synced on {node.address}")
+
+    def stop(self, *, clean: bool = True) -> None:
+        """End every node, also paused ones; return when all are gone. Not `clean`: SIGKILL, quick and hard on data."""
+        started = [node.process for node in self.nodes if node.process is not None]
+        for process in started:
+            if clean:
+                process.ask_to_end()
+            else:
+                process.kill()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in started:
+            process.terminate(max(0.0, deadline - time.monotonic()))
+        if self.site.sockets != self.directory:
+            shutil.rmtree(self.site.sockets, ignore_errors=True)
+
+    def heal(self) -> None:
+        """Bring every node back into one primary component, whatever was done to them; return when all are Synced."""
+        if all(node.in_step(len(self.nodes)) for node in self.nodes):
+            return
+        for node in self.nodes:
+            if node.paused:
+                node.resume()
+        if self._has_primary():
+            with contextlib.suppress(StartError):
+                for node in self.nodes:
+                    if not node.running:
+                        node.start(wait=False)
+                for node in self.nodes:
+                    node.wait_synced(len(self.nodes), seconds=30.0)
+                return
+        # What is left has lost the majority and would wait for ever for members that no longer exist.
+        self.stop()
+        self.start()
+
+    def _has_primary(self, seconds: float = 10.0) -> bool:
+        """Whether those that run come to agree, within `seconds`, that they and nobody else are the primary component.
+
+        A node that lost the majority calls itself primary until it has noticed.
+        """
+        running = [node for node in self.nodes if node.running]
+        verdict = False
+
+        def decided() -> bool:
+            nonlocal verdict
+            verdict = any(node.in_step(len(running)) for node in running)
+            return verdict or all(node.status().get("wsrep_cluster_status") == "non-Primary" for node in running)
+
+        with contextlib.suppress(StartError):
+            wait_until(decided, seconds, lambda: "no agreement")
+        return verdict
+
+    def most_advanced(self) -> Node:
+        """The node with the last transaction that any has: the only one that may begin the cluster without a loss."""
+
+        def position(node: Node) -> int:
+            _, number = node.saved()
+            if number < 0:
+                node.write_settings()
+                number = int((node.recover() or ":-1").rpartition(":")[2])
+            return number
+
+        return max(self.nodes, key=position)
+
+    # Files
+
+    def prepare(self) -> None:
+        """Make what is missing of the directories, the template and the nodes' copies of it."""
+        for directory in (self.directory, self.site.files, self.site.sockets):
+            directory.mkdir(parents=True, exist_ok=True)
+            self.site.give(directory)
+        if not self.template.ended_cleanly:
+            self._progress("preparing an empty database (once)")
+            self._make_template()
+        for node in self.nodes:
+            if not node.data.exists():
+                node.directory.mkdir(exist_ok=True)
+                _copy(self.template.data, node.data)
+                self.site.give(node.directory)
+
+    def _make_template(self) -> None:
+        """Make the template as a cluster of one that ended cleanly: its copies are then in step without a transfer."""
+        shutil.rmtree(self.template.directory, ignore_errors=True)
+        self.template.directory.mkdir()
+        self.site.give(self.template.directory)
+        log = self.directory / "template.log"
+        settings = self.directory / "template.cnf"
+        settings.write_text(f"[mysqld]\nskip-log-bin\n{STORAGE}")
+        owner = self.site.user or own_account()
+        own = [f"--defaults-file={settings}", f"--datadir={self.template.data}", f"--user={owner}"]
+        install = [program("mariadb-install-db"), *own]
+        install += ["--skip-test-db", "--auth-root-authentication-method=socket", "--skip-name-resolve"]
+        accounts = [program("mariadbd"), *own, "--bootstrap"]
+        with log.open("wb") as output:
+            for arguments, statements in ((install, ""), (accounts, _accounts())):
+                done = subprocess.run(  # noqa: S603 the arguments are ours
+                    arguments, input=statements.encode(), stdout=output, stderr=output, timeout=120, check=False
+                )
+                if done.returncode != 0:
+                    raise StartError(f"{arguments[0]} failed (status {done.returncode})\n{tail(log)}")
+        if re.search(r"^ERROR", log.read_text(errors="replace"), re.MULTILINE):
+            raise StartError(f"the template's accounts could not be made\n{tail(log)}")
+        try:
+            self.template.start(bootstrap=True)
+        finally:
+            self.template.term()
+
+
+def _accounts() -> str:
+    """SQL for the template: whoever runs this is root by way of the Unix socket, `monitor` and `app` have passwords."""
+    owner = own_account()
+    return f"""\
+USE mysql;
+FLUSH PRIVILEGES;
+DROP USER IF EXISTS ''@'localhost';
+DROP USER IF EXISTS ''@'{os.uname().nodename.lower()}';
+CREATE USER IF NOT EXISTS '{owner}'@'localhost' IDENTIFIED VIA unix_socket;
+GRANT ALL PRIVILEGES ON *.* TO '{owner}'@'localhost' WITH GRANT OPTION;
+CREATE USER 'monitor'@'%' IDENTIFIED BY 'monitor';
+GRANT PROCESS, CONNECTION ADMIN ON *.* TO 'monitor'@'%';
+CREATE USER 'app'@'%' IDENTIFIED BY 'app';
+GRANT ALL PRIVILEGES ON *.* TO 'app'@'%' WITH GRANT OPTION;
+CREATE DATABASE demo CHARACTER SET utf8mb4;
+"""
+
+
+def _server_account(directory: Path) -> str | None:
+    """The account that the servers run as, None for our own.
+
+    Root runs them as `mysql` where that account can reach the directory, and as root where a parent is closed to it.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        pwd.getpwnam("mysql")
+    except KeyError:
+        return None
+    existing = [parent for parent in directory.parents if parent.exists()]
+    return "mysql" if all(parent.stat().st_mode & 0o001 for parent in existing) else None
+
+
+def _socket_directory(directory: Path) -> Path:
+    """The cluster's directory, or a short one under the temporary directory: a socket's path has at most 107 bytes."""
+    if len(os.fsencode(directory)) < 80:
+        return directory
+    number = zlib.crc32(os.fsencode(directory))
+    return Path(tempfile.gettempdir()) / f"multiwriter-{os.geteuid()}-{number:08x}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a data directory, sharing blocks where the file system can. A copy cut short is not taken for one."""
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    subprocess.run(["cp", "-a", "--reflink=auto", "--sparse=always", source, partial], check=True)  # noqa: S603, S607
+    partial.rename(target)
