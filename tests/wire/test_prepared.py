@@ -1,0 +1,158 @@
+"""Statement ids and parameter types in COM_STMT_ commands, against bytes written out by hand from the manual."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.wire.constants import COM_PING, COM_QUERY
+from proxy.wire.framing import MAX_PAYLOAD, CommandFramer, ProtocolError, frame, payload_of
+from proxy.wire.prepared import (
+    LAST_PREPARED,
+    WITH_STATEMENT_ID,
+    ExecuteView,
+    statement_id,
+    with_prepared_id,
+    with_statement_id,
+    with_types,
+)
+
+# Statement 1, two parameters: an INT of 5 and a string "ab"; as the manual lays it out.
+HEAD = b"\x17\x01\x00\x00\x00\x00\x01\x00\x00\x00"
+TYPES = b"\x03\x00\xfd\x00"
+VALUES = b"\x05\x00\x00\x00\x02ab"
+BOUND = frame(HEAD + b"\x00" + b"\x01" + TYPES + VALUES)
+UNBOUND = frame(HEAD + b"\x00" + b"\x00" + VALUES)
+
+
+# --- Ids
+
+
+@pytest.mark.parametrize("command", sorted(WITH_STATEMENT_ID))
+@pytest.mark.parametrize("rest", [b"", b"\x00\x01\x00\x00\x00more"])
+def test_statement_id_is_read_and_replaced(command: int, rest: bytes) -> None:
+    raw = frame(bytes([command]) + b"\x01\x02\x03\x04" + rest)
+    assert statement_id(raw) == 0x04030201
+    moved = with_statement_id(raw, 7)
+    assert statement_id(moved) == 7
+    assert payload_of(moved) == bytes([command]) + b"\x07\x00\x00\x00" + rest
+
+
+def test_the_last_prepared_statement_has_an_id_of_its_own() -> None:
+    assert statement_id(frame(b"\x17\xff\xff\xff\xff\x00\x01\x00\x00\x00")) == LAST_PREPARED
+
+
+def test_statement_id_of_a_large_command() -> None:
+    raw = frame(b"\x18\x01\x00\x00\x00\x00\x00" + bytes(MAX_PAYLOAD))
+    moved = with_statement_id(raw, 2)
+    assert statement_id(moved) == 2
+    assert moved[9:] == raw[9:]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\x05\0\0\0\x17", frame(b"\x17\1\0\0"), frame(b"\x17\1\0\0") + b"more", frame(bytes([COM_QUERY]) + b"SELECT"),
+     frame(bytes([COM_PING]))],
+)  # fmt: skip
+def test_no_statement_id(raw: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        statement_id(raw)
+    with pytest.raises(ProtocolError):
+        with_statement_id(raw, 1)
+
+
+def test_the_id_in_the_reply_to_a_prepare() -> None:
+    reply = frame(b"\x00\x01\x00\x00\x00\x02\x00\x01\x00\x00\x00\x00", 1)
+    assert with_prepared_id(reply + b"more", 0x0A0B) == reply[:5] + b"\x0b\x0a\x00\x00" + reply[9:] + b"more"
+    for wrong in (b"", reply[:8], frame(b"\xff\x10\x04#42000x", 1)):
+        with pytest.raises(ProtocolError):
+            with_prepared_id(wrong, 1)
+
+
+# --- COM_STMT_EXECUTE
+
+
+def test_view_of_an_execute_that_brings_its_types() -> None:
+    view = ExecuteView(BOUND, 2)
+    assert (view.types_bound, view.types, view.flags, view.opens_cursor) == (True, TYPES, 0, False)
+
+
+def test_view_of_an_execute_that_leaves_them_out() -> None:
+    view = ExecuteView(UNBOUND, 2)
+    assert (view.types_bound, view.types) == (False, None)
+
+
+def test_view_of_an_execute_without_parameters() -> None:
+    view = ExecuteView(frame(HEAD), 0)
+    assert (view.types_bound, view.types) == (False, None)
+    assert with_types(frame(HEAD), 0, b"") == frame(HEAD)
+
+
+def test_view_of_an_execute_that_opens_a_cursor() -> None:
+    assert ExecuteView(frame(b"\x17\x01\x00\x00\x00\x01\x01\x00\x00\x00"), 0).opens_cursor
+
+
+@pytest.mark.parametrize("raw", [BOUND, UNBOUND])
+def test_types_are_put_in_once(raw: bytes) -> None:
+    assert with_types(raw, 2, TYPES) == BOUND
+
+
+def test_an_execute_that_brings_its_types_keeps_them() -> None:
+    assert with_types(BOUND, 2, b"\x08\x00\x08\x00") is BOUND
+
+
+@pytest.mark.parametrize("params", [1, 7, 8, 9, 16, 17, 300, 65_535])
+@pytest.mark.parametrize("values", [b"", b"values"])
+def test_the_bitmap_has_a_bit_for_each_parameter(params: int, values: bytes) -> None:
+    bitmap = b"\xaa" * -(-params // 8)
+    types = bytes(range(1, 3)) * params
+    bound = frame(HEAD + bitmap + b"\x01" + types + values)
+    assert ExecuteView(bound, params).types == types
+    assert with_types(frame(HEAD + bitmap + b"\x00" + values), params, types) == bound
+
+
+@pytest.mark.parametrize(
+    "size", [MAX_PAYLOAD - 17, MAX_PAYLOAD - 16, MAX_PAYLOAD - 13, MAX_PAYLOAD - 12, MAX_PAYLOAD, 2 * MAX_PAYLOAD - 16]
+)
+def test_a_command_that_grows_over_16_mb_is_framed_anew(size: int) -> None:
+    values = bytes(size)
+    moved = with_types(frame(HEAD + b"\x00\x00" + values), 2, TYPES)
+    assert moved == frame(HEAD + b"\x00\x01" + TYPES + values)
+    framer = CommandFramer(64 << 20)
+    framer.feed(moved)
+    assert framer.next() is moved
+
+
+def test_types_of_another_statement_are_a_mistake_of_ours() -> None:
+    with pytest.raises(ValueError, match="2 bytes of types for 2 parameters"):
+        with_types(UNBOUND, 2, b"\x03\x00")
+
+
+@pytest.mark.parametrize("size", range(15))
+def test_an_execute_that_ends_before_its_values_is_refused(size: int) -> None:
+    with pytest.raises(ProtocolError):
+        ExecuteView(frame(payload_of(BOUND)[:size]), 2)
+
+
+@pytest.mark.parametrize(
+    ("raw", "params"),
+    [
+        (frame(b"\x19\x01\x00\x00\x00" + bytes(9)), 0),
+        (frame(HEAD + b"\x00\x02" + TYPES), 2),
+        (frame(b"\x17\x01\x00\x00\x00\x08\x01\x00\x00\x00" + b"\x00\x01" + TYPES), 2),
+    ],
+    ids=["another command", "a flag of 2", "query attributes"],
+)
+def test_no_execute(raw: bytes, params: int) -> None:
+    with pytest.raises(ProtocolError):
+        ExecuteView(raw, params)
+
+
+@given(st.binary(max_size=60), st.integers(0, 40), st.booleans())
+def test_garbage_is_read_or_refused(payload: bytes, params: int, as_execute: bool) -> None:
+    raw = frame(b"\x17" + payload if as_execute else payload)
+    try:
+        moved = with_types(raw, params, b"\x03\x00" * params)
+    except ProtocolError:
+        return
+    assert ExecuteView(moved, params).types_bound == (params > 0)
+    assert payload_of(moved)
