@@ -142,6 +142,7 @@ class ReplyScanner:
         "_deprecate_eof",
         "_digest",
         "_held",
+        "_insert_id",
         "_session_track",
         "_skip",
         "_state",
@@ -208,6 +209,7 @@ class ReplyScanner:
         self.has_status = False
         self.warnings = 0
         self.affected_rows = 0
+        self._insert_id = 0  # of the last OK packet, for the digest
         self.insert_id = 0  # the first that is not zero: what LAST_INSERT_ID() of a single statement is
         self.has_rows = self._command == COM_STMT_FETCH
         self.results = 0
@@ -309,6 +311,7 @@ class ReplyScanner:
         self._state = state
         if state == DONE:  # at the end of the reply, or at the ERR packet that is kept back
             self.done = True
+            self.awaiting_client_file = False
             sent = at
             if end < size:
                 self.rest = data[end:]
@@ -421,6 +424,7 @@ class ReplyScanner:
             if at + 4 > end:
                 raise ProtocolError("an OK packet that is too short")
         self.affected_rows = affected_rows
+        self._insert_id = insert_id
         if insert_id and not self.insert_id:
             self.insert_id = insert_id
         self.status = status = data[at] | data[at + 1] << 8
@@ -440,9 +444,10 @@ class ReplyScanner:
         self.status = data[at + 3] | data[at + 4] << 8
         self.has_status = True
         self.affected_rows = 0
+        self._insert_id = 0
 
     def _summary(self) -> bytes:
-        return _DIGEST_OK(self.affected_rows, self.insert_id, self.warnings, self.num_columns, self.num_params)
+        return _DIGEST_OK(self.affected_rows, self._insert_id, self.warnings, self.num_columns, self.num_params)
 
 
 def _column_count(payload: bytes) -> int:

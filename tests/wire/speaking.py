@@ -1,4 +1,4 @@
-"""A server's side of the protocol for tests: replies built packet by packet, as a node with given capabilities sends them."""
+"""A server's side of the protocol for tests: replies built packet by packet, as was agreed with the client."""
 
 from proxy.wire.constants import (
     CLIENT_DEPRECATE_EOF,

@@ -1,5 +1,7 @@
 """Packets and commands, from any chunking, and what is refused before it is buffered."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,7 +107,7 @@ def test_commands_come_out_as_they_went_in_whatever_the_chunks(payloads: list[by
     edges = [0, *sorted(cuts), len(stream)]
     eager, lazy = CommandFramer(LIMIT), CommandFramer(LIMIT)
     taken: list[bytes] = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         eager.feed(stream[start:end])
         taken += commands(eager)
         lazy.feed(stream[start:end])

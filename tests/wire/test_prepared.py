@@ -50,9 +50,15 @@ def test_statement_id_of_a_large_command() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"\x05\0\0\0\x17", frame(b"\x17\1\0\0"), frame(b"\x17\1\0\0") + b"more", frame(bytes([COM_QUERY]) + b"SELECT"),
-     frame(bytes([COM_PING]))],
-)  # fmt: skip
+    [
+        b"",
+        b"\x05\0\0\0\x17",
+        frame(b"\x17\1\0\0"),
+        frame(b"\x17\1\0\0") + b"more",
+        frame(bytes([COM_QUERY]) + b"SELECT"),
+        frame(bytes([COM_PING])),
+    ],
+)
 def test_no_statement_id(raw: bytes) -> None:
     with pytest.raises(ProtocolError):
         statement_id(raw)
