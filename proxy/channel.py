@@ -65,7 +65,12 @@ class ClientChannel(asyncio.BufferedProtocol):
         return self._early
 
     def send(self, payload: bytes) -> None:
-        """Writes one packet. Not drained: what is sent before login is a few hundred bytes."""
+        """Writes one packet; raises ConnectionResetError if the client is gone.
+
+        Not drained: what is sent before login is a few hundred bytes.
+        """
+        if self.closed or self.transport.is_closing():
+            raise ConnectionResetError("the client is gone")  # uvloop's write() would raise RuntimeError
         self.transport.write(frame(payload, self.seq))
         self.seq = (self.seq + 1) & 0xFF
 
@@ -183,8 +188,9 @@ class ClientChannel(asyncio.BufferedProtocol):
             return
         size = int.from_bytes(self._room[:3], "little")
         seq = self._room[3]
-        if seq != self.seq:
-            self._fail(ProtocolError(f"packet {seq} came where packet {self.seq} was due"))
+        due, self.seq = self.seq, (seq + 1) & 0xFF  # an error must follow what the client sent, or it will not be read
+        if seq != due:
+            self._fail(ProtocolError(f"packet {seq} came where packet {due} was due"))
         elif size > self._max_packet:
             self._fail(PacketTooLarge(size, self._max_packet))
         elif size == 0:
@@ -195,7 +201,6 @@ class ClientChannel(asyncio.BufferedProtocol):
             self._in_payload = True
 
     def _deliver(self, payload: bytes) -> None:
-        self.seq = (self.seq + 1) & 0xFF
         self._packet = payload
         self._room = memoryview(bytearray(HEADER))
         self._filled = 0

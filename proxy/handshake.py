@@ -169,17 +169,25 @@ class Login:
         """The connection, under TLS if there is TLS. Its reading is paused: see hand_over()."""
         return self.channel.transport
 
-    def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
-        """Makes `protocol` the one that reads from the connection; connection_made() is not called again.
+    def hand_over(self, protocol: asyncio.Protocol, ok: bytes) -> None:
+        """Sends `ok` (see accept()) and makes `protocol` the one that reads; connection_made() is not called again.
 
-        What the client sent behind its login is still unread and comes to `protocol`.
-        Raises ConnectionResetError if the client left meanwhile: `protocol` would never hear of it.
+        What the client sent behind its login is still unread and comes to `protocol`. Raises ConnectionResetError if
+        the client left meanwhile: `protocol` would never hear of it.
         """
         transport = self.channel.transport
         if self.channel.closed or transport.is_closing():
             raise ConnectionResetError("the client is gone")
+        transport.write(ok)
+        unread = self.channel.unread
         transport.set_protocol(protocol)
-        transport.resume_reading()
+        transport.resume_reading()  # calls nothing yet; `protocol` may pause again in data_received()
+        if unread:
+            protocol.data_received(unread)
+
+    async def reject(self, error: bytes) -> None:
+        """Sends an ERR packet with sequence id `seq` instead, and closes the connection."""
+        await self.channel.close_after(error)
 
 
 def accept(login: Login, status: int = c.SERVER_STATUS_AUTOCOMMIT) -> bytes:
@@ -307,26 +315,18 @@ def _read_attributes(payload: bytes, at: int, collation: int) -> dict[str, str]:
 async def login(channel: ClientChannel, settings: LoginSettings, connection_id: int) -> Login:
     """Greets a client that just connected and finds out who it is.
 
-    Raises LoginFailed after the client was told and its connection closed. When cancelled, the connection is cut.
+    Raises LoginFailed, after which refuse() tells the client and closes. When cancelled, the connection is cut.
     """
     try:
         async with asyncio.timeout(settings.timeout):
             return await _converse(channel, settings, connection_id)
-    except LoginFailed as failed:
-        failure = failed
-    except PacketTooLarge:
-        failure = LoginFailed(Result.TOO_LARGE)
-    except ProtocolError:
-        failure = LoginFailed(Result.MALFORMED)
-    except TimeoutError:
-        failure = LoginFailed(Result.TIMEOUT)
-    except ConnectionError:
-        failure = LoginFailed(Result.GONE)
+    except LoginFailed:
+        raise
+    except Exception as error:
+        raise _failure(error) from error
     except BaseException:
         channel.transport.abort()
         raise
-    await refuse(channel, failure)
-    raise failure
 
 
 async def refuse(channel: ClientChannel, failure: LoginFailed) -> None:
@@ -408,14 +408,10 @@ async def change_user(channel: ClientChannel, payload: bytes, login: Login, sett
                 secure=login.secure,
             )
             account = await _authenticate(channel, answer, settings, login.host)
-    except PacketTooLarge as error:
-        raise LoginFailed(Result.TOO_LARGE) from error
-    except ProtocolError as error:
-        raise LoginFailed(Result.MALFORMED) from error
-    except TimeoutError as error:
-        raise LoginFailed(Result.TIMEOUT) from error
-    except ConnectionError as error:
-        raise LoginFailed(Result.GONE) from error
+    except LoginFailed:
+        raise
+    except Exception as error:
+        raise _failure(error) from error
     return replace(
         login,
         channel=channel,
@@ -425,6 +421,21 @@ async def change_user(channel: ClientChannel, payload: bytes, login: Login, sett
         attributes=response.attributes or login.attributes,
         seq=channel.seq,
     )
+
+
+def _failure(error: Exception) -> LoginFailed:
+    """The verdict on a conversation that broke; raises `error` again if it is no fault of the client's."""
+    match error:
+        case PacketTooLarge():
+            return LoginFailed(Result.TOO_LARGE)
+        case ProtocolError():
+            return LoginFailed(Result.MALFORMED)
+        case TimeoutError():
+            return LoginFailed(Result.TIMEOUT)
+        case ConnectionError():
+            return LoginFailed(Result.GONE)
+        case _:
+            raise error
 
 
 async def _authenticate(exchange: Exchange, answer: Answer, settings: LoginSettings, host: str) -> Account:
@@ -443,7 +454,7 @@ def _require_protocol_41(payload: bytes) -> None:
     fail."""
     if _flags(payload) & c.CLIENT_PROTOCOL_41:
         return
-    if len(payload) > 5 and b"\0" in payload[5:]:
+    if payload.find(b"\0", 5) > 5:
         raise LoginFailed(Result.OLD_PROTOCOL)
     raise ProtocolError("not a handshake response")
 

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Final
 
 from proxy.channel import ClientChannel
-from proxy.handshake import Login, LoginFailed, LoginSettings, Result, login
+from proxy.handshake import Login, LoginFailed, LoginSettings, Result, login, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -178,10 +178,13 @@ class Listener:
                 client = await login(channel, self.settings, connection_id)
             except LoginFailed as failed:
                 self._on_result(failed.result)
+                await refuse(channel, failed)
                 return False
             self._on_result(Result.ACCEPTED)
             await self._on_client(client)
             return client.transport.get_protocol() is not channel
+        except ConnectionError:
+            return False  # gone between its login and its session
         except Exception:
             logger.exception("login on endpoint %s failed", self.name)
             return False
@@ -216,5 +219,6 @@ def remove_stale_socket(path: str) -> None:
 def _keep_alive(transport: asyncio.Transport) -> None:
     """Lets the kernel find out that a client's machine is gone; without it an idle session would stay for ever."""
     sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sock.family != socket.AF_UNIX:
+        with suppress(OSError):  # closed already
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
