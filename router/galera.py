@@ -53,7 +53,7 @@ UNDEFINED_CONF_ID: Final = 2**64 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """When a working node is relieved. Well above what a healthy node shows: flow control starts at some 16 write-sets."""
+    """When a working node is relieved. Far above what a healthy one shows: flow control starts at 16 write-sets."""
 
     recv_queue: int = 500  # write-sets received and not yet applied
     flow_control_paused: float = 0.9  # share of the time for which this node stood still

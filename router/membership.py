@@ -155,8 +155,8 @@ class Transition:
 # A passive sign: the state it leads to, by the state it finds. Absent: nothing changes.
 _BY_SIGN: dict[NodeSign, dict[NodeState, NodeState]] = {
     NodeSign.SUSPECT: {NodeState.UP: NodeState.SUSPECT, NodeState.DRAINING: NodeState.SUSPECT},
-    NodeSign.DRAINING: {NodeState.UP: NodeState.DRAINING, NodeState.SUSPECT: NodeState.DRAINING},
-    NodeSign.NOT_WRITER: {NodeState.UP: NodeState.DRAINING, NodeState.SUSPECT: NodeState.DRAINING},
+    NodeSign.DRAINING: dict.fromkeys((NodeState.UP, NodeState.SUSPECT, NodeState.DRAINING), NodeState.DRAINING),
+    NodeSign.NOT_WRITER: dict.fromkeys((NodeState.UP, NodeState.SUSPECT, NodeState.DRAINING), NodeState.DRAINING),
     NodeSign.DOWN: dict.fromkeys(NodeState, NodeState.DOWN),
 }
 
@@ -278,6 +278,8 @@ class Membership:
 
     def _behind(self, node: Node, health: Health, began: float) -> bool:
         # A node that was frozen past its eviction first answers as it was: Primary, Synced, and stale. Its view tells.
+        if health.conf_id < 0:
+            return False
         grace = VIEW_GRACE if node.state is NodeState.UP else 0.0
         for other in self._nodes.values():
             if other is node or other.state is not NodeState.UP or other.health is None:

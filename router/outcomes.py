@@ -247,7 +247,7 @@ OTHER: dict[str, tuple[Effect, NodeSign, str]] = {
     "R": (FORWARD, _SIGN_NONE, "error"),
     "W": (FORWARD, _SIGN_NONE, "error"),
     "S": (FORWARD, _SIGN_NONE, "error"),
-    # A parse error leaves the transaction open, CREATE TABLE of an existing one has committed it.
+    # A parse error leaves the transaction open, CREATE TABLE of an existing one has committed it: ask.
     "K": (FORWARD_AND_ASK, _SIGN_NONE, "error"),
 }
 
@@ -328,7 +328,8 @@ def _verdict(letter: str, effect: Effect, sign: NodeSign, reason: str) -> Verdic
         move=effect.move,
         close_backend=close,
         ends_transaction=ends,
-        confirm=effect.confirm and not ends,
+        # Whatever commits by itself may have done so before it failed.
+        confirm=not ends and (letter == "K" or (letter == "S" and effect.confirm)),
         conflict=effect.conflict and letter not in "CP",
         reason=reason,
     )
