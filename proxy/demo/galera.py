@@ -200,19 +200,28 @@ CREATE DATABASE demo CHARACTER SET utf8mb4;
 """
 
 
-def _server_account(directory: Path) -> str | None:
-    """The account that the servers run as, None for our own.
+def reachable(directory: Path) -> bool:
+    """Whether the servers could get to this directory.
 
-    Root runs them as `mysql` where that account can reach the directory, and as root where a parent is closed to it.
+    Root runs them as `mysql`: SQL could otherwise write any file, and the state transfer's rsync gives up root itself.
     """
+    existing = (path for path in directory.parents if path.exists())
+    return os.geteuid() != 0 or all(path.stat().st_mode & 0o001 for path in existing)
+
+
+def _server_account(directory: Path) -> str | None:
+    """The account that the servers run as, None for our own."""
     if os.geteuid() != 0:
         return None
     try:
         pwd.getpwnam("mysql")
     except KeyError:
-        return None
-    existing = [parent for parent in directory.parents if parent.exists()]
-    return "mysql" if all(parent.stat().st_mode & 0o001 for parent in existing) else None
+        raise StartError("there is no account mysql: mariadb-server is not installed") from None
+    if not reachable(directory):
+        raise StartError(
+            f"the account mysql, which the nodes run as, cannot get to {directory}: choose another directory"
+        )
+    return "mysql"
 
 
 def _socket_directory(directory: Path) -> Path:

@@ -35,7 +35,6 @@ def running_cluster() -> Iterator[Cluster]:
     """Three nodes, started once. A test asks for `cluster`, which has them all in step."""
     # Not below pytest's own directory, which it closes to other accounts: for root the nodes run as another one.
     directory = Path(tempfile.mkdtemp(prefix="multiwriter-"))
-    directory.chmod(0o711)
     cluster = Cluster(directory, progress=print)
     try:
         cluster.start()

@@ -1,0 +1,63 @@
+# One command each, the same here and in continuous integration. A second run of anything does only what has changed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --annotation-style=line
+
+.PHONY: help install demo test check lock clean
+
+help:
+	@echo "make install   .venv with the multiwriter command"
+	@echo "make demo      a Galera cluster of three on this machine with the proxy in front (DEMO=\"--port 3307\" for options)"
+	@echo "make test      every test, against real clusters (TESTS=\"tests/wire -k framing\" for some)"
+	@echo "make check     style, types, layers and locks"
+	@echo "make lock      pin the dependencies anew"
+	@echo "make clean     remove what these made in this directory"
+
+install: $(RUN)
+
+# The newest of the usual names would do; the first that can make a virtual environment is taken.
+$(RUN): requirements.lock pyproject.toml
+	@find_python() { for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+		$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return; done; false; }; \
+	test -x $(BIN)/python || { \
+		find_python || deploy/install-packages python; \
+		find_python || { echo "Python 3.11 or newer with its venv module is needed" >&2; exit 1; }; \
+		echo "making $(VENV) with $$($$python --version)"; \
+		$$python -m venv $(VENV); }
+	@echo "installing the locked dependencies"
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements-dev.lock $(RUN)
+	@deploy/install-packages demo test
+	@echo "installing the locked tools and drivers for tests"
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+demo: $(RUN)
+	@deploy/install-packages demo
+	@exec $(BIN)/multiwriter demo up $(DEMO)
+
+test: $(DEV)
+	$(BIN)/pytest $(TESTS)
+
+check: $(DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/test_lock.py
+
+lock:
+	$(COMPILE) --all-build-deps --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

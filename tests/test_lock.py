@@ -1,0 +1,64 @@
+"""The lock files pin what pyproject.toml asks for, every file by its hash, and name no server to get it from."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+RUNTIME = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]]
+DEVELOPMENT = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]
+
+
+def pins(name: str) -> dict[str, str]:
+    """Version by package, as one lock file has them."""
+    return dict(re.findall(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def requirements() -> Iterator[tuple[str, str]]:
+    yield from (("requirements.lock", requirement) for requirement in RUNTIME)
+    yield from (("requirements-dev.lock", requirement) for requirement in DEVELOPMENT)
+
+
+@pytest.mark.parametrize(("lock", "requirement"), list(requirements()))
+def test_what_the_project_asks_for_is_pinned_within_its_bounds(lock: str, requirement: str) -> None:
+    wanted = Requirement(requirement)
+    pinned = pins(lock).get(canonicalize_name(wanted.name))
+    assert pinned is not None, f"{lock} lacks {requirement}: run `make lock`"
+    assert wanted.specifier.contains(pinned), f"{lock} has {wanted.name} {pinned}, not {requirement}: run `make lock`"
+
+
+def test_both_locks_agree() -> None:
+    runtime, development = pins("requirements.lock"), pins("requirements-dev.lock")
+    differing = {name for name in runtime.keys() & development.keys() if runtime[name] != development[name]}
+    assert not differing
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_what_was_asked_for_once_and_no_longer_is_gone(lock: str) -> None:
+    # pip-compile notes by whom each pin is wanted; a direct wish is noted as the project's.
+    text = (ROOT / lock).read_text()
+    direct = {
+        canonicalize_name(name)
+        for name, notes in re.findall(r"^([a-z0-9.-]+)==[^#]*# via ([^\n]*)", text, re.MULTILINE)
+        if "multiwriter (pyproject.toml)" in notes
+    }
+    asked = {canonicalize_name(Requirement(text).name) for text in RUNTIME + DEVELOPMENT}
+    assert direct <= asked, f"{lock} pins {direct - asked}: run `make lock`"
+    assert direct
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_every_pin_has_hashes_and_no_server_is_named(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    blocks = re.findall(r"^[a-z0-9].*(?:\n .*)*", text, re.MULTILINE)
+    assert len(blocks) == len(pins(lock))
+    assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
+    assert "://" not in text
+    assert "--index-url" not in text
+    assert "--find-links" not in text
