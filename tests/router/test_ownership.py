@@ -1,0 +1,167 @@
+"""Owners of keys: the same everywhere, sticky while somebody holds them, and bounded."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.membership import Node
+from router.ownership import SETTLE, Owners, rendezvous
+
+DB = tuple(Node(f"db{number}") for number in range(1, 4))
+KEYS = [f"shop.t{number}" for number in range(600)]
+LATER = 1000.0
+
+
+def test_owners_are_spread_evenly() -> None:
+    found = [rendezvous(key, DB) for key in KEYS]
+    assert all(150 < found.count(node) < 250 for node in DB)
+
+
+def test_every_proxy_finds_the_same_owner_in_whatever_order() -> None:
+    again = tuple(Node(f"db{number}") for number in (3, 1, 2))
+    for key in KEYS:
+        one, two = rendezvous(key, DB), rendezvous(key, again)
+        assert one is not None
+        assert two is not None
+        assert one.name == two.name
+
+
+def test_a_lost_node_moves_its_own_keys_only() -> None:
+    for key in KEYS:
+        before, after = rendezvous(key, DB), rendezvous(key, DB[:2])
+        assert before is after or before is DB[2]
+
+
+def test_weights_count_and_zero_owns_nothing() -> None:
+    nodes = (Node("db1", weight=2.0), Node("db2"), Node("db3", weight=0.0))
+    found = [rendezvous(key, nodes) for key in KEYS]
+    assert 340 < found.count(nodes[0]) < 460
+    assert found.count(nodes[2]) == 0
+    assert rendezvous("k", nodes[2:]) is None
+
+
+def test_no_writer_no_owner() -> None:
+    assert Owners().owner("k", (), 0.0) == (None, False)
+    owners = Owners()
+    owners.owner("k", DB, 0.0)
+    assert owners.owner("k", (), 1.0) == (None, False)
+    assert owners.owner("k", DB, 2.0)[0] is rendezvous("k", DB)
+
+
+def owned_by(node: Node) -> str:
+    return next(key for key in KEYS if rendezvous(key, DB) is node)
+
+
+def test_after_a_change_of_owner_others_first_wait_for_what_the_old_one_committed() -> None:
+    owners, key = Owners(), owned_by(DB[2])
+    assert owners.owner(key, DB, 0.0) == (DB[2], True), "who owned it before is not known"
+    assert owners.owner(key, DB, SETTLE) == (DB[2], False)
+    fewer = DB[:2]
+    node, sync = owners.owner(key, fewer, LATER)
+    assert node in fewer
+    assert sync
+    assert owners.owner(key, fewer, LATER + SETTLE - 0.1) == (node, True)
+    assert owners.owner(key, fewer, LATER + SETTLE) == (node, False)
+
+
+def test_a_key_that_did_not_move_needs_no_wait() -> None:
+    owners, key = Owners(), owned_by(DB[0])
+    owners.owner(key, DB, 0.0)
+    assert owners.owner(key, DB[:2], LATER) == (DB[0], False)
+
+
+def test_a_key_first_seen_after_a_change_of_writers_may_have_moved() -> None:
+    owners = Owners()
+    owners.owner(KEYS[0], DB, 0.0)
+    assert owners.owner(KEYS[1], DB, LATER)[1] is False
+    owners.owner(KEYS[0], DB[:2], LATER)
+    assert owners.owner(KEYS[2], DB[:2], LATER + 1)[1] is True
+
+
+def test_while_somebody_holds_a_key_its_owner_stays() -> None:
+    owners, key = Owners(), owned_by(DB[2])
+    substitute, _ = owners.owner(key, fewer := DB[:2], 0.0)
+    owners.opened(key)
+    owners.opened(key)
+    back = DB[:]
+    returned = (*fewer, DB[2])
+    assert owners.owner(key, returned, LATER)[0] is substitute
+    owners.closed(key)
+    assert owners.owner(key, returned, LATER)[0] is substitute
+    owners.closed(key)
+    assert owners.owner(key, returned, LATER) == (DB[2], True), "now the returned one takes its own back"
+    assert owners.owner(key, back, LATER + SETTLE) == (DB[2], False)
+
+
+def test_but_not_on_a_node_that_is_lost() -> None:
+    owners, key = Owners(), owned_by(DB[2])
+    owners.owner(key, DB, 0.0)
+    owners.opened(key)
+    node, sync = owners.owner(key, DB[:2], LATER)
+    assert node in DB[:2]
+    assert sync
+
+
+def test_closing_what_was_forgotten_is_harmless() -> None:
+    owners = Owners()
+    owners.opened("never seen")
+    owners.closed("never seen")
+    owners.owner("k", DB, 0.0)
+    owners.closed("k")
+    owners.opened("k")
+    assert owners.owner("k", DB[:2], LATER)[0] in DB[:2]
+
+
+def test_memory_is_bounded_by_forgetting_what_nobody_holds() -> None:
+    owners = Owners(max_keys=100)
+    for step, key in enumerate(KEYS):
+        owners.owner(key, DB, LATER + step)
+        assert len(owners) <= 100
+
+
+def test_also_when_all_is_fresh() -> None:
+    owners = Owners(max_keys=100)
+    for key in KEYS:
+        owners.owner(key, DB, 0.0)
+        assert len(owners) <= 100
+
+
+def test_what_is_held_is_never_forgotten() -> None:
+    owners, key = Owners(max_keys=10), owned_by(DB[2])
+    substitute, _ = owners.owner(key, DB[:2], 0.0)
+    owners.opened(key)
+    for other in KEYS:
+        if other != key:
+            owners.owner(other, DB[:2], LATER)
+    assert owners.owner(key, DB, LATER)[0] is substitute
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["owner", "open", "close"]), st.sampled_from(KEYS[:4]), st.integers(0, 7)), max_size=40
+)
+
+
+@given(STEPS)
+def test_transactions_that_hold_a_key_at_the_same_time_meet_on_one_node(steps: list[tuple[str, str, int]]) -> None:
+    owners, now = Owners(max_keys=2), 0.0
+    holders = dict.fromkeys(KEYS[:4], 0)
+    last: dict[str, Node] = {}
+    for verb, key, mask in steps:
+        now += 1.0
+        writers = tuple(node for bit, node in enumerate(DB) if mask >> bit & 1)
+        if verb == "close" and holders[key]:
+            owners.closed(key)
+            holders[key] -= 1
+            continue
+        node, _ = owners.owner(key, writers, now)
+        if node is None:
+            assert not writers
+            continue
+        assert node in writers
+        if holders[key] and last[key] in writers:
+            assert node is last[key]
+        elif not holders[key]:
+            assert node is rendezvous(key, writers)
+        last[key] = node
+        if verb == "open":
+            owners.opened(key)
+            holders[key] += 1
