@@ -129,19 +129,33 @@ def ok_packet(
     status: int,
     warnings: int = 0,
     info: bytes = b"",
+    changes: tuple[Change, ...] = (),
     capabilities: int,
     header: int = OK_HEADER,
 ) -> bytes:
-    """An OK packet without session changes: SERVER_SESSION_STATE_CHANGED is taken out of `status`.
+    """An OK packet. It reports `changes`, and SERVER_SESSION_STATE_CHANGED with them, only where tracking was agreed.
 
-    `header` is EOF_HEADER where the OK ends a result set under CLIENT_DEPRECATE_EOF.
+    The text has its length in front whatever was agreed: so servers send it and clients read it, though the manual says
+    it of CLIENT_SESSION_TRACK only. `header` is EOF_HEADER where the OK ends a result set under CLIENT_DEPRECATE_EOF.
     https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html
     """
     status &= ~SERVER_SESSION_STATE_CHANGED
+    text = lenenc_str(info) if info else b""
+    if changes and capabilities & CLIENT_SESSION_TRACK:
+        status |= SERVER_SESSION_STATE_CHANGED
+        text = lenenc_str(info) + lenenc_str(b"".join([_change(change) for change in changes]))
     head = bytes((header,)) + lenenc_int(affected_rows) + lenenc_int(insert_id)
-    if capabilities & CLIENT_SESSION_TRACK and info:
-        info = lenenc_str(info)
-    return frame(head + status.to_bytes(2, "little") + warnings.to_bytes(2, "little") + info, seq)
+    return frame(head + status.to_bytes(2, "little") + warnings.to_bytes(2, "little") + text, seq)
+
+
+def _change(change: Change) -> bytes:
+    if change.kind == SESSION_TRACK_SYSTEM_VARIABLES:
+        data = lenenc_str(change.name) + lenenc_str(change.value)
+    elif change.kind == SESSION_TRACK_GTIDS:
+        data = b"\x00" + lenenc_str(change.value)
+    else:
+        data = lenenc_str(change.value)
+    return bytes((change.kind,)) + lenenc_str(data)
 
 
 def eof_packet(seq: int, *, status: int, warnings: int = 0) -> bytes:
@@ -164,13 +178,11 @@ def parse_ok(payload: bytes, capabilities: int) -> Ok:
     status = read_int2(payload, at)
     warnings = read_int2(payload, at + 2)
     at += 4
-    if not capabilities & CLIENT_SESSION_TRACK:
-        return Ok(affected_rows, insert_id, status, warnings, payload[at:], ())
     info = b""
     changes: tuple[Change, ...] = ()
     if at < size:  # both parts are left out when there is neither a text nor a change
         info, at = read_lenenc_str(payload, at)
-        if status & SERVER_SESSION_STATE_CHANGED and at < size:
+        if capabilities & CLIENT_SESSION_TRACK and status & SERVER_SESSION_STATE_CHANGED and at < size:
             state, at = read_lenenc_str(payload, at)
             changes = tuple(_parse_changes(state))
     return Ok(affected_rows, insert_id, status, warnings, info, changes)

@@ -73,6 +73,11 @@ def _check(raw: bytes) -> None:
         raise ProtocolError("not a command with a statement id")
 
 
+def opens_cursor(raw: bytes) -> bool:
+    """Whether this is a COM_STMT_EXECUTE whose rows may stay at the server, to be asked for with COM_STMT_FETCH."""
+    return len(raw) > _FLAGS and raw[HEADER] == COM_STMT_EXECUTE and raw[_FLAGS] != CURSOR_TYPE_NO_CURSOR
+
+
 class ExecuteView:
     """What stands before the values of a COM_STMT_EXECUTE for a statement with `num_params` parameters.
 
@@ -107,11 +112,6 @@ class ExecuteView:
                 raise ProtocolError("a COM_STMT_EXECUTE that ends within its parameter types")
             self.types_bound = True
             self.types = raw[at + 1 : end]
-
-    @property
-    def opens_cursor(self) -> bool:
-        """Whether the rows may stay at the server, to be asked for with COM_STMT_FETCH."""
-        return self.flags != CURSOR_TYPE_NO_CURSOR
 
 
 def with_types(raw: bytes, num_params: int, types: bytes) -> bytes:

@@ -143,6 +143,7 @@ class ReplyScanner:
         "_digest",
         "_held",
         "_insert_id",
+        "_opens_cursor",
         "_session_track",
         "_skip",
         "_state",
@@ -178,10 +179,13 @@ class ReplyScanner:
         self.status = 0
         """Flags of the last OK or EOF packet; of an earlier reply's where this one had none (`has_status`)."""
         self._command = COM_QUIT
+        self._opens_cursor = False
         self._reset(DONE, None)
 
-    def start(self, command: int, digest: Digest | None = None) -> None:
+    def start(self, command: int, digest: Digest | None = None, opens_cursor: bool = True) -> None:
         """Expects the reply to `command`; `done` at once where the protocol has none.
+
+        `opens_cursor` is false for a COM_STMT_EXECUTE that asks for no cursor (see prepared.opens_cursor).
 
         `digest` receives what must be the same when the command is replayed: definitions and rows as they came; of OK
         and EOF packets the affected rows, insert id and warning count; of an ERR packet the code. Status flags, texts,
@@ -192,6 +196,7 @@ class ReplyScanner:
         if command in ENDLESS:
             raise ProtocolError(f"{COMMAND_NAMES[command]} has no reply that ends")
         self._command = command
+        self._opens_cursor = opens_cursor and command == COM_STMT_EXECUTE
         self._reset(FIRST_STATE.get(command, OK_PACKET), digest)
 
     def _reset(self, state: int, digest: Digest | None) -> None:
@@ -353,9 +358,9 @@ class ReplyScanner:
         if state == COLUMN_EOF:
             _expect(first == EOF_HEADER, first, "the end of the column definitions")
             self._read_terminator(data, at, end)
-            if self.status & SERVER_STATUS_CURSOR_EXISTS and self._command == COM_STMT_EXECUTE:
-                # page_protocol_com_stmt_execute_response: the rows come with COM_STMT_FETCH. In the reply to COM_QUERY
-                # the flag can only be that of a stored procedure's own cursor, and rows do follow.
+            if self.status & SERVER_STATUS_CURSOR_EXISTS and self._opens_cursor:
+                # page_protocol_com_stmt_execute_response: the rows come with COM_STMT_FETCH. Where no cursor was asked
+                # for, MariaDB's flag is that of a cursor which a stored procedure has open, and the rows do follow.
                 self.results += 1
                 return DONE
             return ROWS

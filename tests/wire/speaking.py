@@ -57,11 +57,9 @@ class Server:
         """An OK packet; one whose status says that the session changed reports a new schema, if tracking was agreed."""
         numbers = lenenc_int(rows) + lenenc_int(insert_id)
         flags = status.to_bytes(2, "little") + warnings.to_bytes(2, "little")
-        text = info
+        text = lenenc_str(info) if info else b""
         if self.tracked and status & SERVER_SESSION_STATE_CHANGED:
             text = lenenc_str(info) + lenenc_str(SCHEMA_CHANGED)
-        elif self.tracked and info:
-            text = lenenc_str(info)
         return self.packet(bytes((header,)) + numbers + flags + text)
 
     def eof(self, status: int = AUTOCOMMIT, warnings: int = 0) -> "Server":

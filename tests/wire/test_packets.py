@@ -83,17 +83,29 @@ def test_ok_packet() -> None:
     assert ok_packet(1, status=2, capabilities=0) == b"\x07\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00"
     assert (
         ok_packet(3, affected_rows=300, insert_id=7, status=3, warnings=1, info=b"hi", capabilities=0)
-        == b"\x0b\x00\x00\x03\x00\xfc\x2c\x01\x07\x03\x00\x01\x00hi"
+        == b"\x0c\x00\x00\x03\x00\xfc\x2c\x01\x07\x03\x00\x01\x00\x02hi"
     )
 
 
-def test_the_info_text_has_its_length_in_front_where_tracking_was_agreed() -> None:
-    """With CLIENT_SESSION_TRACK a text, even without changes, is a length-encoded string."""
-    assert ok_packet(1, status=2, info=b"hi", capabilities=TRACK)[11:] == b"\x02hi"
-    assert ok_packet(1, status=2, capabilities=TRACK)[11:] == b""
+def test_the_info_text_has_its_length_in_front() -> None:
+    assert ok_packet(1, status=2, info=b"hi", capabilities=0)[11:] == b"\x02hi"
+    assert ok_packet(1, status=2, capabilities=0)[11:] == b""
 
 
-def test_an_ok_of_ours_reports_no_changes() -> None:
+def test_changes_are_reported_where_tracking_was_agreed() -> None:
+    changes = (
+        Change(SESSION_TRACK_SYSTEM_VARIABLES, b"autocommit", b"OFF"),
+        Change(SESSION_TRACK_GTIDS, b"", b"0-1-2"),
+        Change(SESSION_TRACK_TRANSACTION_STATE, b"", b"T_______"),
+    )
+    tracked = payload_of(ok_packet(1, status=3, info=b"x", changes=changes, capabilities=TRACK))
+    assert parse_ok(tracked, TRACK) == Ok(0, 0, SERVER_SESSION_STATE_CHANGED | 3, 0, b"x", changes)
+    untracked = ok_packet(1, status=3, info=b"x", changes=changes, capabilities=0)
+    assert untracked == ok_packet(1, status=3, info=b"x", capabilities=0)
+
+
+def test_without_changes_the_status_says_so() -> None:
+    """The status of an OK made by the proxy is often that of a server's last one."""
     raw = ok_packet(1, status=SERVER_SESSION_STATE_CHANGED | 2, info=b"x", capabilities=TRACK)
     assert parse_ok(payload_of(raw), TRACK) == Ok(0, 0, 2, 0, b"x", ())
 
@@ -163,8 +175,10 @@ def test_session_changes_cut_short_are_refused(state: bytes) -> None:
             parse_ok(whole[:size], TRACK)
 
 
-def test_without_tracking_the_rest_is_text() -> None:
-    assert parse_ok(b"\x00\x00\x00\x02\x40\x00\x00\x03abc", 0) == Ok(0, 0, 0x4002, 0, b"\x03abc", ())
+def test_without_tracking_there_is_a_text_only() -> None:
+    """As MariaDB answers an UPDATE: the flag can be there, the changes are not."""
+    payload = b"\x00\x02\x00\x02\x40\x00\x00\x28Rows matched: 2  Changed: 2  Warnings: 0"
+    assert parse_ok(payload, 0) == Ok(2, 0, 0x4002, 0, b"Rows matched: 2  Changed: 2  Warnings: 0", ())
 
 
 @given(st.binary(max_size=60), st.sampled_from([0, TRACK, CLIENT_DEPRECATE_EOF, TRACK | CLIENT_DEPRECATE_EOF]))

@@ -10,6 +10,7 @@ from proxy.wire.prepared import (
     LAST_PREPARED,
     WITH_STATEMENT_ID,
     ExecuteView,
+    opens_cursor,
     statement_id,
     with_prepared_id,
     with_statement_id,
@@ -79,7 +80,7 @@ def test_the_id_in_the_reply_to_a_prepare() -> None:
 
 def test_view_of_an_execute_that_brings_its_types() -> None:
     view = ExecuteView(BOUND, 2)
-    assert (view.types_bound, view.types, view.flags, view.opens_cursor) == (True, TYPES, 0, False)
+    assert (view.types_bound, view.types, view.flags) == (True, TYPES, 0)
 
 
 def test_view_of_an_execute_that_leaves_them_out() -> None:
@@ -93,8 +94,18 @@ def test_view_of_an_execute_without_parameters() -> None:
     assert with_types(frame(HEAD), 0, b"") == frame(HEAD)
 
 
-def test_view_of_an_execute_that_opens_a_cursor() -> None:
-    assert ExecuteView(frame(b"\x17\x01\x00\x00\x00\x01\x01\x00\x00\x00"), 0).opens_cursor
+@pytest.mark.parametrize(
+    ("raw", "opens"),
+    [
+        (frame(b"\x17\x01\x00\x00\x00\x01\x01\x00\x00\x00"), True),
+        (frame(b"\x17\x01\x00\x00\x00\x00\x01\x00\x00\x00"), False),
+        (frame(b"\x18\x01\x00\x00\x00\x01\x01\x00\x00\x00"), False),
+        (frame(b"\x17\x01\x00\x00\x00"), False),
+        (b"", False),
+    ],
+)
+def test_whether_a_command_opens_a_cursor(raw: bytes, opens: bool) -> None:
+    assert opens_cursor(raw) == opens
 
 
 @pytest.mark.parametrize("raw", [BOUND, UNBOUND])

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from speaking import AUTOCOMMIT, CAPABILITIES, CHANGED, CURSOR, MORE, PLAIN, Server
 
 from proxy.wire.constants import (
     CLIENT_COMPRESS,
@@ -44,6 +43,7 @@ from proxy.wire.constants import (
 from proxy.wire.framing import ProtocolError, frame
 from proxy.wire.packets import ServerError, lenenc_int, parse_ok
 from proxy.wire.replies import ReplyScanner
+from tests.wire.speaking import AUTOCOMMIT, CAPABILITIES, CHANGED, CURSOR, MORE, PLAIN, Server
 
 DEADLOCK = ServerError(1213, "40001", "Deadlock found")
 LOCK_WAIT = ServerError(1205, "HY000", "Lock wait timeout exceeded")
@@ -57,6 +57,7 @@ class Cell:
     shape: str
     speak: Callable[[Server], Server]
     found: dict[str, Any] = field(default_factory=dict)
+    opens_cursor: bool = True
 
 
 def said(**found: Any) -> dict[str, Any]:
@@ -121,6 +122,10 @@ MATRIX = [
     Cell(COM_STMT_EXECUTE, "cursor",
          lambda s: s.columns(1).end(CURSOR) if s.deprecate_eof else s.columns(1, CURSOR),
          said(results=1, has_rows=True, status=CURSOR)),
+    Cell(COM_STMT_EXECUTE, "a cursor that was refused",
+         lambda s: s.columns(1).binary_row(b"a").end(), ONE_SET),
+    Cell(COM_STMT_EXECUTE, "rows while a procedure's cursor is open",
+         lambda s: s.columns(1, CURSOR).binary_row(b"a").end(), ONE_SET, opens_cursor=False),
     Cell(COM_STMT_BULK_EXECUTE, "OK", lambda s: s.ok(rows=100), said(results=1, affected_rows=100)),
     Cell(COM_STMT_BULK_EXECUTE, "rows", lambda s: s.columns(1).binary_row(b"1").end(), ONE_SET),
     Cell(COM_STMT_FETCH, "rows",
@@ -191,11 +196,11 @@ def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(edges)]
 
 
-def observe(command: int, capabilities: int, chunks: Iterable[bytes]) -> dict[str, Any]:
+def observe(command: int, capabilities: int, chunks: Iterable[bytes], opens_cursor: bool = True) -> dict[str, Any]:
     """Everything that can be seen of a scanner after these chunks."""
     scanner = ReplyScanner(capabilities)
     digest = hashlib.blake2b()
-    scanner.start(command, digest)
+    scanner.start(command, digest, opens_cursor)
     passed = [scanner.feed(chunk) for chunk in chunks]
     seen = {name: getattr(scanner, name) for name in NOTHING_FOUND}
     seen.update(
@@ -215,7 +220,7 @@ def observe(command: int, capabilities: int, chunks: Iterable[bytes]) -> dict[st
 @pytest.mark.parametrize(("cell", "capabilities"), EVERY_CELL)
 def test_reply_fed_whole(cell: Cell, capabilities: int) -> None:
     reply = spoken(cell, capabilities)
-    seen = observe(cell.command, capabilities, [reply])
+    seen = observe(cell.command, capabilities, [reply], cell.opens_cursor)
     assert seen["done"]
     assert seen["rest"] == b""
     assert seen["passed"] + seen["error_raw"] == reply
@@ -238,7 +243,9 @@ def test_reply_fed_whole(cell: Cell, capabilities: int) -> None:
 def test_reply_fed_byte_by_byte(cell: Cell, capabilities: int) -> None:
     reply = spoken(cell, capabilities)
     single = (reply[at : at + 1] for at in range(len(reply)))
-    assert observe(cell.command, capabilities, single) == observe(cell.command, capabilities, [reply])
+    assert observe(cell.command, capabilities, single, cell.opens_cursor) == observe(
+        cell.command, capabilities, [reply], cell.opens_cursor
+    )
 
 
 @pytest.mark.parametrize(("cell", "capabilities"), EVERY_CELL)
@@ -248,9 +255,9 @@ def test_reply_fed_in_pieces_with_the_next_one_behind_it(cell: Cell, capabilitie
     reply = spoken(cell, capabilities)
     behind = Server(capabilities).ok(rows=1).sent
     cuts = data.draw(st.lists(st.integers(0, len(reply) + len(behind)), max_size=6))
-    seen = observe(cell.command, capabilities, pieces(reply + behind, cuts))
+    seen = observe(cell.command, capabilities, pieces(reply + behind, cuts), cell.opens_cursor)
     assert seen.pop("rest") == behind
-    whole = observe(cell.command, capabilities, [reply])
+    whole = observe(cell.command, capabilities, [reply], cell.opens_cursor)
     assert whole.pop("rest") == b""
     assert seen == whole
 
@@ -263,7 +270,7 @@ def test_nothing_is_done_before_the_last_byte(cell: Cell, capabilities: int) -> 
     else:
         cut = list(range(len(reply)))
     for size in cut:
-        seen = observe(cell.command, capabilities, [reply[:size]])
+        seen = observe(cell.command, capabilities, [reply[:size]], cell.opens_cursor)
         assert not seen["done"]
         assert reply.startswith(seen["passed"])
 
@@ -348,7 +355,7 @@ def test_pipelined_replies_are_cut_apart(chosen: list[Cell], capabilities: int, 
     scanner = ReplyScanner(capabilities)
     unread = b""
     for cell, reply in zip(chosen, replies, strict=True):
-        scanner.start(cell.command)
+        scanner.start(cell.command, None, cell.opens_cursor)
         passed = b""
         while not scanner.done:
             passed += scanner.feed(unread or chunks.pop(0))
