@@ -69,6 +69,9 @@ class Told(Enum):
     UNKNOWN_COMMAND = (1047, "08S01", "Unknown command", "unknown-command", False)
     UNKNOWN_STATEMENT = (
         1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}", "unknown-statement", False)
+    TOO_MANY_STATEMENTS = (
+        1461, "42000", "Can't create more than max_prepared_stmt_count statements (current value: {limit})",
+        "too-many-statements", False)
     NOT_SUPPORTED = (1235, "42000", "This endpoint doesn't yet support '{what}'", "not-supported", False)
     KILL_UNKNOWN = (1094, "HY000", "Unknown thread id: {id}", "kill-unknown", False)
     KILL_DENIED = (1095, "HY000", "You are not owner of thread {id}", "kill-denied", False)
@@ -158,6 +161,10 @@ def unknown_command() -> Answer:
 def unknown_statement(statement_id: int, command: str) -> Answer:
     """`command`: the name that servers give it, such as mysqld_stmt_execute."""
     return _answer(Told.UNKNOWN_STATEMENT, id=statement_id, command=command)
+
+
+def too_many_statements(limit: int) -> Answer:
+    return _answer(Told.TOO_MANY_STATEMENTS, limit=limit)
 
 
 def not_supported(what: str) -> Answer:

@@ -138,6 +138,13 @@ class Node:
             return self.weight
         return self.weight * max(RAMP_FLOOR, passed / self.ramp)
 
+    @property
+    def closed_to_backends(self) -> bool:
+        """No backend of it is worth keeping: nothing new will run there until it is back."""
+        if self.state is NodeState.DRAINING:
+            return self.drained or not self.relieved
+        return self.state is not NodeState.UP
+
     def __repr__(self) -> str:
         why = f" ({self.reason})" if self.reason else ""
         return f"<Node {self.name} {self.state.value}{why}, {self.outstanding} outstanding>"
@@ -192,6 +199,11 @@ class Membership:
 
     def __len__(self) -> int:
         return len(self._nodes)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All of them, in the order of the configuration."""
+        return tuple(self._nodes.values())
 
     def __getitem__(self, name: str) -> Node:
         return self._nodes[name]

@@ -26,6 +26,7 @@ MAKERS: dict[str, tuple[Callable[..., Answer], tuple[object, ...], dict[str, obj
     "MALFORMED": (answers.malformed, ("a length past the end",), {}),
     "UNKNOWN_COMMAND": (answers.unknown_command, (), {}),
     "UNKNOWN_STATEMENT": (answers.unknown_statement, (7, "mysqld_stmt_execute"), {}),
+    "TOO_MANY_STATEMENTS": (answers.too_many_statements, (16382,), {}),
     "NOT_SUPPORTED": (answers.not_supported, ("LOAD DATA LOCAL",), {}),
     "KILL_UNKNOWN": (answers.kill_unknown, (99,), {}),
     "KILL_DENIED": (answers.kill_denied, (99,), {}),

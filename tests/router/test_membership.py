@@ -342,6 +342,20 @@ class TestView:
         assert names(members) == ["db1"]
 
 
+@pytest.mark.parametrize("state", NodeState)
+def test_backends_are_kept_only_where_new_work_may_come(state: NodeState) -> None:
+    _, node = bring(state)
+    assert node.closed_to_backends is (state is not UP)
+
+
+def test_backends_of_a_relieved_node_are_kept_unless_it_is_drained() -> None:
+    members = cluster()
+    members.observe("db1:3306", not_ready(Standing.RELIEVED, "donor"), 1.0)
+    assert not members["db1:3306"].closed_to_backends
+    members.drain("db1:3306", 2.0)
+    assert members["db1:3306"].closed_to_backends
+
+
 def test_a_name_is_one_node() -> None:
     with pytest.raises(ValueError, match="db1:3306 is named twice"):
         Membership([Node("db1"), Node("db1", 3306)])
@@ -352,7 +366,7 @@ def test_nodes_are_named_by_address() -> None:
     assert Node("::1", 3307).name == "[::1]:3307"
     members, node = bring(DOWN)
     assert repr(node) == "<Node db1:3306 down (refused), 0 outstanding>"
-    assert [n.host for n in members] == ["db1", "db2", "db3"]
+    assert [n.host for n in members] == [n.host for n in members.nodes] == ["db1", "db2", "db3"]
     assert len(members) == 3
 
 
