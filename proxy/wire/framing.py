@@ -114,6 +114,15 @@ class CommandFramer:
                 return data
         return self._take(self._command_end())
 
+    def take_all(self) -> bytes:
+        """All that is pending, as it came."""
+        data, at = self._position()
+        unread = bytes(data[at:])
+        self._buffer = bytearray()
+        self._chunk = b""
+        self._at = 0
+        return unread
+
     def next_packet(self) -> bytes | None:
         """The next single packet as wire bytes, whatever its sequence id, or None.
 

@@ -17,13 +17,20 @@ from proxy.wire.constants import (
     OK_HEADER,
     SERVER_SESSION_STATE_CHANGED,
     SESSION_TRACK_GTIDS,
+    SESSION_TRACK_SCHEMA,
     SESSION_TRACK_SYSTEM_VARIABLES,
+    SESSION_TRACK_TRANSACTION_CHARACTERISTICS,
     SESSION_TRACK_TRANSACTION_STATE,
 )
 from proxy.wire.framing import ProtocolError, frame
 
 EOF_LENGTH: Final = 5  # header, warnings, status
 OK_LENGTH: Final = 7  # header, two one-byte integers, status, warnings
+
+_STRINGS: Final = frozenset(
+    (SESSION_TRACK_SCHEMA, SESSION_TRACK_TRANSACTION_CHARACTERISTICS, SESSION_TRACK_TRANSACTION_STATE)
+)
+"""Kinds of change whose data is one length-encoded string."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -153,8 +160,10 @@ def _change(change: Change) -> bytes:
         data = lenenc_str(change.name) + lenenc_str(change.value)
     elif change.kind == SESSION_TRACK_GTIDS:
         data = b"\x00" + lenenc_str(change.value)
-    else:
+    elif change.kind in _STRINGS:
         data = lenenc_str(change.value)
+    else:
+        data = change.value
     return bytes((change.kind,)) + lenenc_str(data)
 
 
@@ -202,9 +211,9 @@ def _parse_changes(state: bytes) -> list[Change]:
                 changes.append(Change(kind, name, value))
         elif kind == SESSION_TRACK_GTIDS:  # a byte in front says how the set is encoded; only 0, text, is defined
             changes.append(Change(kind, b"", read_lenenc_str(data, 1)[0]))
-        elif kind <= SESSION_TRACK_TRANSACTION_STATE:
+        elif kind in _STRINGS:
             changes.append(Change(kind, b"", read_lenenc_str(data, 0)[0]))
-        else:  # a kind from a newer server: its layout is unknown, that it is there is not
+        else:  # SESSION_TRACK_STATE_CHANGE is a bare "1"; a kind of a newer server has a layout that is unknown here
             changes.append(Change(kind, b"", data))
     return changes
 

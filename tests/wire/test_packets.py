@@ -96,6 +96,7 @@ def test_changes_are_reported_where_tracking_was_agreed() -> None:
     changes = (
         Change(SESSION_TRACK_SYSTEM_VARIABLES, b"autocommit", b"OFF"),
         Change(SESSION_TRACK_GTIDS, b"", b"0-1-2"),
+        Change(SESSION_TRACK_STATE_CHANGE, b"", b"1"),
         Change(SESSION_TRACK_TRANSACTION_STATE, b"", b"T_______"),
     )
     tracked = payload_of(ok_packet(1, status=3, info=b"x", changes=changes, capabilities=TRACK))
@@ -143,7 +144,14 @@ CHANGES = [
         [Change(SESSION_TRACK_SYSTEM_VARIABLES, b"a", b"1"), Change(SESSION_TRACK_SYSTEM_VARIABLES, b"b", b"2")],
     ),
     (b"\x01\x04\x03app", [Change(SESSION_TRACK_SCHEMA, b"", b"app")]),
-    (b"\x02\x02\x011", [Change(SESSION_TRACK_STATE_CHANGE, b"", b"1")]),
+    (b"\x02\x011", [Change(SESSION_TRACK_STATE_CHANGE, b"", b"1")]),
+    (  # as MariaDB reports SET session_track_state_change=ON
+        b"\x00\x1e\x1asession_track_state_change\x02ON\x02\x011",
+        [
+            Change(SESSION_TRACK_SYSTEM_VARIABLES, b"session_track_state_change", b"ON"),
+            Change(SESSION_TRACK_STATE_CHANGE, b"", b"1"),
+        ],
+    ),
     (b"\x03\x06\x00\x040-1-", [Change(SESSION_TRACK_GTIDS, b"", b"0-1-")]),
     (b"\x04\x06\x05START", [Change(SESSION_TRACK_TRANSACTION_CHARACTERISTICS, b"", b"START")]),
     (b"\x05\x09\x08T___W___", [Change(SESSION_TRACK_TRANSACTION_STATE, b"", b"T___W___")]),
