@@ -164,6 +164,7 @@ def unknown_statement(statement_id: int, command: str) -> Answer:
 
 
 def too_many_statements(limit: int) -> Answer:
+    """One client holds `limit` prepared statements."""
     return _answer(Told.TOO_MANY_STATEMENTS, limit=limit)
 
 

@@ -53,6 +53,7 @@ class PinReason(Enum):
     LAST_INSERT_ID = "last_insert_id"  # LAST_INSERT_ID(expr)
     SEQUENCE = "sequence"  # NEXTVAL: the session's LASTVAL
     DIAGNOSTICS = "diagnostics"  # GET DIAGNOSTICS into variables, and what else works on the diagnostics area
+    OPEN_CURSOR = "open_cursor"  # rows that wait for COM_STMT_FETCH
     UNCLASSIFIED = "unclassified"  # not understood, or an unknown function: might do anything
 
 

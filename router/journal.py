@@ -8,7 +8,9 @@ read.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Generic, TypeVar
+
+Request = TypeVar("Request")
 
 OVERHEAD: Final = 512
 """Bytes accounted for an entry beside its raw command: objects, digest, list slot. Measured 300-450, rounded up."""
@@ -57,24 +59,25 @@ class ReplyDigest:
 
 
 @dataclass(slots=True)
-class Entry:
+class Entry(Generic[Request]):
     """One command as the client sent it, and what it gave.
 
-    `raw`: its wire bytes, headers included. `command`: the protocol's command byte. `digest`: of the whole reply.
-    `insert_id`: what the reply reported, to be set ahead of the repetition; 0 for none. `error`: the code of the
-    error that the client saw, 0 for none. `statement`, `prepared`: what the caller knows of it; not looked at here.
+    `request`: the caller's own record of the command; not looked at here. `size`: its bytes. `digest`: of the whole
+    reply. `insert_id`: what the reply reported, 0 for none. `affected_rows`: likewise. `error`: the code of the error
+    that the client saw, 0 for none. `generated`: the server is known to have chosen the insert id, so that a replay
+    asks for the same one.
     """
 
-    raw: bytes
-    command: int
+    request: Request
+    size: int
     digest: bytes
     insert_id: int = 0
+    affected_rows: int = 0
     error: int = 0
-    statement: object = None
-    prepared: object = None
+    generated: bool = False
 
 
-class Journal:
+class Journal(Generic[Request]):
     """The open transaction of one session. `limit` in bytes.
 
     Either it can be replayed (`unreplayable` is "") from its entries, or it has none and a reason.
@@ -85,25 +88,25 @@ class Journal:
     def __init__(self, space: JournalSpace, limit: int) -> None:
         self._space = space
         self._limit = limit
-        self._entries: list[Entry] = []
+        self._entries: list[Entry[Request]] = []
         self.size = 0
         self.unreplayable = ""
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[Entry[Request]]:
         return iter(self._entries)
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[Entry[Request], ...]:
         return tuple(self._entries)
 
-    def append(self, entry: Entry) -> bool:
+    def append(self, entry: Entry[Request]) -> bool:
         """Keep one more command; False when the transaction is, or by this has become, unreplayable."""
         if self.unreplayable:
             return False
-        size = len(entry.raw) + OVERHEAD
+        size = entry.size + OVERHEAD
         if self.size + size > self._limit:
             self.forbid(SESSION_FULL)
             return False

@@ -262,6 +262,9 @@ BROKEN: dict[str, Effect] = {
 }
 # fmt: on
 
+# Syntax error, empty query, no such table, no such column, no database selected.
+_UNREAD: Final = frozenset((1064, 1065, 1146, 1054, 1046))
+
 _LETTER: dict[Phase, str] = {
     Phase.CONNECT: "C",
     Phase.SETUP: "P",
@@ -309,6 +312,13 @@ def lost(phase: Phase, *, reads_only: bool = False, forwarded: bool = False, sen
     if forwarded and letter == "R":
         return _READ_CUT
     return _BROKEN[letter]
+
+
+def unread(code: int) -> bool:
+    """The text itself was refused, before anything of it ran. Of several statements in one text the earlier ones did
+    run.
+    """
+    return code in _UNREAD
 
 
 def _letter(phase: Phase, reads_only: bool) -> str:

@@ -10,14 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from router.journal import OVERHEAD, SESSION_FULL, SPACE_FULL, Entry, Journal, JournalSpace, ReplyDigest
 
 
-def entry(size: int = 10) -> Entry:
-    return Entry(raw=b"x" * size, command=3, digest=b"d" * 16)
+def entry(size: int = 10) -> Entry[str]:
+    return Entry(request="INSERT", size=size, digest=b"d" * 16)
 
 
 def test_commands_are_kept_in_order_as_they_are() -> None:
-    journal = Journal(JournalSpace(100_000), 10_000)
-    first = Entry(b"\x09\0\0\0\x03SELECT 1", 3, b"a" * 16)
-    second = Entry(b"\x05\0\0\0\x17\1\0\0\0", 0x17, b"b" * 16, insert_id=4711)
+    journal = Journal[str](JournalSpace(100_000), 10_000)
+    first = Entry("SELECT", 12, b"a" * 16)
+    second = Entry("INSERT", 30, b"b" * 16, insert_id=4711, affected_rows=1, generated=True)
     assert journal.append(first)
     assert journal.append(second)
     assert journal.entries == (first, second)
@@ -28,7 +28,7 @@ def test_commands_are_kept_in_order_as_they_are() -> None:
 
 def test_a_session_over_its_limit_becomes_unreplayable_and_holds_nothing() -> None:
     space = JournalSpace(100_000)
-    journal = Journal(space, 3 * (OVERHEAD + 10))
+    journal = Journal[str](space, 3 * (OVERHEAD + 10))
     assert [journal.append(entry()) for _ in range(5)] == [True, True, True, False, False]
     assert journal.unreplayable == SESSION_FULL
     assert (len(journal), journal.size, space.used) == (0, 0, 0)
@@ -36,7 +36,7 @@ def test_a_session_over_its_limit_becomes_unreplayable_and_holds_nothing() -> No
 
 def test_all_sessions_share_one_limit() -> None:
     space = JournalSpace(3 * (OVERHEAD + 10))
-    one, two = Journal(space, 100_000), Journal(space, 100_000)
+    one, two = Journal[str](space, 100_000), Journal(space, 100_000)
     assert one.append(entry())
     assert one.append(entry())
     assert two.append(entry())
@@ -53,7 +53,7 @@ def test_exactly_full_is_not_over() -> None:
 
 
 def test_the_next_transaction_starts_anew() -> None:
-    journal = Journal(JournalSpace(100_000), 10_000)
+    journal = Journal[str](JournalSpace(100_000), 10_000)
     journal.forbid("GET_LOCK")
     journal.forbid("CALL")
     assert journal.unreplayable == "GET_LOCK", "the first reason is the one that is told"
@@ -65,7 +65,7 @@ def test_the_next_transaction_starts_anew() -> None:
 
 def test_an_ended_session_takes_nothing_more() -> None:
     space = JournalSpace(100_000)
-    journal = Journal(space, 10_000)
+    journal = Journal[str](space, 10_000)
     journal.append(entry())
     journal.release()
     journal.release()
@@ -107,8 +107,8 @@ class Accounting(RuleBasedStateMachine):
     @initialize(limit=st.integers(0, 8 * OVERHEAD))
     def start(self, limit: int) -> None:
         self.space = JournalSpace(limit)
-        self.journals = [Journal(self.space, 4 * OVERHEAD) for _ in range(3)]
-        self.model: list[list[Entry] | None] = [[], [], []]  # None: unreplayable
+        self.journals = [Journal[str](self.space, 4 * OVERHEAD) for _ in range(3)]
+        self.model: list[list[Entry[str]] | None] = [[], [], []]  # None: unreplayable
 
     @rule(which=st.integers(0, 2), size=st.integers(0, 3 * OVERHEAD))
     def append(self, which: int, size: int) -> None:
@@ -134,12 +134,12 @@ class Accounting(RuleBasedStateMachine):
     @rule(which=st.integers(0, 2))
     def end_and_begin(self, which: int) -> None:
         self.journals[which].release()
-        self.journals[which] = Journal(self.space, 4 * OVERHEAD)
+        self.journals[which] = Journal[str](self.space, 4 * OVERHEAD)
         self.model[which] = []
 
     @invariant()
     def nothing_leaks(self) -> None:
-        expected = [sum(len(e.raw) + OVERHEAD for e in held or []) for held in self.model]
+        expected = [sum(e.size + OVERHEAD for e in held or []) for held in self.model]
         assert [journal.size for journal in self.journals] == expected
         assert self.space.used == sum(expected) <= self.space.limit
         for journal, held in zip(self.journals, self.model, strict=True):

@@ -17,6 +17,7 @@ from router.outcomes import (
     Verdict,
     judge,
     lost,
+    unread,
 )
 
 READ_ONLY = "The MariaDB server is running with the --read-only option so it cannot execute this statement"
@@ -267,6 +268,16 @@ def test_what_holds_for_every_verdict(phase: Phase) -> None:
         if phase is K:  # never guess whether something was committed
             assert verdict.ends_transaction or verdict.confirm, verdict
         assert verdict.reason
+
+
+@pytest.mark.parametrize("code", [1064, 1065, 1146, 1054, 1046])
+def test_a_text_that_was_refused_left_nothing_behind(code: int) -> None:
+    assert unread(code)
+
+
+@pytest.mark.parametrize("code", [1062, 1205, 1213, 1317, 1305])
+def test_a_statement_that_ran_and_failed_may_have(code: int) -> None:
+    assert not unread(code)
 
 
 def test_no_row_is_hidden_by_an_earlier_one() -> None:
