@@ -1,0 +1,302 @@
+"""One connection of ours to one node, in the command phase.
+
+A backend sends whole commands and hands each reply, as it arrives, to whoever holds it (its *sink*). It knows which
+session state it carries, so that the pool can tell which session fits it; it knows neither clients nor transactions,
+and decides nothing.
+
+Commands may be sent before the replies of earlier ones have come: the server answers in order.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.wire.constants import COM_QUIT
+from proxy.wire.framing import ProtocolError, frame
+from proxy.wire.packets import ServerError
+from proxy.wire.replies import Digest, ReplyScanner
+from router.session import State
+
+if TYPE_CHECKING:
+    from proxy.pool import NodePool, Profile
+
+QUIT = frame(bytes((COM_QUIT,)))
+
+
+class Sink(Protocol):
+    """Receives what a backend answers. Called in the order of the commands."""
+
+    def reply_data(self, data: bytes) -> None:
+        """Bytes of the current reply that may go on to the client; never an ERR packet."""
+
+    def reply_done(self, reply: ReplyScanner) -> None:
+        """The current reply is whole; `reply` is reused for the next one, so read it now."""
+
+    def backend_lost(self, reason: str) -> None:
+        """The connection is gone; replies that were still due will not come."""
+
+
+class Owner(Protocol):
+    """A session, as far as a backend has to know the one that it keeps something for."""
+
+    insert_id: int
+    closed: bool
+
+
+class Lost(Exception):
+    """The backend was lost before its reply was whole."""
+
+
+class PreparedThere:
+    """A statement prepared on one backend: the server's id, and the parameter types this backend saw last."""
+
+    __slots__ = ("id", "types")
+
+    def __init__(self, statement_id: int) -> None:
+        self.id = statement_id
+        self.types: bytes | None = None
+
+
+class Backend(asyncio.Protocol):
+    """A logged-in connection to a node.
+
+    `state` is the session state it carries (see router.session), `guarded` says that its session default is READ ONLY
+    so that no statement can write, let alone commit, by itself; `causal` that `wsrep_sync_wait` is on.
+    """
+
+    __slots__ = (
+        "_digest",
+        "_due",
+        "_quiet",
+        "_scanner",
+        "_sink",
+        "_transport",
+        "causal",
+        "created",
+        "guarded",
+        "holder",
+        "idle_since",
+        "insert_id_of",
+        "lost",
+        "pool",
+        "prepared",
+        "profile",
+        "reusable",
+        "state",
+        "thread_id",
+    )
+
+    def __init__(
+        self, pool: "NodePool", profile: "Profile", state: State, capabilities: int, thread_id: int, now: float
+    ):
+        self.pool = pool
+        self.profile = profile
+        self.state = state
+        self.thread_id = thread_id
+        self.guarded = False
+        self.causal = False
+        self.reusable = True
+        self.lost: str | None = None
+        self.created = now
+        self.idle_since = now
+        self.holder: Sink | None = None  # who leases it, and so learns of its loss also when nothing is due
+        self.insert_id_of: Owner | None = None  # the session whose LAST_INSERT_ID() this backend holds
+        self.prepared: dict[tuple[State, bytes], PreparedThere] = {}
+        self._scanner = ReplyScanner(capabilities)
+        self._sink: Sink | None = None
+        self._due: deque[int] = deque()  # commands sent behind the one whose reply comes now
+        self._digest: Digest | None = None  # of the last of them
+        self._quiet = 0  # replies that come first and concern nobody
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made, before any use
+
+    def __repr__(self) -> str:
+        doing = f"lost ({self.lost})" if self.lost else "busy" if self._sink else "idle"
+        return f"<Backend {self.pool.node.name}#{self.thread_id} {doing} {self.state!r}{' guarded' if self.guarded else ''}>"
+
+    # -- what its holder calls
+    # -------------------------------------------------------------------------------------------------
+
+    def send(self, sink: Sink, data: bytes, command: int, digest: Digest | None = None) -> None:
+        """Send one command that has a reply, when no other of the holder's is due."""
+        self._sink = sink
+        self.pool.metrics.node_bytes_out += len(data)
+        self._transport.write(data)
+        if self._quiet:
+            self._due.append(command)
+            self._digest = digest
+        else:
+            self._scanner.start(command, digest)
+
+    def send_two(self, sink: Sink, data: bytes, first: int, second: int, digest: Digest | None = None) -> None:
+        """Send two commands in one write; the sink gets two replies, and `digest` is of the second's."""
+        self._sink = sink
+        self.pool.metrics.node_bytes_out += len(data)
+        self._transport.write(data)
+        self._digest = digest
+        self._due.append(second)
+        if self._quiet:
+            self._due.appendleft(first)
+        else:
+            self._scanner.start(first)
+
+    def send_quietly(self, data: bytes, command: int) -> None:
+        """Send a command, when nothing is due, whose reply nobody needs. If it is refused the backend is not used
+        again.
+        """
+        self.pool.metrics.node_bytes_out += len(data)
+        self._transport.write(data)
+        if self._quiet:
+            self._due.append(command)
+        else:
+            self._scanner.start(command)
+        self._quiet += 1
+
+    async def run(self, data: bytes, command: int, digest: Digest | None = None) -> "Answer":
+        """Send one command and wait for its whole reply, which goes to nobody else. Raises `Lost`."""
+        if self.lost is not None:
+            raise Lost(self.lost)
+        answer = Answer()
+        self.send(answer, data, command, digest)
+        return await answer.whole
+
+    def tell(self, data: bytes) -> None:
+        """Send a command that has no reply (COM_STMT_CLOSE)."""
+        self.pool.metrics.node_bytes_out += len(data)
+        self._transport.write(data)
+
+    @property
+    def busy(self) -> bool:
+        """A reply is due to its holder."""
+        return self._sink is not None
+
+    def pause(self) -> None:
+        """Read no more: the client does not keep up."""
+        if self.lost is None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.lost is None:
+            self._transport.resume_reading()
+
+    def forget_session(self) -> None:
+        """What COM_RESET_CONNECTION leaves: the schema, and nothing else."""
+        self.state = State(self.state.schema)
+        self.guarded = self.causal = False
+        self.prepared.clear()
+        self.insert_id_of = None
+
+    def close(self) -> None:
+        """Say goodbye and close; nobody is told."""
+        self._sink = self.holder = None
+        if self.lost is None:
+            self.lost = "closed by us"
+            self._transport.write(QUIT)
+            self._transport.close()
+
+    def fail(self, reason: str) -> None:
+        """Treat the connection as lost now, without waiting for the node to say so."""
+        if self.lost is None:
+            self._transport.abort()
+            self._gone(reason)
+
+    # -- what the loop calls
+    # -----------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.pool.metrics.node_bytes_in += len(data)
+        scanner = self._scanner
+        try:
+            while True:
+                if self._quiet:
+                    scanner.feed(data)
+                    if not scanner.done:
+                        return
+                    self._quiet -= 1
+                    if scanner.error is not None:
+                        self.reusable = False
+                    data = scanner.rest
+                    if self._due:
+                        self._start_next()
+                else:
+                    sink = self._sink
+                    if sink is None:
+                        # Only a notice before closing (idle timeout, shutdown, KILL) comes unasked.
+                        self.fail("the node sent what nobody had asked for")
+                        return
+                    forward = scanner.feed(data)
+                    if forward:
+                        sink.reply_data(forward)
+                    if not scanner.done:
+                        return
+                    data = scanner.rest
+                    if self._due:
+                        sink.reply_done(scanner)
+                        if self.lost is not None:
+                            return
+                        self._start_next()
+                    else:
+                        self._sink = None
+                        sink.reply_done(scanner)
+                if not data:
+                    return
+        except ProtocolError as error:
+            self.fail(f"malformed reply: {error}")
+
+    def _start_next(self) -> None:
+        command = self._due.popleft()
+        last = not self._due
+        self._scanner.start(command, self._digest if last else None)
+        if last:
+            self._digest = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.lost is None:
+            self._gone(str(exc) if exc else "the node closed the connection")
+
+    def _gone(self, reason: str) -> None:
+        self.lost = reason
+        concerned = self._sink or self.holder
+        self._sink = self.holder = None
+        self._due.clear()
+        self._quiet = 0
+        self.pool.backend_lost(self, reason)
+        if concerned is not None:
+            concerned.backend_lost(reason)
+
+
+class Answer:
+    """A sink that waits for one whole reply. It copies what it keeps, since the scanner is used again."""
+
+    __slots__ = ("data", "error", "insert_id", "num_params", "statement_id", "status", "whole")
+
+    KEPT = 1 << 16  # bytes of the reply that are kept; what runs on the side is asked for a row or less
+
+    def __init__(self) -> None:
+        self.whole: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.data = b""
+        self.error: ServerError | None = None
+        self.status = 0
+        self.insert_id = 0
+        self.statement_id = 0
+        self.num_params = 0
+
+    def reply_data(self, data: bytes) -> None:
+        if len(self.data) < self.KEPT:
+            self.data += data
+
+    def reply_done(self, reply: ReplyScanner) -> None:
+        self.error = reply.error
+        self.status = reply.status
+        self.insert_id = reply.insert_id
+        self.statement_id = reply.statement_id
+        self.num_params = reply.num_params
+        if not self.whole.done():
+            self.whole.set_result(self)
+
+    def backend_lost(self, reason: str) -> None:
+        if not self.whole.done():
+            self.whole.set_exception(Lost(reason))

@@ -1,0 +1,169 @@
+"""The cluster as the relay sees it: which node a transaction goes to, the pool of each node, and what happens when
+one changes state.
+
+It joins the decisions of router/ (membership, spread, owners) to the pools. Passive signs from the traffic and the
+monitor's polls both end here; a change of a node's state takes effect on its pool in the same turn of the loop.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Final
+
+from config import Config
+from proxy.log import event
+from proxy.metrics import Metrics
+from proxy.pool import NodePool
+from proxy.recovery import Recovery
+from router.journal import JournalSpace
+from router.membership import Membership, Node, NodeState, Transition
+from router.outcomes import NodeSign
+from router.ownership import Owners
+from router.placement import Spread
+from router.retry import Budget, RetryLimits
+
+logger = logging.getLogger(__name__)
+
+RECOVERY_PATIENCE: Final = 2.0  # seconds that others wait for the replays of a lost node's transactions
+
+
+class NoWriter(Exception):
+    """No node took writes within the time that a client waits for one. The text says what is wrong with each node."""
+
+
+class Cluster:
+    """Nodes, pools and placement of one cluster."""
+
+    def __init__(self, config: Config, membership: Membership, metrics: Metrics) -> None:
+        self.config = config
+        self.membership = membership
+        self.metrics = metrics
+        self.now = asyncio.get_running_loop().time  # seconds, monotonic
+        self.retry_limits = RetryLimits(
+            max_attempts=config.replay.max_attempts,
+            max_time=config.replay.max_time,
+            backoff_base=config.replay.backoff_base,
+            backoff_max=config.replay.backoff_max,
+        )
+        self.recovery = Recovery(RECOVERY_PATIENCE)
+        self.journal_space = JournalSpace(config.replay.total_journal_bytes)
+        self.owners = Owners()
+        self._spread = Spread()
+        self._chance = random.Random()
+        self._budgets = {node.name: Budget(config.replay.budget_per_node) for node in membership}
+        self._writer_came: asyncio.Event = asyncio.Event()
+        self._first_sign: dict[str, float] = {}  # node -> when something first spoke against it
+        self._last_use: dict[str, float] = {}  # node -> when it was used after that
+        self.lingering: dict[str, dict[object, Callable[[], None]]] = {node.name: {} for node in membership}
+        self.check_now: Callable[[str], None] = lambda name: None
+        self.pools: Final = {
+            node.name: NodePool(
+                node, config.pool, metrics, on_lost=self._backend_lost, on_linger_end=self._end_a_lingering
+            )
+            for node in membership
+        }
+
+    def chance(self) -> float:
+        """A number in [0, 1)."""
+        return self._chance.random()
+
+    # -- placement
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def choose(self, current: Node | None, now: float) -> Node | None:
+        """The writer for the next transaction of a session that was last on `current`."""
+        return self._spread.choose(self.membership.writers, current, now, self._chance.random())
+
+    def owner(self, key: str, now: float) -> tuple[Node | None, bool]:
+        """The writer where all lockers of `key` meet, and whether it may still have to apply what an earlier owner
+        committed.
+        """
+        writers = self.membership.writers
+        if not writers:
+            return None, False
+        return self.owners.owner(key, writers, now)
+
+    def may_retry(self, node: Node, now: float) -> bool:
+        """Is there still a retry in the node's budget?"""
+        return self._budgets[node.name].take(now)
+
+    async def writer_appears(self, deadline: float) -> None:
+        """Wait until there is a writer; raises `NoWriter` at the deadline (loop time)."""
+        while not self.membership.writers:
+            self._writer_came.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._writer_came.wait()
+            except TimeoutError:
+                raise NoWriter(self.describe()) from None
+
+    def describe(self) -> str:
+        """Each node with its state and the reason for it."""
+        return ", ".join(f"{node.name} {node.state.value} ({node.reason})" for node in self.membership)
+
+    # -- signs and changes
+    # -----------------------------------------------------------------------------------------------------------
+
+    def sign(self, node: Node, sign: NodeSign, reason: str) -> None:
+        """Something in the traffic says this of the node."""
+        if sign is NodeSign.NONE:
+            return
+        now = self.now()
+        self._first_sign.setdefault(node.name, now)
+        self.apply(self.membership.sign(node.name, sign, reason, now))
+        self.check_now(node.name)
+
+    def used(self, node: Node) -> None:
+        """A command is sent to a node that is not up."""
+        self._last_use[node.name] = self.now()
+
+    def apply(self, transitions: list[Transition]) -> None:
+        """Make the pools follow."""
+        for change in transitions:
+            node = change.node
+            self.metrics.node_changes[node.name, change.old.value, change.new.value] += 1
+            event(
+                logger,
+                "node.up" if change.new is NodeState.UP else "node.change",
+                level=logging.INFO if change.new in (NodeState.UP, NodeState.JOINING) else logging.WARNING,
+                node=node.name,
+                was=change.old.value,
+                now=change.new.value,
+                reason=change.reason,
+                epoch=self.membership.epoch,
+            )
+            pool = self.pools[node.name]
+            if change.new is NodeState.UP:
+                self._first_sign.pop(node.name, None)
+                self._last_use.pop(node.name, None)
+            else:
+                pool.close_idle()
+            if change.new is NodeState.DOWN:
+                self._observe_loss(node.name, change.at)
+                pool.fail_leased(change.reason)
+        if transitions and self.membership.writers:
+            self._writer_came.set()
+
+    def _observe_loss(self, name: str, now: float) -> None:
+        first = self._first_sign.pop(name, now)
+        self.metrics.node_loss_seconds.observe(self._last_use.pop(name, first) - first)
+
+    def _backend_lost(self, node: Node, reason: str) -> None:
+        if node.state in (NodeState.UP, NodeState.DRAINING):
+            self.sign(node, NodeSign.SUSPECT, reason)
+
+    def _end_a_lingering(self, node: Node) -> bool:
+        """A session waits for a backend: one that is only kept for the sake of its warnings is given up, the oldest
+        first.
+        """
+        lingering = self.lingering[node.name]
+        if not lingering:
+            return False
+        who = next(iter(lingering))
+        lingering.pop(who)()
+        return True
+
+    async def close(self) -> None:
+        for pool in self.pools.values():
+            await pool.close()

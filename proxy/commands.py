@@ -1,0 +1,195 @@
+"""What each command of a client means to its session: the table from command byte to function.
+
+A command either is answered here, or becomes a `Request` for the relay. A byte that is not in the table is answered
+as a server answers a command that it does not know.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from proxy import kill
+from proxy.request import Request
+from proxy.wire.constants import (
+    COM_DEBUG,
+    COM_FIELD_LIST,
+    COM_INIT_DB,
+    COM_PING,
+    COM_PROCESS_INFO,
+    COM_PROCESS_KILL,
+    COM_QUERY,
+    COM_QUIT,
+    COM_REFRESH,
+    COM_RESET_CONNECTION,
+    COM_SET_OPTION,
+    COM_SHUTDOWN,
+    COM_STATISTICS,
+    COM_STMT_CLOSE,
+    COM_STMT_EXECUTE,
+    COM_STMT_FETCH,
+    COM_STMT_PREPARE,
+    COM_STMT_RESET,
+    COM_STMT_SEND_LONG_DATA,
+    COMMAND_NAMES,
+)
+from proxy.wire.framing import ProtocolError, payload_of
+from proxy.wire.prepared import ExecuteView, opens_cursor, statement_id
+from router import answers
+from router.facts import Kind, PinReason, Statement, Unreplayable
+
+if TYPE_CHECKING:
+    from proxy.session import Session
+
+READS: Final = Statement(kind=Kind.SHOW)
+SELECTS_SCHEMA: Final = Statement(kind=Kind.USE, schema="")
+SETS_OPTION: Final = Statement(kind=Kind.OTHER, pins=PinReason.VARIABLE, unreplayable=Unreplayable.GLOBAL)
+FLUSHES: Final = Statement(kind=Kind.ADMIN, commits=True, may_write=True, unreplayable=Unreplayable.ADMIN)
+
+MAX_PREPARED: Final = 16382  # statements of one client; the server's default for all of its clients
+
+
+def query(session: "Session", raw: bytes) -> None:
+    relay = session.relay
+    text = raw[5:] if len(raw) < 0x1000003 else payload_of(raw)[1:]
+    statement = session.classifier.classify(text, relay.modes)
+    if statement.kind is Kind.KILL:
+        kill.query(session, statement, raw)
+        return
+    relay.submit(Request(COM_QUERY, raw, statement))
+
+
+def _read(session: "Session", raw: bytes) -> None:
+    session.relay.submit(Request(raw[4], raw, READS))
+
+
+def _flush(session: "Session", raw: bytes) -> None:
+    session.relay.submit(Request(raw[4], raw, FLUSHES))
+
+
+def ping(session: "Session", raw: bytes) -> None:
+    """In a transaction the server is asked: the answer may be that the transaction was lost."""
+    relay = session.relay
+    if relay.lease is None and relay.task is None and relay.deferred is None:
+        relay.answer_ok()
+    else:
+        relay.submit(Request(COM_PING, raw, READS))
+
+
+def init_db(session: "Session", raw: bytes) -> None:
+    session.relay.submit(Request(COM_INIT_DB, raw, SELECTS_SCHEMA))
+
+
+def set_option(session: "Session", raw: bytes) -> None:
+    """Multi-statements on or off is a property of the connection that no reset takes back."""
+    session.relay.submit(Request(COM_SET_OPTION, raw, SETS_OPTION))
+
+
+def prepare(session: "Session", raw: bytes) -> None:
+    relay = session.relay
+    if len(relay.prepared) >= MAX_PREPARED:
+        relay.answer_error(answers.too_many_statements(MAX_PREPARED))
+        return
+    facts = session.classifier.classify(payload_of(raw)[1:], relay.modes)
+    request = Request(COM_STMT_PREPARE, raw, READS)
+    request.facts = facts
+    relay.submit(request)
+
+
+def execute(session: "Session", raw: bytes) -> None:
+    relay = session.relay
+    prepared = relay.prepared.get(statement_id(raw))
+    if prepared is None:
+        relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_execute"))
+        return
+    view = ExecuteView(raw, prepared.num_params)
+    if view.types is not None:
+        prepared.types = view.types
+    relay.submit(Request.execute(raw, prepared, cursor=opens_cursor(raw)))
+
+
+def fetch(session: "Session", raw: bytes) -> None:
+    relay = session.relay
+    prepared = relay.prepared.get(statement_id(raw))
+    if prepared is None:
+        relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_fetch"))
+        return
+    relay.submit(Request.of_prepared(COM_STMT_FETCH, raw, prepared, READS))
+
+
+def send_long_data(session: "Session", raw: bytes) -> None:
+    """Has no reply. It is kept until the execution, which may be anywhere."""
+    relay = session.relay
+    prepared = relay.prepared.get(statement_id(raw))
+    if prepared is not None:
+        prepared.long_data.append(raw)
+        prepared.long_data_bytes += len(raw)
+        if prepared.long_data_bytes > session.max_command_bytes:
+            relay.answer_error(answers.command_too_large(session.max_command_bytes))
+            return
+    relay.no_reply()
+
+
+def close_statement(session: "Session", raw: bytes) -> None:
+    """Has no reply. Backends keep the statement: another session may have prepared the same."""
+    relay = session.relay
+    relay.prepared.close(statement_id(raw))
+    relay.no_reply()
+
+
+def reset_statement(session: "Session", raw: bytes) -> None:
+    relay = session.relay
+    prepared = relay.prepared.get(statement_id(raw))
+    if prepared is None:
+        relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_reset"))
+        return
+    prepared.take_long_data()
+    if relay.pinned is None:
+        relay.answer_ok()
+    else:
+        relay.submit(Request.of_prepared(COM_STMT_RESET, raw, prepared, READS))
+
+
+def reset_connection(session: "Session", raw: bytes) -> None:
+    session.relay.reset()
+    session.relay.answer_ok()
+
+
+def quit_session(session: "Session", raw: bytes) -> None:
+    session.relay.frontend.close()
+
+
+def unknown(session: "Session", raw: bytes) -> None:
+    session.relay.answer_error(answers.unknown_command())
+
+
+HANDLERS: Final[dict[int, "Callable[[Session, bytes], None]"]] = {
+    COM_QUIT: quit_session,
+    COM_INIT_DB: init_db,
+    COM_QUERY: query,
+    COM_FIELD_LIST: _read,
+    COM_REFRESH: _flush,
+    COM_SHUTDOWN: unknown,
+    COM_STATISTICS: _read,
+    COM_PROCESS_INFO: _read,
+    COM_PROCESS_KILL: kill.command,
+    COM_DEBUG: _read,
+    COM_PING: ping,
+    COM_STMT_PREPARE: prepare,
+    COM_STMT_EXECUTE: execute,
+    COM_STMT_SEND_LONG_DATA: send_long_data,
+    COM_STMT_CLOSE: close_statement,
+    COM_STMT_RESET: reset_statement,
+    COM_STMT_FETCH: fetch,
+    COM_SET_OPTION: set_option,
+    COM_RESET_CONNECTION: reset_connection,
+}
+
+
+def handle(session: "Session", raw: bytes) -> None:
+    """One command. A malformed one raises ProtocolError."""
+    code = raw[4]
+    session.metrics.commands[COMMAND_NAMES.get(code, "unknown")] += 1
+    handler = HANDLERS.get(code, unknown)
+    try:
+        handler(session, raw)
+    except ProtocolError as error:
+        session.relay.answer_error(answers.malformed(str(error)))

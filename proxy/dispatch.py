@@ -1,0 +1,405 @@
+"""The slow path of a session: find a node, get a backend, bring it to the session's state, run the journal again,
+send the command.
+
+`dispatch` is the one task that a session may have; the steady state of the relay has none. What fails on the way has
+not run anything of the client's that could stay, so that it starts again, elsewhere if the node was the cause, within
+the limits of the replay settings.
+"""
+
+import asyncio
+import logging
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final
+
+from proxy.backend import Answer, Backend, Lost
+from proxy.cluster import NoWriter
+from proxy.log import event
+from proxy.login import ConnectFailed
+from proxy.pool import RESET, Exhausted
+from proxy.prepared import keep
+from proxy.request import Request
+from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_QUERY, COM_RESET_CONNECTION, COM_STMT_PREPARE
+from proxy.wire.framing import frame
+from proxy.wire.packets import ServerError, error_packet, read_lenenc_int
+from router import answers
+from router.answers import Answer as ProxyError
+from router.causality import WAIT
+from router.facts import Asks, Kind, Statement
+from router.journal import Entry, ReplyDigest
+from router.membership import Node
+from router.outcomes import Phase, Verdict, judge, lost
+from router.plan import ANYWHERE, Opening, Plan, opening_text, plan
+from router.session import Stage, State, restore
+
+if TYPE_CHECKING:
+    from proxy.relay import Relay
+
+logger = logging.getLogger(__name__)
+
+MEETING: Final = 2  # retries after which transactions that fight over a table go to the same node
+OTHER_NODES: Final = 0.02  # seconds between two rounds over nodes that do not let us in
+PROBE: Final = Statement(kind=Kind.READ)
+GUARD: Final = b"SET SESSION TRANSACTION READ ONLY"
+UNGUARD: Final = b"SET SESSION TRANSACTION READ WRITE"
+
+
+class Failed(Exception):
+    """A step failed; `verdict` says what that means."""
+
+    def __init__(self, verdict: Verdict, error: ProxyError | bytes) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+        self.error = error
+
+
+class GiveUp(Exception):
+    """The command can't be run: the client gets `error`."""
+
+    def __init__(self, error: ProxyError | bytes, reason: str) -> None:
+        super().__init__(reason)
+        self.error = error
+        self.reason = reason
+
+
+class Different(Exception):
+    """A replayed statement answered something else than the client has seen."""
+
+
+def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bool:
+    """Can the command be sent on this lease as it is?"""
+    statement = request.statement
+    if backend.state is not relay.state or wanted.opening is Opening.CONFIRMED:
+        return False
+    if wanted.guarded is not None and backend.guarded is not wanted.guarded:
+        return False
+    if request.prepared is not None and request.prepared.key not in backend.prepared:
+        return False
+    if backend.insert_id_of is not relay:
+        if statement.asks & Asks.LAST_INSERT_ID and relay.insert_id:
+            return False
+        if statement.may_write and backend.insert_id_of is not None and not backend.insert_id_of.closed:
+            return False
+    return not (relay.causal and not backend.causal and backend.pool.node.name not in relay.synced)
+
+
+async def dispatch(relay: "Relay", request: Request | None) -> None:
+    """Bring the session onto a backend and send `request`; None: only take up its transaction again.
+
+    Ends with the command sent, or with its answer.
+    """
+    try:
+        settings = relay.cluster.config.replay
+        async with asyncio.timeout(settings.max_time) if relay.replaying else nullcontext():
+            backend, wanted = await _lease(relay, request)
+    except GiveUp as given_up:
+        relay.task = None
+        relay.give_up(given_up.error, given_up.reason)
+        return
+    except TimeoutError:
+        relay.task = None
+        relay.give_up(relay.original, "limit_time")
+        return
+    except asyncio.CancelledError:
+        raise
+    except Exception as failure:
+        event(logger, "internal.error", level=logging.ERROR, where="dispatch", error=repr(failure))
+        logger.debug("dispatch failed", exc_info=True)
+        relay.task = None
+        relay.give_up(answers.internal(type(failure).__name__), "internal")
+        relay.frontend.close()
+        return
+    finally:
+        relay.cluster.recovery.leave(relay)
+    relay.task = None
+    waiting = relay.request
+    if request is not None:
+        relay.launch(backend, request, wanted)
+    else:
+        relay.retried()
+        if waiting is not None:
+            relay.submit(waiting)
+
+
+async def adopt(relay: "Relay") -> ProxyError | bytes | None:
+    """Show that the session's state can be had on a backend; the error if it can't."""
+    try:
+        await _lease(relay, Request(COM_PING, b"", PROBE))
+    except GiveUp as given_up:
+        return given_up.error
+    relay.give_back()
+    return None
+
+
+async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan]:
+    """A backend in the session's state, with its transaction on it as far as the journal goes, and what is left to
+    do.
+    """
+    while True:
+        if relay.delay:
+            delay, relay.delay = relay.delay, 0.0
+            await asyncio.sleep(delay)
+        backend = relay.lease
+        try:
+            if backend is None:
+                backend = await _obtain(relay, request)
+            if relay.replaying:
+                await _take_up(relay, backend, request)
+            wanted = ANYWHERE
+            if request is not None:
+                wanted = relay.plan(request)
+                await _bring(relay, backend, relay.state, wanted)
+                wanted = await _open(relay, backend, request, wanted)
+                await _equip(relay, backend, request)
+            if relay.lease is not backend:
+                raise Lost("the node was given up")
+        except Lost as gone:
+            verdict, error = lost(Phase.SETUP), None
+            relay.drop()
+            if relay.pinned is not None and backend is not None:
+                node = backend.pool.node.name
+                raise GiveUp(answers.session_lost(node, relay.pinned), "pinned") from gone
+        except Failed as failed:
+            verdict, error = failed.verdict, failed.error
+            if verdict.close_backend:
+                relay.drop()
+            else:
+                relay.recycle()
+        except Different:
+            relay.recycle()
+            raise GiveUp(relay.original, "different") from None
+        else:
+            return backend, wanted
+        if not relay.another_attempt(verdict):
+            if relay.replaying or error is None:
+                name = relay.node.name if relay.node is not None else ""
+                raise GiveUp(relay.original or answers.connect_failed(name, verdict.reason), verdict.reason)
+            raise GiveUp(error, verdict.reason)
+
+
+# -- a node and a backend
+# ----------------------------------------------------------------------------------------------------------------
+
+
+async def _obtain(relay: "Relay", request: Request | None) -> Backend:
+    """A lease on a writer, whatever its state."""
+    cluster = relay.cluster
+    waits = cluster.config.limits.writer_wait
+    deadline = cluster.now() + waits
+    key = relay.transaction.key
+    if key is None and request is not None:
+        key = request.key(relay.transaction, relay.state)
+    refused: dict[str, ConnectFailed] = {}
+    while True:
+        if key is not None and not relay.replaying:
+            await cluster.recovery.settled()
+        now = cluster.now()
+        node = _choose(relay, request, key, now)
+        if node is None:
+            try:
+                await cluster.writer_appears(deadline)
+            except NoWriter as none:
+                raise GiveUp(answers.no_writer(waits, str(none)), "no_writer") from None
+            continue
+        if node.name in refused:
+            failed = refused[node.name]
+            if len(refused) >= len(cluster.membership.writers) or now > deadline:
+                raise GiveUp(error_packet(1, failed.code, failed.sqlstate, failed.message), "connect")
+            await asyncio.sleep(OTHER_NODES)
+        state = relay.transaction.state if relay.replaying and relay.transaction.state is not None else relay.state
+        guarded = plan(request.statement, state, relay.transaction).guarded if request is not None else None
+        try:
+            backend = await cluster.pools[node.name].acquire(relay.profile, state, guarded, relay.homes.get(node.name))
+        except ConnectFailed as failure:
+            refused[node.name] = failure
+            verdict = judge(failure.code, failure.message, Phase.CONNECT)
+            cluster.sign(node, verdict.node_sign, f"{verdict.reason}: {failure.message}")
+            if not verdict.retry:
+                raise GiveUp(error_packet(1, failure.code, failure.sqlstate, failure.message), verdict.reason) from None
+            continue
+        except Exhausted:
+            raise GiveUp(
+                answers.pool_exhausted(node.name, cluster.config.pool.acquire_timeout), "pool_exhausted"
+            ) from None
+        relay.hold(backend)
+        if key is not None and relay.transaction.key is None:
+            relay.transaction.key = key
+            cluster.owners.opened(key)
+        return backend
+
+
+def _choose(relay: "Relay", request: Request | None, key: str | None, now: float) -> Node | None:
+    cluster = relay.cluster
+    attempts = relay.attempts
+    if key is not None:
+        node, unsettled = cluster.owner(key, now)
+        if unsettled and node is not None:
+            relay.causal = True  # the owner may have to apply what the one before it committed
+            relay.synced.discard(node.name)
+        if node is not None:
+            node.placed(now)
+        return node
+    if request is not None and request.statement.tables and attempts is not None and attempts.count >= MEETING:
+        # On one node they wait for each other's row locks; on two, one of them is aborted.
+        node, _ = cluster.owner(request.statement.tables[0], now)
+        return node
+    return cluster.choose(relay.node, now)
+
+
+# -- the backend's state
+# -----------------------------------------------------------------------------------------------------------------
+
+
+async def _ask(backend: Backend, sql: bytes, phase: Phase = Phase.SETUP) -> Answer:
+    """Run a statement of our own; raises `Failed` if it is refused."""
+    return await _step(backend, frame(bytes((COM_QUERY,)) + sql), COM_QUERY, phase)
+
+
+async def _step(backend: Backend, raw: bytes, command: int, phase: Phase = Phase.SETUP) -> Answer:
+    answer = await backend.run(raw, command)
+    if answer.error is not None:
+        raise Failed(judge(answer.error.code, answer.error.message, phase), _as_packet(answer.error))
+    return answer
+
+
+def _as_packet(error: ServerError) -> bytes:
+    return error_packet(1, error.code, error.sqlstate, error.message)
+
+
+async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan) -> None:
+    """Session variables and schema, the guard, and the wait for the session's own writes."""
+    if backend.state is not state:
+        await _restore(relay, backend, state)
+    if wanted.guarded is not None and backend.guarded is not wanted.guarded:
+        await _ask(backend, GUARD if wanted.guarded else UNGUARD)
+        backend.guarded = wanted.guarded
+    if relay.causal and not backend.causal and backend.pool.node.name not in relay.synced:
+        await _ask(backend, WAIT)
+        backend.causal = True
+
+
+async def _restore(relay: "Relay", backend: Backend, state: State) -> None:
+    way = restore(backend.state, state)
+    if way.reset:
+        await _save_insert_id(relay, backend)
+        await _step(backend, RESET, COM_RESET_CONNECTION)
+        backend.forget_session()
+    for sql in way.statements:
+        await _ask(backend, sql.encode("latin-1"))
+    if way.schema is not None:
+        await _step(backend, frame(bytes((COM_INIT_DB,)) + way.schema), COM_INIT_DB)
+    backend.state = state
+
+
+async def _save_insert_id(relay: "Relay", backend: Backend) -> None:
+    """Another session may still ask for the LAST_INSERT_ID() that it left here: learn it before it is overwritten."""
+    owner = backend.insert_id_of
+    if owner is not None and owner is not relay and not owner.closed:
+        answer = await _ask(backend, b"SELECT LAST_INSERT_ID()")
+        owner.insert_id = _single_number(answer.data)
+    backend.insert_id_of = None
+
+
+def _single_number(reply: bytes) -> int:
+    """The value of a text result of one row and one column: the row is the packet before the last."""
+    at = 0
+    rows: list[bytes] = []
+    while at + 4 <= len(reply):
+        size = int.from_bytes(reply[at : at + 3], "little")
+        rows.append(reply[at + 4 : at + 4 + size])
+        at += 4 + size
+    row = rows[-2]
+    length, start = read_lenenc_int(row, 0)
+    return int(row[start : start + length])
+
+
+async def _open(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> Plan:
+    """The client's own BEGIN, where nothing but itself will do. What is left of the plan."""
+    transaction = relay.transaction
+    if wanted.opening is not Opening.CONFIRMED:
+        return wanted
+    await _step(backend, transaction.begin_text, COM_QUERY, Phase.SETUP)
+    transaction.stage = Stage.OPEN
+    return ANYWHERE
+
+
+async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
+    """What this command finds on the backend: its prepared statement, the session's LAST_INSERT_ID()."""
+    statement = request.statement
+    prepared = request.prepared
+    if prepared is not None and prepared.key not in backend.prepared:
+        if prepared.state is not backend.state and relay.transaction.stage is not Stage.OPEN:
+            await _restore(relay, backend, prepared.state)
+            answer = await _step(backend, prepared.raw, COM_STMT_PREPARE)
+            await _restore(relay, backend, relay.state)
+        else:
+            answer = await _step(backend, prepared.raw, COM_STMT_PREPARE)
+        keep(backend, prepared, answer.statement_id)
+    if backend.insert_id_of is not relay:
+        if statement.may_write:
+            await _save_insert_id(relay, backend)
+        if statement.asks & Asks.LAST_INSERT_ID and relay.insert_id:
+            await _ask(backend, b"SET last_insert_id=%d" % relay.insert_id)
+            backend.insert_id_of = relay
+
+
+# -- the journal
+# -------------------------------------------------------------------------------------------------------------------------
+
+
+async def _take_up(relay: "Relay", backend: Backend, request: Request | None) -> None:
+    """Run the transaction again up to where it was, and let nobody in between until others have done so, too."""
+    transaction = relay.transaction
+    state = transaction.state or relay.state
+    was_on = relay.replay_from
+    if was_on is not None and was_on is not backend.pool.node:
+        relay.causal = True  # what it read there may not have arrived here
+        relay.synced.discard(backend.pool.node.name)
+    plans = [plan(entry.request.statement, state, transaction).guarded for entry in relay.journal]
+    if request is not None:
+        plans.append(plan(request.statement, state, transaction).guarded)
+    await _bring(
+        relay, backend, state, Plan(False if False in plans or transaction.begin is None else None, Opening.NOTHING)
+    )
+    relay.state = state
+    while True:
+        if transaction.begin is not None:
+            await _ask(backend, opening_text(transaction.begin, state))
+        generated = await _run_journal(relay, backend)
+        if generated is None:
+            break
+        # It was the server that chose this id, so the same one is asked for from now on.
+        generated.generated = True
+        await _ask(backend, b"ROLLBACK", Phase.STATEMENT)
+        if backend.state is not state:
+            await _restore(relay, backend, state)
+            relay.state = state
+    relay.replaying = False
+    relay.cluster.recovery.leave(relay)
+    await relay.cluster.recovery.settled()
+
+
+async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | None:
+    """None when everything came out the same; the entry whose generated id did not."""
+    for entry in relay.journal:
+        request = entry.request
+        await _equip(relay, backend, request)
+        if entry.generated:
+            if entry.affected_rows > 1 and relay.replay_from is not backend.pool.node:
+                raise Different  # the ids behind the first one step differently on each node
+            await _ask(backend, b"SET insert_id=%d" % entry.insert_id, Phase.STATEMENT)
+        digest = ReplyDigest()
+        answer = await backend.run(request.bind(backend), request.code, digest)
+        if answer.error is not None and answer.error.code != entry.error:
+            verdict = judge(answer.error.code, answer.error.message, Phase.STATEMENT)
+            if verdict.retry:
+                raise Failed(verdict, _as_packet(answer.error))
+            raise Different
+        if digest.digest() != entry.digest:
+            if entry.insert_id and answer.insert_id != entry.insert_id and not entry.generated:
+                return entry
+            raise Different
+        if answer.insert_id:
+            backend.insert_id_of = relay
+        if answer.error is None and request.changes_state:
+            relay.state = backend.state = request.state_after(relay.state)
+    return None

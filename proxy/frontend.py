@@ -1,0 +1,150 @@
+"""The client's side of a session in the command phase: bytes in, whole commands out, replies written with flow control.
+
+It knows when the next command may be handed on (one at a time, and only while the client reads its replies) and
+nothing about what a command means.
+"""
+
+import asyncio
+from typing import Final, Protocol
+
+from proxy.metrics import Metrics
+from proxy.wire.framing import CommandFramer, PacketTooLarge, ProtocolError
+from proxy.wire.packets import error_packet
+from router import answers
+
+# A client may send commands ahead of the replies. What it may send before we stop reading from it:
+PIPELINED_BYTES: Final = 1 << 18
+
+
+class Conversation(Protocol):
+    """What takes the commands."""
+
+    def command(self, raw: bytes) -> None:
+        """One whole command as wire bytes; the next one comes after `Frontend.ready`."""
+
+    def client_paused(self) -> None:
+        """The client does not keep up with its reply."""
+
+    def client_resumed(self) -> None: ...
+
+    def client_gone(self) -> None:
+        """The connection is closed, by either side."""
+
+
+class Frontend(asyncio.Protocol):
+    """One client's connection after its login."""
+
+    __slots__ = (
+        "_busy",
+        "_conversation",
+        "_framer",
+        "_handing_on",
+        "_now",
+        "_reading_paused",
+        "_transport",
+        "closed",
+        "last_command",
+        "metrics",
+        "paused",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        conversation: Conversation,
+        metrics: Metrics,
+        *,
+        max_command_bytes: int,
+    ) -> None:
+        self._transport = transport
+        self._conversation = conversation
+        self._framer = CommandFramer(max_command_bytes)
+        self._busy = False
+        self._handing_on = False
+        self._reading_paused = False
+        self.metrics = metrics
+        self.paused = False
+        self.closed = False
+        self._now = asyncio.get_running_loop().time
+        self.last_command = self._now()
+
+    # -- for the conversation
+    # --------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        self.metrics.client_out += len(data)
+        self._transport.write(data)
+
+    def ready(self) -> None:
+        """The command is answered: hand on the next one."""
+        self._busy = False
+        if self._framer.pending:
+            self._hand_on()
+
+    def suspend(self) -> bytes:
+        """Stop reading, for an exchange that is not made of commands; returns what was read and not handed on."""
+        self._transport.pause_reading()
+        self._reading_paused = False
+        return self._framer.take_all()
+
+    def close(self) -> None:
+        """Close once everything written has been sent."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # -- for the loop
+    # --------------------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self.metrics.client_in += len(data)
+        framer = self._framer
+        framer.feed(data)
+        if not self._busy:
+            self._hand_on()
+        elif framer.pending > PIPELINED_BYTES and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _hand_on(self) -> None:
+        if self._handing_on:
+            return  # a command answered on the spot: the loop below goes on
+        self._handing_on = True
+        now = self._now
+        try:
+            while not (self._busy or self.paused or self.closed):
+                raw = self._framer.next()
+                if raw is None:
+                    break
+                self._busy = True
+                if self._reading_paused:
+                    self._reading_paused = False
+                    self._transport.resume_reading()
+                self.last_command = now()
+                self._conversation.command(raw)
+        except ProtocolError as error:
+            self._busy = True  # for good: what follows can't be understood
+            if isinstance(error, PacketTooLarge):
+                answer = answers.command_too_large(error.limit)
+            else:
+                answer = answers.malformed(str(error))
+            self.metrics.errors_made[answer.reason] += 1
+            self.write(error_packet(1, answer.code, answer.sqlstate, answer.text))
+            self.close()
+        finally:
+            self._handing_on = False
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self._conversation.client_paused()
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self._conversation.client_resumed()
+        if not self._busy and self._framer.pending:
+            self._hand_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._conversation.client_gone()

@@ -1,0 +1,67 @@
+"""KILL by the connection ids that our clients know.
+
+The id in a KILL is one of ours: sent on as it is, it would end a stranger's connection at the node. KILL QUERY
+interrupts what the client's backend runs, over a connection of its own; KILL ends the client's connection, and its
+backend with it.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+from proxy.backend import Backend, Lost
+from proxy.log import event
+from proxy.login import ConnectFailed
+from proxy.request import Request
+from proxy.wire.constants import COM_QUERY
+from router import answers
+from router.facts import Statement
+
+if TYPE_CHECKING:
+    from proxy.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+def query(session: "Session", statement: Statement, raw: bytes) -> None:
+    """KILL [CONNECTION | QUERY] id."""
+    if statement.kill is None:
+        # An expression, or HARD, SOFT, USER: the server says what it thinks of it, for ids of its own.
+        session.relay.submit(Request(COM_QUERY, raw, statement))
+        return
+    query_only, connection_id = statement.kill
+    _kill(session, connection_id, query_only=query_only)
+
+
+def command(session: "Session", raw: bytes) -> None:
+    """COM_PROCESS_KILL: the id in four bytes
+    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_process_kill.html).
+    """
+    _kill(session, int.from_bytes(raw[5:9], "little"), query_only=False)
+
+
+def _kill(session: "Session", connection_id: int, *, query_only: bool) -> None:
+    relay = session.relay
+    victim = session.service.sessions.get(connection_id)
+    if victim is None:
+        relay.answer_error(answers.kill_unknown(connection_id))
+    elif victim.relay.profile.user != relay.profile.user:
+        relay.answer_error(answers.kill_denied(connection_id))
+    elif query_only:
+        relay.answer_ok()
+        backend = victim.relay.lease
+        if backend is not None and backend.busy:
+            session.service.run(_interrupt(backend), f"kill query of {connection_id}")
+    elif victim is session:
+        relay.answer_error(answers.killed())
+    else:
+        relay.answer_ok()
+        event(logger, "client.killed", client=connection_id, by=relay.id)
+        victim.relay.frontend.abort()
+
+
+async def _interrupt(backend: Backend) -> None:
+    """Ask the node to stop what the backend runs. A failure leaves it running, as a lost KILL does."""
+    try:
+        await backend.pool.on_the_side(backend.profile, b"KILL QUERY %d" % backend.thread_id)
+    except (ConnectFailed, Lost, TimeoutError) as failure:
+        event(logger, "kill.failed", level=logging.WARNING, node=backend.pool.node.name, error=str(failure))

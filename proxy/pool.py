@@ -1,0 +1,382 @@
+"""The backends of one node: which are idle, which session each fits, how many there may be, who waits.
+
+`take` is the steady state and touches no loop: an idle backend that already carries the session's state, the
+session's own last one first. `acquire` is everything else: an idle backend that has to be brought to another state, a
+new connection, or a wait with a deadline. The pool does not know what is run on a backend.
+
+    connecting -> leased -> idle -> leased ... -> closed (age, idle time, lost, not reusable)
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from config import Pool as PoolSettings
+from proxy import login
+from proxy.backend import Backend, Lost
+from proxy.metrics import Metrics
+from proxy.wire.constants import COM_QUERY, COM_RESET_CONNECTION
+from proxy.wire.framing import frame
+from router.membership import Node
+from router.session import State, reachable
+
+RESET: Final = frame(bytes((COM_RESET_CONNECTION,)))
+
+
+class Exhausted(Exception):
+    """No backend became free within the time allowed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """What was settled when the backend logged in and can't be changed afterwards; sessions share backends of their
+    own profile only.
+    """
+
+    user: str
+    password: str
+    capabilities: int
+    collation: int
+
+    def __repr__(self) -> str:
+        return f"<Profile {self.user} {self.capabilities:#x}>"
+
+
+class Shelf:
+    """The idle backends of one profile, by the state they carry; the last one used is the first one taken."""
+
+    __slots__ = ("count", "fitting")
+
+    def __init__(self) -> None:
+        self.fitting: dict[tuple[State, bool], dict[Backend, None]] = {}
+        self.count = 0
+
+    def put(self, backend: Backend) -> None:
+        self.fitting.setdefault((backend.state, backend.guarded), {})[backend] = None
+        self.count += 1
+
+    def remove(self, backend: Backend) -> bool:
+        key = (backend.state, backend.guarded)
+        group = self.fitting.get(key)
+        if group is None or backend not in group:
+            return False
+        del group[backend]
+        if not group:
+            del self.fitting[key]
+        self.count -= 1
+        return True
+
+    def all(self) -> list[Backend]:
+        return [backend for group in self.fitting.values() for backend in group]
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    profile: Profile
+    ready: "asyncio.Future[Backend | None]"  # None: a place is free, connect
+
+
+class NodePool:
+    """At most `max_backends` backends to one node. Its methods never raise for a lost backend: that arrives as
+    `on_lost`.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: PoolSettings,
+        metrics: Metrics,
+        *,
+        on_lost: Callable[[Node, str], None],
+        on_linger_end: Callable[[Node], bool],
+    ) -> None:
+        self.node = node
+        self.settings = settings
+        self.metrics = metrics
+        self._on_lost = on_lost
+        self._on_linger_end = on_linger_end
+        self._shelves: dict[Profile, Shelf] = {}
+        self._waiters: deque[Waiter] = deque()
+        self._resetting: set[asyncio.Task[None]] = set()
+        self.leased: set[Backend] = set()
+        self.connecting = 0
+        self.closed = False
+
+    def __repr__(self) -> str:
+        return f"<NodePool {self.node.name} {len(self.leased)} leased, {self.idle} idle, {self.connecting} connecting, {len(self._waiters)} waiting>"
+
+    @property
+    def idle(self) -> int:
+        return sum(shelf.count for shelf in self._shelves.values())
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiters)
+
+    @property
+    def size(self) -> int:
+        """Places taken, of `max_backends`."""
+        return len(self.leased) + self.idle + self.connecting + len(self._resetting)
+
+    # -- taking
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def take(self, profile: Profile, state: State, guarded: bool | None, own: Backend | None) -> Backend | None:
+        """An idle backend that needs nothing done to it, or None. `guarded` None: either will do. `own`: the caller's
+        last one here.
+        """
+        shelf = self._shelves.get(profile)
+        if shelf is None or not shelf.count:
+            return None
+        if (
+            own is not None
+            and own.state is state
+            and (guarded is None or own.guarded is guarded)
+            and own.profile is profile
+            and shelf.remove(own)
+        ):
+            self.leased.add(own)
+            return own
+        for wanted in (False, True) if guarded is None else (guarded,):
+            group = shelf.fitting.get((state, wanted))
+            if group:
+                backend = next(reversed(group))
+                if self._keeps_an_id(backend) and self.size < self.settings.max_backends:
+                    continue  # better a new connection than asking it for what its session may still ask
+                shelf.remove(backend)
+                self.leased.add(backend)
+                return backend
+        return None
+
+    async def acquire(self, profile: Profile, state: State, guarded: bool | None, own: Backend | None) -> Backend:
+        """A backend of this profile, in whatever state; raises `Exhausted`, or `login.ConnectFailed` when a new one
+        was refused.
+        """
+        backend = self.take(profile, state, guarded, own) or self._take_other(profile, state)
+        if backend is not None:
+            return backend
+        if self._make_room(profile):
+            return await self._connect(profile)
+        return await self._wait(profile)
+
+    def _take_other(self, profile: Profile, state: State) -> Backend | None:
+        shelf = self._shelves.get(profile)
+        if shelf is None:
+            return None
+        full = self.size >= self.settings.max_backends
+        for backend in shelf.all():
+            if reachable(backend.state, state) and (full or not self._keeps_an_id(backend)):
+                shelf.remove(backend)
+                self.leased.add(backend)
+                return backend
+        return None
+
+    def _make_room(self, profile: Profile) -> bool:
+        """Is there, or can there be made, a place for a new connection?"""
+        if self.size < self.settings.max_backends:
+            return True
+        for other, shelf in self._shelves.items():
+            if shelf.count:
+                victim = min(shelf.all(), key=lambda backend: backend.idle_since)
+                if other is not profile or not victim.reusable or len(self._shelves) == 1:
+                    self._close(victim)
+                    return True
+        return False
+
+    async def _connect(self, profile: Profile) -> Backend:
+        self.connecting += 1
+        try:
+            backend = await self._login(profile)
+        except BaseException as failed:
+            self.connecting -= 1
+            self._place_free()
+            if isinstance(failed, login.ConnectFailed):
+                self.metrics.backend_connects[self.node.name, str(failed.code)] += 1
+            raise
+        self.connecting -= 1
+        self.leased.add(backend)
+        self.metrics.backend_connects[self.node.name, "ok"] += 1
+        return backend
+
+    async def _login(self, profile: Profile) -> Backend:
+        connected = await login.connect(
+            (self.node.host, self.node.port),
+            user=profile.user,
+            password=profile.password,
+            capabilities=profile.capabilities,
+            collation=profile.collation,
+            database=None,
+            attributes={"program_name": "multiwriter"},
+            timeout=self.settings.connect_timeout,
+            connect_timeout=self.settings.connect_timeout,
+        )
+        now = asyncio.get_running_loop().time()
+        backend = Backend(self, profile, State(), connected.capabilities, connected.thread_id, now)
+        backend.connection_made(connected.transport)
+        connected.hand_over(backend)
+        return backend
+
+    async def on_the_side(self, profile: Profile, sql: bytes) -> None:
+        """Run one statement over a connection of its own, which counts for no limit. Raises `login.ConnectFailed` or
+        `Lost`.
+        """
+        backend = await self._login(profile)
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout):
+                await backend.run(frame(bytes((COM_QUERY,)) + sql), COM_QUERY)
+        finally:
+            backend.close()
+
+    async def _wait(self, profile: Profile) -> Backend:
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(profile, loop.create_future())
+        self._waiters.append(waiter)
+        began = loop.time()
+        self._on_linger_end(self.node)
+        try:
+            async with asyncio.timeout(self.settings.acquire_timeout):
+                backend = await waiter.ready
+        except TimeoutError:
+            raise Exhausted from None
+        except asyncio.CancelledError:
+            if waiter.ready.done() and not waiter.ready.cancelled() and (handed := waiter.ready.result()) is not None:
+                self.release(handed)
+            raise
+        finally:
+            self.metrics.pool_waits.observe(loop.time() - began)
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        if backend is None:
+            return await self._connect(profile)
+        return backend
+
+    # -- giving back
+    # -------------------------------------------------------------------------------------------------------------
+
+    def release(self, backend: Backend) -> None:
+        """Its session is done with it, and nothing is due on it."""
+        if backend not in self.leased:
+            return
+        if backend.lost is not None or not backend.reusable or self.closed or self.node.closed_to_backends:
+            self._close(backend)
+        elif self._waiters:
+            self._hand_over(backend)
+        else:
+            self.leased.discard(backend)
+            backend.idle_since = asyncio.get_running_loop().time()
+            self._shelf(backend.profile).put(backend)
+
+    def recycle(self, backend: Backend) -> None:
+        """Give back one that may hold session state or an open transaction: it is reset first. One with a reply due
+        is closed.
+        """
+        if backend not in self.leased:
+            return
+        if backend.lost is not None or backend.busy or not backend.reusable or self.closed:
+            self._close(backend)
+            return
+        self.leased.discard(backend)
+        task = asyncio.get_running_loop().create_task(self._reset(backend), name=f"reset {backend!r}")
+        self._resetting.add(task)
+        task.add_done_callback(self._resetting.discard)
+
+    async def _reset(self, backend: Backend) -> None:
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout):
+                answer = await backend.run(RESET, COM_RESET_CONNECTION)
+            clean = answer.error is None
+        except (Lost, TimeoutError):
+            clean = False
+        self.leased.add(backend)
+        if clean:
+            backend.forget_session()
+            self.release(backend)
+        else:
+            self._close(backend)
+
+    def discard(self, backend: Backend) -> None:
+        """Close one that must not be used again."""
+        self._close(backend)
+
+    def _hand_over(self, backend: Backend) -> None:
+        for waiter in self._waiters:
+            if waiter.profile is backend.profile:
+                self._waiters.remove(waiter)
+                if not waiter.ready.done():
+                    waiter.ready.set_result(backend)
+                    return
+                self._hand_over(backend) if self._waiters else self.release(backend)
+                return
+        self._close(backend)  # nobody waits for this profile: its place goes to one that does
+
+    def _place_free(self) -> None:
+        while self._waiters and self.size < self.settings.max_backends:
+            waiter = self._waiters.popleft()
+            if not waiter.ready.done():
+                waiter.ready.set_result(None)
+                return
+
+    def _close(self, backend: Backend) -> None:
+        self._forget(backend)
+        backend.close()
+        self._place_free()
+
+    def _forget(self, backend: Backend) -> None:
+        self.leased.discard(backend)
+        shelf = self._shelves.get(backend.profile)
+        if shelf is not None:
+            shelf.remove(backend)
+            if not shelf.count:
+                del self._shelves[backend.profile]
+
+    def _shelf(self, profile: Profile) -> Shelf:
+        shelf = self._shelves.get(profile)
+        if shelf is None:
+            shelf = self._shelves[profile] = Shelf()
+        return shelf
+
+    def _keeps_an_id(self, backend: Backend) -> bool:
+        """Does it hold the LAST_INSERT_ID() of a session that is still there?"""
+        owner = backend.insert_id_of
+        return owner is not None and not owner.closed
+
+    # -- events
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def backend_lost(self, backend: Backend, reason: str) -> None:
+        """Called by the backend itself."""
+        self._forget(backend)
+        self._on_lost(self.node, reason)
+        self._place_free()
+
+    def close_idle(self) -> None:
+        for shelf in list(self._shelves.values()):
+            for backend in shelf.all():
+                self._close(backend)
+
+    def fail_leased(self, reason: str) -> None:
+        """The node is lost: every lease learns it now."""
+        for backend in list(self.leased):
+            backend.fail(reason)
+
+    def reap(self, now: float) -> None:
+        """Close what has been idle, or alive, for too long."""
+        for shelf in list(self._shelves.values()):
+            for backend in shelf.all():
+                if (
+                    now - backend.idle_since > self.settings.idle_timeout
+                    or now - backend.created > self.settings.max_age
+                ):
+                    self._close(backend)
+
+    async def close(self) -> None:
+        self.closed = True
+        self.close_idle()
+        for waiter in self._waiters:
+            waiter.ready.cancel()
+        for backend in list(self.leased):
+            self._close(backend)
+        if self._resetting:
+            await asyncio.wait(self._resetting)

@@ -1,0 +1,64 @@
+"""The statements that one client has prepared, under ids of ours.
+
+A backend's own ids never reach the client: each backend prepares a statement when it is first executed there.
+"""
+
+from typing import Final
+
+from proxy.backend import Backend, PreparedThere
+from proxy.request import Prepared, Request
+from proxy.wire.constants import COM_STMT_CLOSE
+from proxy.wire.framing import frame
+from proxy.wire.prepared import with_prepared_id
+from proxy.wire.replies import ReplyScanner
+from router.session import State
+
+# Statements kept prepared on one backend. The server's own limit, max_prepared_stmt_count, is 16382 for all
+# connections.
+PER_BACKEND: Final = 256
+
+
+class PreparedStatements:
+    """id -> statement. Ids count up and are not used twice, as at a server."""
+
+    __slots__ = ("_last_id", "_statements")
+
+    def __init__(self) -> None:
+        self._statements: dict[int, Prepared] = {}
+        self._last_id = 0
+
+    def __len__(self) -> int:
+        return len(self._statements)
+
+    def get(self, prepared_id: int) -> Prepared | None:
+        return self._statements.get(prepared_id)
+
+    def close(self, prepared_id: int) -> None:
+        self._statements.pop(prepared_id, None)
+
+    def clear(self) -> None:
+        self._statements.clear()
+
+    def add(self, request: Request, data: bytes, reply: ReplyScanner, backend: Backend, state: State) -> bytes:
+        """The reply to a COM_STMT_PREPARE came: keep the statement, and return the reply with our id in it."""
+        self._last_id += 1
+        prepared = Prepared(self._last_id, request.raw, request.facts, reply.num_params, state)
+        self._statements[self._last_id] = prepared
+        keep(backend, prepared, reply.statement_id)
+        return with_prepared_id(data, self._last_id)
+
+
+def keep(backend: Backend, prepared: Prepared, statement_id: int) -> None:
+    """`backend` has prepared it as `statement_id`: remember that, and close what there is too much of."""
+    known = backend.prepared.get(prepared.key)
+    if known is not None:
+        backend.tell(_close(statement_id))  # another session of the same text was here first
+        return
+    backend.prepared[prepared.key] = PreparedThere(statement_id)
+    if len(backend.prepared) > PER_BACKEND:
+        oldest = next(iter(backend.prepared))
+        backend.tell(_close(backend.prepared.pop(oldest).id))
+
+
+def _close(statement_id: int) -> bytes:
+    return frame(bytes((COM_STMT_CLOSE,)) + statement_id.to_bytes(4, "little"))

@@ -1,0 +1,49 @@
+"""After a node was lost: the transactions that were on it run their statements again before anything else gets their
+rows.
+
+All of them held their locks at the same time, so none of them can block another while they take them again elsewhere.
+A statement that is still waiting, or a new transaction on the same rows, could get in between and change what a
+replay has to reproduce. So these wait until the last journal has been run, or until a deadline: a replay may itself
+wait for a lock that a survivor holds.
+"""
+
+import asyncio
+from typing import Final
+
+
+class Recovery:
+    """The replays after a lost node that are still taking back their locks."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience: Final = patience
+        self._replaying: set[object] = set()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._until = 0.0
+
+    @property
+    def active(self) -> bool:
+        return bool(self._replaying)
+
+    def enter(self, who: object) -> None:
+        """`who` has lost its backend and will run its journal again."""
+        if not self._replaying:
+            self._until = asyncio.get_running_loop().time() + self._patience
+            self._settled.clear()
+        self._replaying.add(who)
+
+    def leave(self, who: object) -> None:
+        """It has its locks, or has given up."""
+        self._replaying.discard(who)
+        if not self._replaying:
+            self._settled.set()
+
+    async def settled(self) -> None:
+        """Wait until nobody replays, but not longer than since the first of them has had its time."""
+        if not self._replaying:
+            return
+        try:
+            async with asyncio.timeout_at(self._until):
+                await self._settled.wait()
+        except TimeoutError:
+            return

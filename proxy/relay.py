@@ -1,0 +1,807 @@
+"""One client's session: takes its commands, gets each a backend, passes the reply on, and knows what became of it.
+
+    command -> facts (cached) -> answered here? -> lease -> what the backend must be like (router.plan) -> sent
+            -> reply passed on as it comes -> outcome -> session state, journal -> lease kept or given back
+
+All of that is callbacks. A lease that can't be had at once, a backend that has to be brought to the session's state,
+and every replay are the business of proxy.dispatch. Only one command is under way at a time: `Frontend` holds back
+the next.
+"""
+
+import asyncio
+from typing import Final
+
+from proxy import dispatch
+from proxy.backend import Backend
+from proxy.cluster import Cluster
+from proxy.frontend import Frontend
+from proxy.pool import Profile
+from proxy.prepared import PreparedStatements
+from proxy.request import Request
+from proxy.wire.constants import (
+    COM_QUERY,
+    COM_STATISTICS,
+    COM_STMT_PREPARE,
+    SERVER_STATUS_AUTOCOMMIT,
+    SERVER_STATUS_IN_TRANS,
+    SERVER_STATUS_NO_BACKSLASH_ESCAPES,
+)
+from proxy.wire.framing import frame
+from proxy.wire.packets import error_packet, ok_packet
+from proxy.wire.replies import ReplyScanner
+from router import answers
+from router.answers import Answer as ProxyError
+from router.causality import DO_NOT_WAIT
+from router.facts import Asks, End, Kind, Modes, Statement
+from router.journal import Entry, Journal, ReplyDigest
+from router.membership import Node, NodeState
+from router.outcomes import Outcome, Phase, Verdict, judge, lost, unread
+from router.plan import ANYWHERE, Opening, Plan, may_begin_late, opening_text, plan
+from router.retry import Attempts
+from router.session import Stage, State, Transaction
+
+# Their replies carry no status flags.
+STATUSLESS: Final = frozenset((COM_STATISTICS, COM_STMT_PREPARE))
+UNCAUSAL: Final = frame(bytes((COM_QUERY,)) + DO_NOT_WAIT)
+COMMIT: Final = frame(bytes((COM_QUERY,)) + b"COMMIT")
+COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
+
+# With no transaction open these commit nothing.
+BOUNDARIES: Final = frozenset((Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SET, Kind.USE, Kind.UNLOCK_TABLES))
+# An error of these leaves no doubt whether a transaction is open.
+SINGLE: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.SET, Kind.SHOW, Kind.USE, Kind.DDL, Kind.DO))
+# A text that is refused unread did nothing at all. Others may have run a routine, or an earlier statement, that left
+# something.
+WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind.HANDLER, Kind.XA))
+
+
+class Relay:
+    """The session of one client. It is the sink of its backend's replies."""
+
+    __slots__ = (
+        "_collected",
+        "_digest",
+        "_leading",
+        "_phase",
+        "_refusal",
+        "_status",
+        "_then",
+        "_told",
+        "attempts",
+        "causal",
+        "closed",
+        "closing",
+        "cluster",
+        "deferred",
+        "delay",
+        "foreign",
+        "frontend",
+        "homes",
+        "id",
+        "insert_id",
+        "journal",
+        "lease",
+        "lingering",
+        "metrics",
+        "modes",
+        "node",
+        "original",
+        "pinned",
+        "prepared",
+        "profile",
+        "replay_from",
+        "replaying",
+        "request",
+        "retry_reason",
+        "state",
+        "synced",
+        "task",
+        "transaction",
+    )
+
+    def __init__(self, cluster: Cluster, profile: Profile, connection_id: int, *, foreign: bool = False) -> None:
+        """`foreign`: the client's character set is one that can't be read bytewise."""
+        self.cluster = cluster
+        self.metrics = cluster.metrics
+        self.profile = profile
+        self.id = connection_id
+        self.state = State()
+        self.foreign = foreign
+        self.modes = Modes.FOREIGN if foreign else 0  # how the server reads this session's texts
+        self.frontend: Frontend = None  # type: ignore[assignment]  # set before the first command
+        self.prepared = PreparedStatements()
+        self.transaction = Transaction()
+        self.journal: Journal[Request] = Journal(cluster.journal_space, cluster.config.replay.journal_bytes)
+
+        self.request: Request | None = None  # the command under way
+        self.task: asyncio.Task[None] | None = None  # the dispatch under way
+        self.lease: Backend | None = None
+        self.lingering = False  # the lease is only kept because the client may ask for warnings
+        self.pinned: str | None = None
+        self.closing = False  # close when the transaction has ended
+        self.closed = False
+
+        self.node: Node | None = None  # where it was last
+        self.homes: dict[str, Backend] = {}  # node -> the backend it used last there
+        self.causal = False  # it has written, so that not every node is known to have it
+        self.synced: set[str] = set()  # the nodes that are
+        self.insert_id = 0  # what LAST_INSERT_ID() is, as far as replies tell
+
+        self.attempts: Attempts | None = None
+        self.delay = 0.0  # seconds before the next attempt
+        self.retry_reason = ""
+        self.replay_from: Node | None = None  # where the open transaction was
+        self.replaying = False  # the open transaction has to be run again from its journal
+        self.original: ProxyError | bytes = b""  # the error that made it necessary
+        self.deferred: ProxyError | bytes | None = None  # for the next command: the transaction was lost while idle
+
+        self._phase = Phase.AUTOCOMMIT
+        self._leading = False  # the reply of our own START TRANSACTION comes first
+        self._refusal: ReplyRefusal | None = None  # what it was refused with
+        self._then: Request | None = None  # a BEGIN for which the current COMMIT makes room
+        self._told = False  # the client has a part of the current reply
+        self._digest: ReplyDigest | None = None
+        self._collected: list[bytes] | None = None  # a reply that has to be changed before it goes on
+        self._status = 0  # the flags that hold whatever runs
+
+    def __repr__(self) -> str:
+        where = f" on {self.lease!r}" if self.lease else ""
+        pinned = f" pinned by {self.pinned}" if self.pinned else ""
+        return f"<Relay {self.id} {self.profile.user} {self.transaction.stage.value}{pinned}{where}>"
+
+    # -- a command comes
+    # -------------------------------------------------------------------------------------------------------------
+
+    def submit(self, request: Request) -> None:
+        """Run one command of the client."""
+        self.request = request
+        if self.task is not None:
+            return  # its transaction is being taken up elsewhere; dispatch goes on with the request
+        if self.deferred is not None:
+            self._answer_deferred(request)
+            return
+        statement = request.statement
+        if self.lingering:
+            if statement.asks & (Asks.WARNINGS | Asks.ROWS):
+                assert self.lease is not None
+                self._end_lingering(self.lease)
+            else:
+                self.give_back()
+        lease = self.lease
+        if lease is None:
+            if request.code == COM_QUERY and self._answered_here(request):
+                return
+            wanted = self.plan(request)
+            lease = self._take(request, wanted)
+        else:
+            if statement.transaction is not None and self.pinned is None and may_begin_late(statement.transaction):
+                # BEGIN within a transaction: a COMMIT, and then one that begins late.
+                self._then = request
+                self.request = request = Request(COM_QUERY, COMMIT, COMMITS)
+            wanted = self.plan(request)
+        if lease is None or not dispatch.is_ready(self, lease, request, wanted):
+            self.work(request)
+        else:
+            self.launch(lease, request, wanted)
+
+    def work(self, request: Request | None) -> None:
+        """Let a task bring the session onto a backend and send `request`; None: only take up the transaction again."""
+        self.task = asyncio.get_running_loop().create_task(dispatch.dispatch(self, request), name=f"dispatch {self.id}")
+
+    def plan(self, request: Request) -> Plan:
+        """What the backend must be like for it."""
+        if request.code == COM_STMT_PREPARE and self.transaction.stage is not Stage.OPEN:
+            return ANYWHERE  # it begins nothing
+        return plan(request.statement, self.state, self.transaction)
+
+    def _read_modes(self) -> None:
+        self.modes = self.state.modes
+        if self.foreign:
+            self.modes |= Modes.FOREIGN
+        if self._status & SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+            self.modes |= Modes.NO_BACKSLASH_ESCAPES
+
+    def _answered_here(self, request: Request) -> bool:
+        """The beginnings and ends that no node needs to hear of."""
+        statement = request.statement
+        if statement.transaction is not None and may_begin_late(statement.transaction):
+            self._begin_late(request)
+            return True
+        if statement.end is not None and not statement.end.chain and not statement.end.release:
+            self.transaction.clear()
+            self.answer_ok()
+            return True
+        return False
+
+    def _begin_late(self, request: Request) -> None:
+        """Tell the client that its transaction has begun; a node hears of it with the first statement."""
+        transaction = self.transaction
+        transaction.clear()
+        transaction.stage = Stage.BEGUN
+        transaction.begin = request.statement.transaction
+        transaction.begin_text = request.raw
+        transaction.state = self.state
+        self.answer_ok()
+
+    def _take(self, request: Request, wanted: Plan) -> Backend | None:
+        """A lease that can be had at once, or None."""
+        cluster = self.cluster
+        if request.statement.kind is Kind.LOCKING_READ and request.key(self.transaction, self.state) is not None:
+            return None
+        now = cluster.now()
+        node = cluster.choose(self.node, now)
+        if node is None:
+            return None
+        backend = cluster.pools[node.name].take(self.profile, self.state, wanted.guarded, self.homes.get(node.name))
+        if backend is not None:
+            self.hold(backend)
+        return backend
+
+    def hold(self, backend: Backend) -> None:
+        """Make a backend this session's lease."""
+        node = backend.pool.node
+        self.lease = backend
+        self.node = node
+        self.homes[node.name] = backend
+        backend.holder = self
+        node.outstanding += 1
+
+    # -- it is sent
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def launch(self, backend: Backend, request: Request, wanted: Plan) -> None:
+        """Send the command; the backend is as it must be."""
+        statement = request.statement
+        transaction = self.transaction
+        if not transaction.started:
+            transaction.started = self.cluster.now()
+        opening = wanted.opening is Opening.PIPELINED
+        if opening:
+            transaction.stage = Stage.OPEN
+        in_transaction = transaction.stage is Stage.OPEN or not self.state.autocommit
+        if statement.commits and (transaction.stage is Stage.OPEN or statement.kind not in BOUNDARIES):
+            self._phase = Phase.COMMIT
+        else:
+            self._phase = Phase.STATEMENT if in_transaction else Phase.AUTOCOMMIT
+        self._digest = None
+        if in_transaction:
+            if statement.unreplayable is not None:
+                self.journal.forbid(statement.unreplayable.value)
+            elif not self.journal.unreplayable:
+                self._digest = ReplyDigest()
+        if backend.pool.node.state is not NodeState.UP:
+            self.cluster.used(backend.pool.node)
+        self._told = False
+        self._collected = [] if request.code == COM_STMT_PREPARE or self._then is not None else None
+        raw = request.bind(backend)
+        if opening:
+            assert transaction.begin is not None
+            self._leading = True
+            begin = frame(bytes((COM_QUERY,)) + opening_text(transaction.begin, self.state))
+            backend.send_two(self, begin + raw, COM_QUERY, request.code, self._digest)
+        else:
+            backend.send(self, raw, request.code, self._digest)
+
+    # -- the reply comes
+    # -------------------------------------------------------------------------------------------------------------
+
+    def reply_data(self, data: bytes) -> None:
+        if self._leading or self._refusal is not None:
+            return
+        if self._collected is not None:
+            self._collected.append(data)
+            return
+        self._told = True
+        self.frontend.write(data)
+
+    def reply_done(self, reply: ReplyScanner) -> None:
+        if self._leading:
+            self._leading = False
+            if reply.error is not None:
+                self._refusal = ReplyRefusal(reply)
+        elif self._refusal is not None:
+            self._opening_refused(self._refusal)
+        elif reply.error is not None:
+            self._refused(reply)
+        else:
+            self._succeeded(reply)
+
+    def _succeeded(self, reply: ReplyScanner) -> None:
+        request = self.request
+        backend = self.lease
+        assert request is not None
+        assert backend is not None
+        statement = request.statement
+        transaction = self.transaction
+        if request.changes_state:
+            backend.state = self.state = request.state_after(self.state)
+        if reply.insert_id:
+            self.insert_id = reply.insert_id
+            backend.insert_id_of = self
+        if statement.pins is not None and self.pinned is None:
+            self.pinned = statement.pins.value
+            self.metrics.pinned[self.pinned] += 1
+        if request.code == COM_STMT_PREPARE:
+            assert self._collected is not None
+            self.frontend.write(self.prepared.add(request, b"".join(self._collected), reply, backend, self.state))
+        if backend.causal:
+            self.synced.add(backend.pool.node.name)
+        if request.code not in STATUSLESS:
+            if (reply.status ^ self._status) & SERVER_STATUS_NO_BACKSLASH_ESCAPES or request.changes_state:
+                self._status = reply.status & SERVER_STATUS_NO_BACKSLASH_ESCAPES
+                self._read_modes()
+            if reply.status & SERVER_STATUS_IN_TRANS:
+                self._inside(request, reply, backend)
+            else:
+                self._outside(request, backend)
+        if self.retry_reason:
+            self.retried("ok")
+        if transaction.stage is not Stage.OPEN and self.pinned is None:
+            if reply.warnings or statement.calculates_found_rows or statement.asks & (Asks.WARNINGS | Asks.ROWS):
+                self._linger(backend)
+            else:
+                self.give_back()
+        if self._then is not None:
+            self._begin_late(self._then)
+            return
+        self._finish(statement.end is not None and bool(statement.end.release))
+
+    def _inside(self, request: Request, reply: ReplyScanner, backend: Backend) -> None:
+        """After it, a transaction is open."""
+        transaction = self.transaction
+        statement = request.statement
+        if transaction.stage is not Stage.OPEN:
+            transaction.stage = Stage.OPEN
+            if statement.transaction is not None:
+                transaction.begin = statement.transaction
+                transaction.begin_text = request.raw
+                transaction.state = self.state
+                return
+        elif statement.commits:
+            # COMMIT AND CHAIN, or a BEGIN or procedure that committed and began another: one has ended all the same.
+            self._account("committed", backend)
+            self._wrote(transaction.wrote or statement.end is None, backend)
+            self.journal.clear()
+            self.journal.forbid("chained")
+            transaction.wrote = False
+            transaction.started = self.cluster.now()
+            return
+        if transaction.state is None:
+            transaction.state = self.state
+        transaction.wrote = transaction.wrote or statement.may_write
+        self._record(request, reply.insert_id, reply.affected_rows, 0)
+
+    def _outside(self, request: Request, backend: Backend) -> None:
+        """After it, no transaction is open."""
+        statement = request.statement
+        transaction = self.transaction
+        if transaction.stage is Stage.BEGUN:
+            return  # PREPARE and the like between BEGIN and the first statement
+        rolled_back = statement.kind is Kind.ROLLBACK
+        self._account("rolled_back" if rolled_back else "committed", backend)
+        if not rolled_back:
+            self._wrote(transaction.wrote or statement.may_write, backend)
+        self.end_transaction()
+
+    def _record(self, request: Request, insert_id: int, affected_rows: int, error: int) -> None:
+        digest = self._digest
+        if digest is not None and request.journaled:
+            self.journal.append(Entry(request, request.size, digest.digest(), insert_id, affected_rows, error))
+
+    def _wrote(self, wrote: bool, backend: Backend) -> None:
+        if wrote:
+            self.causal = True
+            self.synced = {backend.pool.node.name}
+
+    def _account(self, outcome: str, backend: Backend) -> None:
+        key = (backend.pool.node.name, outcome)
+        self.metrics.transactions[key] += 1
+        self.metrics.transaction_seconds[key].observe(self.cluster.now() - self.transaction.started)
+
+    # -- it failed
+    # -------------------------------------------------------------------------------------------------------------------
+
+    def _refused(self, reply: ReplyScanner) -> None:
+        """The server answered with an error."""
+        error = reply.error
+        assert error is not None
+        verdict = judge(error.code, error.message, self._phase, reads_only=self._reads_only)
+        self._failed(verdict, reply.error_raw, error.code)
+
+    def _opening_refused(self, refusal: "ReplyRefusal") -> None:
+        """Our START TRANSACTION was refused, and so the statement behind it did nothing: the backend was guarded."""
+        self._refusal = None
+        self.transaction.stage = Stage.BEGUN
+        verdict = judge(refusal.code, refusal.message, Phase.SETUP)
+        assert self.lease is not None
+        if verdict.retry:
+            self._failed(verdict, refusal.raw, refusal.code)
+        else:
+            self.drop()
+            self._tell(refusal.raw)
+            self._finish()
+
+    def backend_lost(self, reason: str) -> None:
+        """The lease's connection broke, or its node was given up."""
+        backend = self.lease
+        if backend is None:
+            return
+        node = backend.pool.node
+        if self.task is not None:
+            self.drop()  # dispatch looks before it goes on
+        elif self.request is None:
+            self._lost_while_idle(backend)
+        else:
+            self._leading = False
+            if self._refusal is not None:
+                self._refusal = None
+            verdict = lost(self._phase, reads_only=self._reads_only, forwarded=self._told)
+            self._failed(verdict, answers.lost_in_transaction(node.name, reason), 0)
+
+    def _lost_while_idle(self, backend: Backend) -> None:
+        node = backend.pool.node
+        name = node.name
+        self.drop()
+        if self.pinned is not None:
+            self._lose_session(name)
+        elif self.transaction.stage is Stage.OPEN:
+            refusal = self._why_not(lost(Phase.STATEMENT), node)
+            if refusal is None:
+                self.replaying = True
+                self.replay_from = node
+                self.retry_reason = "lost"
+                self.original = answers.lost_in_transaction(name, "its replay failed")
+                self.cluster.recovery.enter(self)
+                self.work(None)
+            else:
+                self.metrics.unreplayable[refusal] += 1
+                self._account("lost", backend)
+                self.end_transaction()
+                self.deferred = answers.lost_in_transaction(name, refusal)
+
+    @property
+    def _reads_only(self) -> bool:
+        """Nothing is known to have been written by the current command or, if it is a COMMIT, by its transaction."""
+        assert self.request is not None
+        statement = self.request.statement
+        if statement.kind is Kind.COMMIT:
+            return not self.transaction.wrote
+        return not statement.may_write
+
+    def _failed(self, verdict: Verdict, error: ProxyError | bytes, code: int) -> None:
+        """Decide between answering, retrying and giving up."""
+        request = self.request
+        backend = self.lease
+        assert request is not None
+        assert backend is not None
+        node = backend.pool.node
+        transaction = self.transaction
+        statement = request.statement
+        open_before = transaction.stage is Stage.OPEN
+        self.cluster.sign(node, verdict.node_sign, verdict.reason)
+        if verdict.conflict:
+            self.metrics.conflicts[node.name, self._phase.value] += 1
+        if verdict.ends_transaction and statement.kind is Kind.ROLLBACK:
+            self._rolled_back_by_failing(backend, verdict)
+            return
+        if verdict.unknown:
+            self.metrics.unknown_outcomes[node.name] += 1
+            self._account("unknown", backend)
+            self.drop()
+            self._answer_and_end(answers.unknown_outcome(node.name), node.name)
+            return
+        if verdict.retry:
+            why_not = self._why_not(verdict, node)
+            if why_not is None:
+                self._retry(verdict, error, backend)
+                return
+            if open_before:
+                self.metrics.unreplayable[why_not] += 1
+            if isinstance(error, ProxyError):
+                error = answers.lost_in_transaction(node.name, why_not)
+            if self.retry_reason:
+                self.retried("gave_up")
+        if verdict.ends_transaction:
+            if open_before:
+                self._account("conflict" if verdict.conflict else "lost", backend)
+            if verdict.close_backend:
+                self.drop()
+            elif self.pinned is None:
+                self.give_back()
+            self._answer_and_end(error, node.name)
+            return
+        if statement.pins is not None and self.pinned is None and not (unread(code) and statement.kind in WHOLE):
+            self.pinned = statement.pins.value  # how far it came nobody knows
+            self.metrics.pinned[self.pinned] += 1
+        if open_before or not self.state.autocommit or statement.kind not in SINGLE:
+            # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
+            if not open_before:
+                transaction.stage = Stage.OPEN
+                transaction.state = transaction.state or self.state
+            if verdict.confirm or statement.kind not in SINGLE:
+                self.journal.forbid("uncertain")
+            self._record(request, 0, 0, code)
+        elif transaction.stage is Stage.NONE:
+            self._account("failed", backend)
+            self.end_transaction()
+        if transaction.stage is not Stage.OPEN and self.pinned is None:
+            self._linger(backend)
+        self._tell(error)
+        self._finish()
+
+    def _rolled_back_by_failing(self, backend: Backend, verdict: Verdict) -> None:
+        """ROLLBACK found that there is nothing left to roll back: that is what was asked for."""
+        self._account("rolled_back", backend)
+        if verdict.close_backend:
+            self.drop()
+            if self.pinned is not None:
+                self._lose_session(backend.pool.node.name)
+                return
+        elif self.pinned is None:
+            self.give_back()
+        self.end_transaction()
+        self.answer_ok()
+
+    def _why_not(self, verdict: Verdict, node: Node) -> str | None:
+        """Why the current command, or the transaction, can't be run again; None: it can, after `delay`."""
+        request = self.request
+        settings = self.cluster.config.replay
+        if not settings.enabled:
+            return "disabled"
+        if self._told and request is not None:
+            return "reply_partly_sent"
+        if self.pinned is not None and verdict.close_backend:
+            return "pinned"
+        if self.journal.unreplayable:
+            return self.journal.unreplayable
+        if (
+            request is not None
+            and verdict.outcome is not Outcome.NOT_EXECUTED
+            and request.statement.unreplayable is not None
+        ):
+            return request.statement.unreplayable.value
+        now = self.cluster.now()
+        if self.attempts is None:
+            self.attempts = Attempts(self.cluster.retry_limits)
+        delay = self.attempts.next(now, self.cluster.chance(), at_once=verdict.move)
+        if delay is None:
+            return f"limit_{self.attempts.exhausted}"
+        if not self.cluster.may_retry(node, now):
+            return "limit_budget"
+        self.delay = delay
+        return None
+
+    def _retry(self, verdict: Verdict, error: ProxyError | bytes, backend: Backend) -> None:
+        self.original = error
+        self.retry_reason = verdict.reason
+        self.replaying = self.transaction.stage is Stage.OPEN
+        self.replay_from = backend.pool.node
+        if verdict.close_backend:
+            self.drop()
+            if self.replaying:
+                self.cluster.recovery.enter(self)
+        elif self.pinned is None:
+            self.give_back()
+        self.work(self.request)
+
+    def another_attempt(self, verdict: Verdict) -> bool:
+        """For dispatch: it failed again, before the client's command was sent."""
+        return verdict.retry and self.node is not None and self._why_not(verdict, self.node) is None
+
+    def give_up(self, error: ProxyError | bytes, reason: str) -> None:
+        """For dispatch: the command can't be run, or the transaction not be taken up again."""
+        node = self.node.name if self.node is not None else ""
+        if self.replaying:
+            self.metrics.unreplayable[reason] += 1
+        if self.retry_reason:
+            self.retried("gave_up")
+        if self.lease is not None:
+            self.recycle()
+        if self.request is None:
+            self.end_transaction()
+            self.deferred = error
+        else:
+            self._answer_and_end(error, node)
+
+    def retried(self, result: str = "ok") -> None:
+        """The repetition that `retry_reason` made necessary has ended."""
+        self.metrics.retries[self.retry_reason, result] += 1
+        self.retry_reason = ""
+
+    def _lose_session(self, node: str) -> None:
+        """What was pinned is gone: to go on would be another session."""
+        answer = answers.session_lost(node, self.pinned or "")
+        self.metrics.errors_made[answer.reason] += 1
+        if self.request is not None:
+            self._tell(answer)
+        self.frontend.close()
+
+    def _answer_and_end(self, error: ProxyError | bytes, node: str) -> None:
+        self.end_transaction()
+        if self.pinned is not None and self.lease is None:
+            self._tell(error)
+            self.frontend.close()
+            return
+        self._tell(error)
+        self._finish()
+
+    def _answer_deferred(self, request: Request) -> None:
+        error, self.deferred = self.deferred, None
+        assert error is not None
+        if request.statement.kind is Kind.ROLLBACK:
+            self.answer_ok()
+        else:
+            self._tell(error)
+            self._finish()
+
+    # -- the end of a command
+    # --------------------------------------------------------------------------------------------------------
+
+    def answer_ok(self) -> None:
+        """Our own OK to the current command."""
+        self.frontend.write(ok_packet(1, status=self.status, capabilities=self.profile.capabilities))
+        self._finish()
+
+    def answer_error(self, error: ProxyError) -> None:
+        """Our own error to the current command."""
+        self._tell(error)
+        self._finish(error.closes)
+
+    def _tell(self, error: ProxyError | bytes) -> None:
+        if not isinstance(error, ProxyError):
+            self.frontend.write(error)
+        elif self._told:
+            # Within a packet there is no room for an error; a server that dies closes the connection, too.
+            self.frontend.abort()
+        else:
+            self.metrics.errors_made[error.reason] += 1
+            self.frontend.write(error_packet(1, error.code, error.sqlstate, error.text))
+
+    def _finish(self, close: bool = False) -> None:
+        self.request = None
+        self._then = None
+        self._told = False
+        if close or (self.closing and self.transaction.stage is Stage.NONE):
+            self.frontend.close()
+        else:
+            self.frontend.ready()
+
+    @property
+    def status(self) -> int:
+        """SERVER_STATUS flags as they are for the client between commands."""
+        flags = self._status
+        if self.state.autocommit:
+            flags |= SERVER_STATUS_AUTOCOMMIT
+        if self.transaction.stage is not Stage.NONE:
+            flags |= SERVER_STATUS_IN_TRANS
+        return flags
+
+    def end_transaction(self) -> None:
+        """No transaction is open any more, however it ended."""
+        transaction = self.transaction
+        if transaction.key is not None:
+            self.cluster.owners.closed(transaction.key)
+        transaction.clear()
+        self.journal.clear()
+        self.attempts = None
+        self.replaying = False
+
+    # -- the lease
+    # -------------------------------------------------------------------------------------------------------------------
+
+    def _unhold(self) -> Backend | None:
+        backend, self.lease = self.lease, None
+        if backend is None:
+            return None
+        backend.holder = None
+        backend.pool.node.outstanding -= 1
+        if self.lingering:
+            self._end_lingering(backend)
+        if self.frontend.paused:
+            backend.resume()
+        return backend
+
+    def give_back(self) -> None:
+        """Nothing is due on it, and its state is known."""
+        backend = self._unhold()
+        if backend is not None:
+            if backend.causal and backend.lost is None:
+                backend.send_quietly(UNCAUSAL, COM_QUERY)
+                backend.causal = False
+            backend.pool.release(backend)
+
+    def recycle(self) -> None:
+        """It may hold an open transaction or session state: it is reset before anybody else gets it."""
+        backend = self._unhold()
+        if backend is not None:
+            backend.pool.recycle(backend)
+
+    def drop(self) -> None:
+        """It must not be used again."""
+        backend = self._unhold()
+        if backend is not None:
+            backend.pool.discard(backend)
+
+    def _linger(self, backend: Backend) -> None:
+        """Keep the lease while the client may ask for the warnings of its last statement."""
+        self.lingering = True
+        self.cluster.lingering[backend.pool.node.name][self] = self.give_back
+
+    def _end_lingering(self, backend: Backend) -> None:
+        self.lingering = False
+        self.cluster.lingering[backend.pool.node.name].pop(self, None)
+
+    # -- the client
+    # --------------------------------------------------------------------------------------------------------------------
+
+    def client_paused(self) -> None:
+        if self.lease is not None:
+            self.lease.pause()
+
+    def client_resumed(self) -> None:
+        if self.lease is not None:
+            self.lease.resume()
+
+    def close_when_idle(self) -> None:
+        """Drain: the connection ends with the transaction, or now."""
+        self.closing = True
+        if self.request is None and self.task is None and self.transaction.stage is not Stage.OPEN:
+            self.frontend.close()
+
+    def client_gone(self) -> None:
+        """The client's connection is closed."""
+        self.closed = True
+        if self.task is not None:
+            self.task.cancel()
+        self.reset()
+        self.journal.release()
+
+    def reset(self) -> None:
+        """COM_RESET_CONNECTION: everything but the login and the schema is as at the beginning."""
+        if self.transaction.stage is Stage.OPEN and self.lease is not None:
+            self._account("rolled_back", self.lease)
+        if self.pinned is None and self.transaction.stage is not Stage.OPEN and self.request is None:
+            self.give_back()
+        else:
+            self.recycle()
+        self.end_transaction()
+        self.state = State(self.state.schema)
+        self.prepared.clear()
+        self.pinned = None
+        self.deferred = None
+        self.insert_id = 0
+        self._status = 0
+        self._read_modes()
+
+    def restart(self, profile: Profile, *, foreign: bool) -> None:
+        """COM_CHANGE_USER: the same connection, somebody else."""
+        self.reset()
+        self.profile = profile
+        self.foreign = foreign
+        self.state = State()
+        self.homes.clear()
+        self._read_modes()
+
+    async def select(self, schema: bytes) -> ProxyError | bytes | None:
+        """Begin the session in a schema, as the login asked; the error if there is no such schema."""
+        self.state = State(schema)
+        error = await dispatch.adopt(self)
+        if error is not None:
+            self.state = State()
+        return error
+
+    def no_reply(self) -> None:
+        """The command has none."""
+        self.frontend.ready()
+
+
+class ReplyRefusal:
+    """The error of our own START TRANSACTION, kept until the reply behind it has come."""
+
+    __slots__ = ("code", "message", "raw")
+
+    def __init__(self, reply: ReplyScanner) -> None:
+        assert reply.error is not None
+        self.code = reply.error.code
+        self.message = reply.error.message
+        self.raw = reply.error_raw

@@ -1,0 +1,124 @@
+"""One command of a client: its bytes, the facts about it, and how it reads on a given backend."""
+
+from dataclasses import replace
+from typing import Final
+
+from proxy.backend import Backend
+from proxy.wire.constants import COM_INIT_DB, COM_QUERY, COM_STMT_EXECUTE
+from proxy.wire.prepared import with_statement_id, with_types
+from router.facts import Kind, PinReason, Statement
+from router.session import Stage, State, Transaction
+
+# What a replay has to run again. The others (PING, PREPARE, STATISTICS) leave no trace in a transaction.
+JOURNALED: Final = frozenset((COM_QUERY, COM_INIT_DB, COM_STMT_EXECUTE))
+
+
+class Prepared:
+    """A statement that the client prepared, under the id that we gave it.
+
+    `state` is the session's at that time: the schema and the SQL mode it was parsed in are part of its meaning. `raw`
+    is the COM_STMT_PREPARE.
+    """
+
+    __slots__ = ("id", "key", "long_data", "long_data_bytes", "num_params", "raw", "state", "statement", "types")
+
+    def __init__(self, prepared_id: int, raw: bytes, statement: Statement, num_params: int, state: State) -> None:
+        self.id = prepared_id
+        self.raw = raw
+        self.statement = statement
+        self.num_params = num_params
+        self.state = state
+        self.key = (state, raw)
+        self.types: bytes | None = None  # the parameter types that the client named last
+        self.long_data: list[bytes] = []  # COM_STMT_SEND_LONG_DATA for the next execution
+        self.long_data_bytes = 0
+
+    def take_long_data(self) -> tuple[bytes, ...]:
+        """The values that were sent ahead; the server forgets them with the execution, too."""
+        parts = tuple(self.long_data)
+        self.long_data = []
+        self.long_data_bytes = 0
+        return parts
+
+
+class Request:
+    """`raw` are its wire bytes with our statement id in them; `code` its command byte."""
+
+    __slots__ = ("code", "facts", "long_data", "prepared", "raw", "statement", "types")
+
+    def __init__(self, code: int, raw: bytes, statement: Statement) -> None:
+        self.code = code
+        self.raw = raw
+        self.statement = statement
+        self.facts = statement  # of a COM_STMT_PREPARE: about the statement in it
+        self.prepared: Prepared | None = None
+        self.types: bytes | None = None
+        self.long_data: tuple[bytes, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Request {self.code:#04x} {self.statement.kind.value} {len(self.raw)} bytes>"
+
+    @classmethod
+    def of_prepared(cls, code: int, raw: bytes, prepared: Prepared, statement: Statement) -> "Request":
+        """A command for a prepared statement."""
+        self = cls(code, raw, statement)
+        self.prepared = prepared
+        return self
+
+    @classmethod
+    def execute(cls, raw: bytes, prepared: Prepared, *, cursor: bool) -> "Request":
+        """A COM_STMT_EXECUTE, with the types and the long data that were sent ahead of it."""
+        statement = prepared.statement
+        if cursor:
+            statement = replace(statement, pins=statement.pins or PinReason.OPEN_CURSOR)
+        self = cls.of_prepared(COM_STMT_EXECUTE, raw, prepared, statement)
+        self.types = prepared.types
+        if prepared.long_data:
+            self.long_data = prepared.take_long_data()
+        return self
+
+    @property
+    def journaled(self) -> bool:
+        return self.code in JOURNALED
+
+    @property
+    def size(self) -> int:
+        """Bytes that keeping it takes."""
+        return len(self.raw) + sum(map(len, self.long_data))
+
+    @property
+    def changes_state(self) -> bool:
+        """Success leaves another session state that is carried along."""
+        return bool(self.statement.carries) or self.statement.schema is not None
+
+    def state_after(self, state: State) -> State:
+        statement = self.statement
+        if statement.schema is not None:
+            return state.with_schema(self.raw[5:] if self.code == COM_INIT_DB else statement.schema.encode("latin-1"))
+        return state.with_variables(statement.carries)
+
+    def bind(self, backend: Backend) -> bytes:
+        """The bytes for this backend, on which the statement is prepared."""
+        if self.prepared is None:
+            return self.raw
+        there = backend.prepared[self.prepared.key]
+        raw = with_statement_id(self.raw, there.id)
+        if self.types is not None and there.types != self.types:
+            raw = with_types(raw, self.prepared.num_params, self.types)
+            there.types = self.types
+        if self.long_data:
+            return b"".join((*(with_statement_id(part, there.id) for part in self.long_data), raw))
+        return raw
+
+    def key(self, transaction: Transaction, state: State) -> str | None:
+        """What the node of the transaction that it opens is chosen by: the table of a locking read.
+
+        FOR UPDATE does not block other nodes of a Galera cluster, so that those who lock rows of a table meet on one.
+        """
+        statement = self.statement
+        if statement.kind is not Kind.LOCKING_READ or not statement.tables:
+            return None
+        if transaction.stage is not Stage.BEGUN and state.autocommit:
+            return None
+        table = statement.tables[0]
+        return table if "." in table else f"{state.schema.decode('latin-1').lower()}.{table}"

@@ -1,0 +1,232 @@
+"""What one worker runs: its endpoints, its clients, the cluster behind them, the monitor and the HTTP server.
+
+`start` to `drain` is its whole life. Signals and processes are the business of proxy.serve.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from config import Config
+from config import Endpoint as EndpointSettings
+from proxy import http
+from proxy.auth import PasswordAccount
+from proxy.cluster import Cluster
+from proxy.handshake import Login, LoginSettings, Result
+from proxy.listener import Admission, Listener
+from proxy.log import event
+from proxy.metrics import CONTENT_TYPE, Exposition, Metrics
+from proxy.monitor import Monitor
+from proxy.pool import Profile
+from proxy.session import Session
+from proxy.tls import server_context
+from proxy.version import VERSION
+from router.membership import Membership, Node, NodeState
+from router.statements import Classifier
+
+logger = logging.getLogger(__name__)
+
+HOUSEKEEPING: Final = 5.0  # seconds between two looks for what has been idle for too long
+
+
+class Endpoint:
+    """One address for clients."""
+
+    def __init__(self, service: "Service", settings: EndpointSettings) -> None:
+        limits = service.config.limits
+        self.name = settings.name
+        self.listening = False
+        self._service = service
+        self._configured = settings
+        tls = None
+        if settings.tls_certificate is not None and settings.tls_key is not None:
+            tls = server_context(settings.tls_certificate, settings.tls_key)
+        self.settings = LoginSettings(
+            accounts=service.accounts,
+            version=service.greeted_version,
+            tls=tls,
+            tls_required=settings.tls_required,
+            timeout=limits.login_timeout,
+            max_packet=limits.max_login_packet,
+        )
+        self.listener = Listener(settings.name, self.settings, service.admission, self._on_client, self.counts)
+
+    async def listen(self) -> None:
+        """Raises OSError for an address that can't be had."""
+        if self._configured.listen is not None:
+            address = self._configured.listen
+            await self.listener.listen_tcp(address.host or None, address.port)
+        if self._configured.socket is not None:
+            await self.listener.listen_unix(str(self._configured.socket), mode=self._configured.socket_mode)
+        self.listening = True
+        event(
+            logger,
+            "endpoint.listening",
+            endpoint=self.name,
+            listen=str(self._configured.listen or ""),
+            ports=",".join(map(str, self.listener.ports)),
+            socket=str(self._configured.socket or ""),
+        )
+
+    async def close(self) -> None:
+        """Accept no more; sessions go on."""
+        self.listening = False
+        await self.listener.close()
+
+    def counts(self, result: Result) -> None:
+        self._service.metrics.logins[self.name, result.value] += 1
+
+    async def _on_client(self, login: Login) -> None:
+        await Session(self._service, self, login).begin()
+
+
+class Service:
+    """Everything of one process that serves clients."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        nodes = [Node(address.host, address.port) for address in config.cluster.nodes]
+        self.membership = Membership(nodes)
+        self.metrics = Metrics([node.name for node in nodes], VERSION)
+        self.cluster = Cluster(config, self.membership, self.metrics)
+        self.monitor = Monitor(config.cluster, config.monitor, self.membership, self.metrics, self.cluster.apply)
+        self.cluster.check_now = self.monitor.check_now
+        self.classifier = Classifier(engine="mariadb")
+        self.admission = Admission(config.limits.max_clients, config.limits.max_pending_logins)
+        self.accounts = {user.name: PasswordAccount.of(user.name, user.password.reveal()) for user in config.users}
+        self.sessions: dict[int, Session] = {}
+        self.draining = False
+        self._users = {user.name: user for user in config.users}
+        self._profiles: dict[tuple[str, int, int], Profile] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._http: http.Server | None = None
+        self.endpoints = [Endpoint(self, settings) for settings in config.endpoints]
+        self._exposition = Exposition(self.metrics)
+        self._provide_gauges()
+
+    # -- its life
+    # ----------------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen, once every node has been asked for its state. Raises OSError for an address that can't be had."""
+        if self.config.http.listen is not None:
+            self._http = await http.start(
+                self.config.http.listen,
+                {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
+            )
+        self.monitor.start()
+        await self.monitor.first_round()
+        for endpoint in self.endpoints:
+            await endpoint.listen()
+        self.run(self._keep_house(), "housekeeping")
+        event(logger, "started", version=VERSION, writers=len(self.membership.writers), nodes=len(self.membership))
+
+    async def drain(self) -> None:
+        """Stop accepting, let transactions finish until the deadline, close everything."""
+        self.draining = True
+        for endpoint in self.endpoints:
+            await endpoint.close()
+        deadline = asyncio.get_running_loop().time() + self.config.limits.drain_timeout
+        event(logger, "draining", clients=len(self.sessions), seconds=self.config.limits.drain_timeout)
+        for session in list(self.sessions.values()):
+            session.relay.close_when_idle()
+        while self.sessions and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        if self.sessions:
+            event(logger, "drain.cut", level=logging.WARNING, clients=len(self.sessions))
+        for session in list(self.sessions.values()):
+            session.shut_down()
+        await self.monitor.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.cluster.close()
+        if self._http is not None:
+            await self._http.close()
+        event(logger, "stopped")
+
+    def run(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something beside the sessions, under a name, until it or the service ends."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            event(logger, "internal.error", level=logging.ERROR, where=task.get_name(), error=repr(failure))
+
+    async def _keep_house(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + HOUSEKEEPING
+            await asyncio.sleep(HOUSEKEEPING)
+            now = loop.time()
+            self.metrics.loop_lag_seconds = max(0.0, now - due)
+            for pool in self.cluster.pools.values():
+                pool.reap(now)
+            for session in list(self.sessions.values()):
+                if session.idle_for(now) > self.config.limits.idle_client_timeout:
+                    session.frontend.close()
+
+    # -- its clients
+    # -------------------------------------------------------------------------------------------------------------------
+
+    def profile(self, name: str, capabilities: int, collation: int) -> Profile:
+        """What the backends of such a client log in with; equal ones are the same object."""
+        key = (name, capabilities, collation)
+        profile = self._profiles.get(key)
+        if profile is None:
+            user = self._users[name]
+            profile = self._profiles[key] = Profile(
+                user=user.backend_name or user.name,
+                password=(user.backend_password or user.password).reveal(),
+                capabilities=capabilities,
+                collation=collation,
+            )
+        return profile
+
+    def gone(self, session: Session) -> None:
+        """The client's connection is closed."""
+        if self.sessions.pop(session.login.connection_id, None) is not None:
+            session.endpoint.listener.released()
+
+    def greeted_version(self) -> str:
+        """The version that clients are greeted with: what the nodes greet with."""
+        return self.monitor.version or "5.5.5-10.11.0-MariaDB"
+
+    # -- what is seen of it
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _provide_gauges(self) -> None:
+        metrics = self.metrics
+        metrics.clients_now = lambda: {endpoint.name: endpoint.listener.clients for endpoint in self.endpoints}
+        metrics.backends_now = lambda: {
+            (name, state): count
+            for name, pool in self.cluster.pools.items()
+            for state, count in (("idle", pool.idle), ("leased", len(pool.leased)), ("connecting", pool.connecting))
+        }
+        metrics.pool_waiters_now = lambda: {name: pool.waiting for name, pool in self.cluster.pools.items()}
+        metrics.node_states_now = lambda: {
+            (node.name, state.value): int(node.state is state) for node in self.membership for state in NodeState
+        }
+        metrics.node_info_now = lambda: {
+            (node.name, f"{node.host}:{node.port}", self.monitor.versions.get(node.name, "")): 1
+            for node in self.membership
+        }
+        metrics.journal_bytes_now = lambda: self.cluster.journal_space.used
+
+    def _scrape(self) -> tuple[int, str, bytes]:
+        return 200, CONTENT_TYPE, self._exposition.render()
+
+    def _healthz(self) -> tuple[int, str, bytes]:
+        return 200, "text/plain; charset=utf-8", b"ok\n"
+
+    def _readyz(self) -> tuple[int, str, bytes]:
+        """Ready: clients are accepted and at least one node takes writes."""
+        listening = any(endpoint.listening for endpoint in self.endpoints)
+        if listening and self.membership.writers and not self.draining:
+            return 200, "text/plain; charset=utf-8", b"ready\n"
+        why = "draining" if self.draining else "starting" if not listening else "no writer: " + self.cluster.describe()
+        return 503, "text/plain; charset=utf-8", why.encode() + b"\n"

@@ -1,0 +1,136 @@
+"""A logged-in client: joins its connection (`Frontend`), its relay and what it logged in as.
+
+It exists from the login's OK to the end of the connection, and is what the registry, KILL and the drain see.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from proxy import commands
+from proxy.channel import ClientChannel
+from proxy.frontend import Frontend
+from proxy.handshake import Login, LoginFailed, accept, change_user, refuse
+from proxy.pool import Profile
+from proxy.relay import Relay
+from proxy.wire.constants import COM_CHANGE_USER
+from proxy.wire.framing import payload_of
+from proxy.wire.packets import error_packet
+from router import answers
+from router.answers import Answer as ProxyError
+from router.statements import Classifier
+
+if TYPE_CHECKING:
+    from proxy.service import Endpoint, Service
+
+# A collation's character set in which a byte below 0x80 may be the second half of a character: big5, sjis, cp932,
+# gbk, gb18030.
+FOREIGN_COLLATIONS: Final = frozenset((1, 84, 13, 88, 95, 96, 28, 87, 248, 249, 250))
+
+
+class Session:
+    """One client after its login."""
+
+    __slots__ = ("classifier", "endpoint", "frontend", "login", "max_command_bytes", "metrics", "relay", "service")
+
+    def __init__(self, service: "Service", endpoint: "Endpoint", login: Login) -> None:
+        self.service = service
+        self.endpoint = endpoint
+        self.login = login
+        self.metrics = service.metrics
+        self.classifier: Classifier = service.classifier
+        self.max_command_bytes = service.config.limits.max_command_bytes
+        self.relay = Relay(
+            service.cluster,
+            self._profile(login),
+            login.connection_id,
+            foreign=login.collation in FOREIGN_COLLATIONS,
+        )
+        self.frontend = Frontend(login.transport, self, service.metrics, max_command_bytes=self.max_command_bytes)
+        self.relay.frontend = self.frontend
+
+    def __repr__(self) -> str:
+        return f"<Session {self.login.connection_id} {self.login.account.name}@{self.login.host} {self.relay!r}>"
+
+    def _profile(self, login: Login) -> Profile:
+        return self.service.profile(login.account.name, login.capabilities, login.collation)
+
+    # -- what the frontend calls
+    # -----------------------------------------------------------------------------------------------------
+
+    def command(self, raw: bytes) -> None:
+        if raw[4] != COM_CHANGE_USER:
+            commands.handle(self, raw)
+            return
+        self.metrics.commands["COM_CHANGE_USER"] += 1
+        early = self.frontend.suspend()
+        channel = ClientChannel.take_over(
+            self.login.transport, self.service.config.limits.max_login_packet, seq=1, early=early
+        )
+        self.service.run(self._change_user(channel, raw), f"change user of {self.login.connection_id}")
+
+    def client_paused(self) -> None:
+        self.relay.client_paused()
+
+    def client_resumed(self) -> None:
+        self.relay.client_resumed()
+
+    def client_gone(self) -> None:
+        self.relay.client_gone()
+        self.service.gone(self)
+
+    # -- logging in
+    # ------------------------------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Answer the login: with OK once its schema is known to exist, with the error otherwise."""
+        self.service.sessions[self.login.connection_id] = self
+        try:
+            await self._answer_login()
+        except ConnectionResetError:
+            self._end()
+
+    async def _answer_login(self) -> None:
+        login = self.login
+        error = await self.relay.select(login.database.encode()) if login.database else None
+        if error is None:
+            login.hand_over(self.frontend, accept(login, self.relay.status))
+            return
+        if isinstance(error, ProxyError):
+            self.metrics.errors_made[error.reason] += 1
+            error = error_packet(login.seq, error.code, error.sqlstate, error.text)
+        await login.reject(error[:3] + bytes((login.seq,)) + error[4:])
+        self._end()
+
+    async def _change_user(self, channel: ClientChannel, raw: bytes) -> None:
+        """The session starts anew as somebody else, or the connection ends."""
+        try:
+            login = await change_user(channel, payload_of(raw), self.login, self.endpoint.settings)
+        except LoginFailed as failed:
+            self.endpoint.counts(failed.result)
+            await refuse(channel, failed)
+            self._end()
+            return
+        self.login = login
+        self.relay.restart(self._profile(login), foreign=login.collation in FOREIGN_COLLATIONS)
+        self.frontend.ready()
+        try:
+            await self._answer_login()
+        except ConnectionResetError:
+            self._end()  # it left meanwhile, and the channel was told instead of us
+
+    def _end(self) -> None:
+        self.frontend.closed = True
+        self.client_gone()
+
+    def idle_for(self, now: float) -> float:
+        """Seconds since the client's last command ended; 0 while one is under way."""
+        relay = self.relay
+        return now - self.frontend.last_command if relay.request is None and relay.task is None else 0.0
+
+    def shut_down(self) -> None:
+        """The drain's deadline has passed."""
+        if self.relay.request is None and self.relay.task is None:
+            answer = answers.shutdown()
+            self.frontend.write(error_packet(0, answer.code, answer.sqlstate, answer.text))
+            self.frontend.close()
+        else:
+            self.frontend.abort()

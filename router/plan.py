@@ -1,0 +1,85 @@
+"""What a backend must be like for a statement to run on it: guarded or not, and how the client's BEGIN gets there.
+
+A *guarded* backend's session default is READ ONLY, confirmed before: no statement can write there by itself, only
+inside START TRANSACTION READ WRITE. That makes it safe to send the two in one write, since when the BEGIN is refused
+the statement is too. A session with autocommit off, or with READ ONLY for its default, guards itself.
+"""
+
+import enum
+from typing import Final, NamedTuple
+
+from router.facts import Begin, Kind, Statement
+from router.session import Stage, State, Transaction
+
+
+class Opening(enum.Enum):
+    """How a transaction that the client was told has begun is begun at the node."""
+
+    NOTHING = "nothing"  # none is to be begun
+    PIPELINED = "pipelined"  # in the same write, ahead of the statement
+    CONFIRMED = "confirmed"  # the client's own BEGIN, before anything else
+
+
+class Plan(NamedTuple):
+    """`guarded`: the backend must be (True), must not be (False), or either (None)."""
+
+    guarded: bool | None
+    opening: Opening
+
+
+ANYWHERE: Final = Plan(None, Opening.NOTHING)
+UNGUARDED: Final = Plan(False, Opening.NOTHING)
+LATE: Final = Plan(True, Opening.PIPELINED)
+LATE_UNGUARDED: Final = Plan(False, Opening.PIPELINED)
+FOR_REAL: Final = Plan(False, Opening.CONFIRMED)
+
+# In a transaction these can't tell whether the backend is guarded, nor outlive the transaction.
+_PLAIN: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE))
+_WITHIN: Final = _PLAIN | {Kind.SAVEPOINT, Kind.COMMIT, Kind.ROLLBACK, Kind.SHOW, Kind.USE}
+
+
+def plan(statement: Statement, state: State, transaction: Transaction) -> Plan:
+    """What the next statement of a session needs."""
+    if transaction.stage is Stage.NONE:
+        if not state.autocommit:
+            return UNGUARDED
+        if (
+            statement.kind is Kind.READ
+            and not statement.may_write
+            and not statement.sees_guard
+            and statement.pins is None
+        ):
+            return ANYWHERE
+        return UNGUARDED
+    begin = transaction.begin
+    if transaction.stage is Stage.BEGUN:
+        if statement.kind not in _PLAIN or not _harmless(statement):
+            return FOR_REAL
+        if state.autocommit and not state.read_only:
+            return LATE
+        return LATE_UNGUARDED
+    if begin is None or (statement.kind in _WITHIN and _harmless(statement)):
+        return ANYWHERE
+    return UNGUARDED
+
+
+def _harmless(statement: Statement) -> bool:
+    if statement.end is not None:
+        return not statement.end.chain and not statement.end.release
+    return not statement.commits and statement.pins is None and not statement.sees_guard
+
+
+def opening_text(begin: Begin, state: State) -> bytes:
+    """The START TRANSACTION that is sent in place of the client's BEGIN, ahead of its first statement."""
+    if begin.read_only:
+        return b"START TRANSACTION READ ONLY"
+    if begin.read_write or not state.read_only:
+        return b"START TRANSACTION READ WRITE"
+    return b"START TRANSACTION"
+
+
+def may_begin_late(begin: Begin) -> bool:
+    """Can the client be answered before a node knows? The snapshot of WITH CONSISTENT SNAPSHOT is taken by the BEGIN
+    itself.
+    """
+    return not begin.consistent_snapshot

@@ -1,0 +1,129 @@
+"""What belongs to one client's session and must be the same on whichever backend it runs next.
+
+`State` is the part that is carried along: the schema and the session variables set to known values. It is immutable
+and interned, so that "does this backend fit?" is one identity comparison. `restore` says how to bring a backend from
+one state to another. `Transaction` is where the client's transaction stands. Nothing here knows a connection.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakValueDictionary
+
+from router.facts import Begin, Modes
+from router.variables import ACCESS, NAMES, carry, modes_of, statements
+
+Variables = tuple[tuple[str, str], ...]
+
+# Character sets in which a byte below 0x80 may be a part of a longer character.
+FOREIGN_CHARSETS: Final = ("big5", "sjis", "cp932", "gbk", "gb18030", "ucs2", "utf16", "utf32")
+
+
+class State:
+    """Schema and session variables, interned: equal states are the same object.
+
+    `variables` holds (name, SQL text of the value) in the order in which they have to be set; the names are those of
+    router.variables. `schema` is in the bytes that the client sent.
+    """
+
+    __slots__ = ("__weakref__", "autocommit", "modes", "read_only", "schema", "variables")
+
+    schema: bytes
+    variables: Variables
+    autocommit: bool
+    modes: int  # bits of `Modes`: how the server reads a text in this state, as far as the client has set it
+    read_only: bool  # the client made READ ONLY the default of its transactions
+
+    def __new__(cls, schema: bytes = b"", variables: Variables = ()) -> "State":
+        known = _interned.get((schema, variables))
+        if known is not None:
+            return known
+        self = super().__new__(cls)
+        self.schema = schema
+        self.variables = variables
+        values = dict(variables)
+        self.autocommit = values.get("autocommit") != "0"
+        self.modes = modes_of(values.get("sql_mode", "''"))
+        if values.get(NAMES, values.get("character_set_client", "")).strip("'").startswith(FOREIGN_CHARSETS):
+            self.modes |= Modes.FOREIGN
+        self.read_only = values.get(ACCESS) == "READ ONLY"
+        _interned[schema, variables] = self
+        return self
+
+    def with_schema(self, schema: bytes) -> "State":
+        return State(schema, self.variables)
+
+    def with_variables(self, carries: Variables) -> "State":
+        """The state after the client has set these, in order."""
+        values = dict(self.variables)
+        carry(values, carries)
+        return State(self.schema, tuple(values.items()))
+
+    def __repr__(self) -> str:
+        settings = "".join(f" {name}={value}" for name, value in self.variables)
+        return f"<State {self.schema.decode('utf-8', 'replace') or 'no schema'}{settings}>"
+
+
+_interned: Final[WeakValueDictionary[tuple[bytes, Variables], State]] = WeakValueDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """How to bring a backend to a state: reset it or not, then these statements, then this schema."""
+
+    reset: bool
+    statements: tuple[str, ...]
+    schema: bytes | None
+
+
+def restore(have: State, want: State) -> Restore:
+    """The way from one state to another that is `reachable`."""
+    current = dict(have.variables)
+    wanted = dict(want.variables)
+    # What a variable's default is only the server knows: it goes back to it by a reset, not by a SET.
+    reset = bool(current.keys() - wanted.keys())
+    if reset or current.get(NAMES) != wanted.get(NAMES):
+        changed = want.variables  # SET NAMES overwrites others, so that all are set again
+    else:
+        changed = tuple((name, value) for name, value in want.variables if current.get(name) != value)
+    return Restore(reset, tuple(statements(changed)), want.schema if want.schema != have.schema else None)
+
+
+def reachable(have: State, want: State) -> bool:
+    """Can a backend in state `have` be brought to `want`? No command leaves a schema for none."""
+    return not have.schema or bool(want.schema)
+
+
+class Stage(enum.Enum):
+    """Where the client's transaction stands."""
+
+    NONE = "none"  # each statement for itself
+    BEGUN = "begun"  # the client was told that it began; no node knows yet
+    OPEN = "open"  # on a backend
+
+
+class Transaction:
+    """The client's transaction, from BEGIN (or the first statement with autocommit off) to its end."""
+
+    __slots__ = ("begin", "begin_text", "key", "stage", "started", "state", "wrote")
+
+    stage: Stage
+    begin: Begin | None  # how the client began it; None with autocommit off
+    begin_text: bytes  # the client's own BEGIN
+    state: State | None  # the session's state as it was at BEGIN
+    key: str | None  # what its owner was chosen by
+    wrote: bool
+    started: float  # seconds, loop time; of the first command that went to a node
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """It has ended, or never was."""
+        self.started = 0.0
+        self.stage = Stage.NONE
+        self.begin = None
+        self.begin_text = b""
+        self.state = None
+        self.key = None
+        self.wrote = False
