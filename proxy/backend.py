@@ -111,10 +111,10 @@ class Backend(asyncio.Protocol):
 
     def __repr__(self) -> str:
         doing = f"lost ({self.lost})" if self.lost else "busy" if self._sink else "idle"
-        return f"<Backend {self.pool.node.name}#{self.thread_id} {doing} {self.state!r}{' guarded' if self.guarded else ''}>"
+        guarded = " guarded" if self.guarded else ""
+        return f"<Backend {self.pool.node.name}#{self.thread_id} {doing} {self.state!r}{guarded}>"
 
-    # -- what its holder calls
-    # -------------------------------------------------------------------------------------------------
+    # -- what its holder calls ----------------------------------------------------------------------------------------
 
     def send(self, sink: Sink, data: bytes, command: int, digest: Digest | None = None) -> None:
         """Send one command that has a reply, when no other of the holder's is due."""
@@ -199,8 +199,7 @@ class Backend(asyncio.Protocol):
             self._transport.abort()
             self._gone(reason)
 
-    # -- what the loop calls
-    # -----------------------------------------------------------------------------------------------------
+    # -- what the loop calls ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

@@ -68,8 +68,7 @@ class Cluster:
         """A number in [0, 1)."""
         return self._chance.random()
 
-    # -- placement
-    # -----------------------------------------------------------------------------------------------------------------
+    # -- placement ----------------------------------------------------------------------------------------------------
 
     def choose(self, current: Node | None, now: float) -> Node | None:
         """The writer for the next transaction of a session that was last on `current`."""
@@ -102,8 +101,7 @@ class Cluster:
         """Each node with its state and the reason for it."""
         return ", ".join(f"{node.name} {node.state.value} ({node.reason})" for node in self.membership)
 
-    # -- signs and changes
-    # -----------------------------------------------------------------------------------------------------------
+    # -- signs and changes --------------------------------------------------------------------------------------------
 
     def sign(self, node: Node, sign: NodeSign, reason: str) -> None:
         """Something in the traffic says this of the node."""

@@ -11,6 +11,7 @@ import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
+from proxy import failure
 from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
 from proxy.log import event
@@ -93,19 +94,19 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
             backend, wanted = await _lease(relay, request)
     except GiveUp as given_up:
         relay.task = None
-        relay.give_up(given_up.error, given_up.reason)
+        failure.give_up(relay, given_up.error, given_up.reason)
         return
     except TimeoutError:
         relay.task = None
-        relay.give_up(relay.original, "limit_time")
+        failure.give_up(relay, relay.original, "limit_time")
         return
     except asyncio.CancelledError:
         raise
-    except Exception as failure:
-        event(logger, "internal.error", level=logging.ERROR, where="dispatch", error=repr(failure))
+    except Exception as fault:
+        event(logger, "internal.error", level=logging.ERROR, where="dispatch", error=repr(fault))
         logger.debug("dispatch failed", exc_info=True)
         relay.task = None
-        relay.give_up(answers.internal(type(failure).__name__), "internal")
+        failure.give_up(relay, answers.internal(type(fault).__name__), "internal")
         relay.frontend.close()
         return
     finally:
@@ -115,7 +116,7 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
     if request is not None:
         relay.launch(backend, request, wanted)
     else:
-        relay.retried()
+        failure.retried(relay)
         if waiting is not None:
             relay.submit(waiting)
 
@@ -169,15 +170,14 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
             raise GiveUp(relay.original, "different") from None
         else:
             return backend, wanted
-        if not relay.another_attempt(verdict):
+        if not failure.another_attempt(relay, verdict):
             if relay.replaying or error is None:
                 name = relay.node.name if relay.node is not None else ""
                 raise GiveUp(relay.original or answers.connect_failed(name, verdict.reason), verdict.reason)
             raise GiveUp(error, verdict.reason)
 
 
-# -- a node and a backend
-# ----------------------------------------------------------------------------------------------------------------
+# -- a node and a backend ---------------------------------------------------------------------------------------------
 
 
 async def _obtain(relay: "Relay", request: Request | None) -> Backend:
@@ -201,20 +201,20 @@ async def _obtain(relay: "Relay", request: Request | None) -> Backend:
                 raise GiveUp(answers.no_writer(waits, str(none)), "no_writer") from None
             continue
         if node.name in refused:
-            failed = refused[node.name]
+            refusal = refused[node.name]
             if len(refused) >= len(cluster.membership.writers) or now > deadline:
-                raise GiveUp(error_packet(1, failed.code, failed.sqlstate, failed.message), "connect")
+                raise GiveUp(error_packet(1, refusal.code, refusal.sqlstate, refusal.message), "connect")
             await asyncio.sleep(OTHER_NODES)
         state = relay.transaction.state if relay.replaying and relay.transaction.state is not None else relay.state
         guarded = plan(request.statement, state, relay.transaction).guarded if request is not None else None
         try:
             backend = await cluster.pools[node.name].acquire(relay.profile, state, guarded, relay.homes.get(node.name))
-        except ConnectFailed as failure:
-            refused[node.name] = failure
-            verdict = judge(failure.code, failure.message, Phase.CONNECT)
-            cluster.sign(node, verdict.node_sign, f"{verdict.reason}: {failure.message}")
+        except ConnectFailed as failed:
+            refused[node.name] = failed
+            verdict = judge(failed.code, failed.message, Phase.CONNECT)
+            cluster.sign(node, verdict.node_sign, f"{verdict.reason}: {failed.message}")
             if not verdict.retry:
-                raise GiveUp(error_packet(1, failure.code, failure.sqlstate, failure.message), verdict.reason) from None
+                raise GiveUp(error_packet(1, failed.code, failed.sqlstate, failed.message), verdict.reason) from None
             continue
         except Exhausted:
             raise GiveUp(
@@ -238,15 +238,22 @@ def _choose(relay: "Relay", request: Request | None, key: str | None, now: float
         if node is not None:
             node.placed(now)
         return node
-    if request is not None and request.statement.tables and attempts is not None and attempts.count >= MEETING:
+    if attempts is not None and attempts.count >= MEETING and (tables := _tables(relay, request)):
         # On one node they wait for each other's row locks; on two, one of them is aborted.
-        node, _ = cluster.owner(request.statement.tables[0], now)
+        node, _ = cluster.owner(tables[0], now)
         return node
     return cluster.choose(relay.node, now)
 
 
-# -- the backend's state
-# -----------------------------------------------------------------------------------------------------------------
+def _tables(relay: "Relay", request: Request | None) -> tuple[str, ...]:
+    """Those of the first statement of the transaction that names any."""
+    for entry in relay.journal:
+        if entry.request.statement.tables:
+            return entry.request.statement.tables
+    return request.statement.tables if request is not None else ()
+
+
+# -- the backend's state ----------------------------------------------------------------------------------------------
 
 
 async def _ask(backend: Backend, sql: bytes, phase: Phase = Phase.SETUP) -> Answer:
@@ -343,6 +350,7 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
 
 
 # -- the journal
+#
 # -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -357,13 +365,15 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
     plans = [plan(entry.request.statement, state, transaction).guarded for entry in relay.journal]
     if request is not None:
         plans.append(plan(request.statement, state, transaction).guarded)
-    await _bring(
-        relay, backend, state, Plan(False if False in plans or transaction.begin is None else None, Opening.NOTHING)
-    )
+    guarded = False if False in plans or transaction.begin is None else None
+    await _bring(relay, backend, state, Plan(guarded, Opening.NOTHING))
     relay.state = state
     while True:
         if transaction.begin is not None:
-            await _ask(backend, opening_text(transaction.begin, state))
+            if backend.guarded:
+                await _ask(backend, opening_text(transaction.begin, state))
+            else:
+                await _step(backend, transaction.begin_text, COM_QUERY)
         generated = await _run_journal(relay, backend)
         if generated is None:
             break

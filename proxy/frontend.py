@@ -68,8 +68,7 @@ class Frontend(asyncio.Protocol):
         self._now = asyncio.get_running_loop().time
         self.last_command = self._now()
 
-    # -- for the conversation
-    # --------------------------------------------------------------------------------------------------
+    # -- for the conversation -----------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         self.metrics.client_out += len(data)
@@ -94,8 +93,7 @@ class Frontend(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-    # -- for the loop
-    # --------------------------------------------------------------------------------------------------------------
+    # -- for the loop -------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         self.metrics.client_in += len(data)

@@ -105,7 +105,8 @@ class NodePool:
         self.closed = False
 
     def __repr__(self) -> str:
-        return f"<NodePool {self.node.name} {len(self.leased)} leased, {self.idle} idle, {self.connecting} connecting, {len(self._waiters)} waiting>"
+        counts = f"{len(self.leased)} leased, {self.idle} idle, {self.connecting} connecting, {self.waiting} waiting"
+        return f"<NodePool {self.node.name} {counts}>"
 
     @property
     def idle(self) -> int:
@@ -120,8 +121,7 @@ class NodePool:
         """Places taken, of `max_backends`."""
         return len(self.leased) + self.idle + self.connecting + len(self._resetting)
 
-    # -- taking
-    # ------------------------------------------------------------------------------------------------------------------
+    # -- taking -------------------------------------------------------------------------------------------------------
 
     def take(self, profile: Profile, state: State, guarded: bool | None, own: Backend | None) -> Backend | None:
         """An idle backend that needs nothing done to it, or None. `guarded` None: either will do. `own`: the caller's
@@ -252,8 +252,7 @@ class NodePool:
             return await self._connect(profile)
         return backend
 
-    # -- giving back
-    # -------------------------------------------------------------------------------------------------------------
+    # -- giving back --------------------------------------------------------------------------------------------------
 
     def release(self, backend: Backend) -> None:
         """Its session is done with it, and nothing is due on it."""
@@ -342,8 +341,7 @@ class NodePool:
         owner = backend.insert_id_of
         return owner is not None and not owner.closed
 
-    # -- events
-    # ------------------------------------------------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------------------------------
 
     def backend_lost(self, backend: Backend, reason: str) -> None:
         """Called by the backend itself."""

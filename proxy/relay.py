@@ -11,9 +11,10 @@ the next.
 import asyncio
 from typing import Final
 
-from proxy import dispatch
+from proxy import dispatch, failure
 from proxy.backend import Backend
 from proxy.cluster import Cluster
+from proxy.failure import Refusal
 from proxy.frontend import Frontend
 from proxy.pool import Profile
 from proxy.prepared import PreparedStatements
@@ -29,13 +30,12 @@ from proxy.wire.constants import (
 from proxy.wire.framing import frame
 from proxy.wire.packets import error_packet, ok_packet
 from proxy.wire.replies import ReplyScanner
-from router import answers
 from router.answers import Answer as ProxyError
 from router.causality import DO_NOT_WAIT
 from router.facts import Asks, End, Kind, Modes, Statement
 from router.journal import Entry, Journal, ReplyDigest
 from router.membership import Node, NodeState
-from router.outcomes import Outcome, Phase, Verdict, judge, lost, unread
+from router.outcomes import Phase
 from router.plan import ANYWHERE, Opening, Plan, may_begin_late, opening_text, plan
 from router.retry import Attempts
 from router.session import Stage, State, Transaction
@@ -48,11 +48,6 @@ COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
 
 # With no transaction open these commit nothing.
 BOUNDARIES: Final = frozenset((Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SET, Kind.USE, Kind.UNLOCK_TABLES))
-# An error of these leaves no doubt whether a transaction is open.
-SINGLE: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.SET, Kind.SHOW, Kind.USE, Kind.DDL, Kind.DO))
-# A text that is refused unread did nothing at all. Others may have run a routine, or an earlier statement, that left
-# something.
-WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind.HANDLER, Kind.XA))
 
 
 class Relay:
@@ -61,12 +56,8 @@ class Relay:
     __slots__ = (
         "_collected",
         "_digest",
-        "_leading",
-        "_phase",
-        "_refusal",
         "_status",
         "_then",
-        "_told",
         "attempts",
         "causal",
         "closed",
@@ -80,15 +71,18 @@ class Relay:
         "id",
         "insert_id",
         "journal",
+        "leading",
         "lease",
         "lingering",
         "metrics",
         "modes",
         "node",
         "original",
+        "phase",
         "pinned",
         "prepared",
         "profile",
+        "refusal",
         "replay_from",
         "replaying",
         "request",
@@ -96,6 +90,7 @@ class Relay:
         "state",
         "synced",
         "task",
+        "told",
         "transaction",
     )
 
@@ -135,11 +130,11 @@ class Relay:
         self.original: ProxyError | bytes = b""  # the error that made it necessary
         self.deferred: ProxyError | bytes | None = None  # for the next command: the transaction was lost while idle
 
-        self._phase = Phase.AUTOCOMMIT
-        self._leading = False  # the reply of our own START TRANSACTION comes first
-        self._refusal: ReplyRefusal | None = None  # what it was refused with
+        self.phase = Phase.AUTOCOMMIT
+        self.leading = False  # the reply of our own START TRANSACTION comes first
+        self.refusal: Refusal | None = None  # what it was refused with
         self._then: Request | None = None  # a BEGIN for which the current COMMIT makes room
-        self._told = False  # the client has a part of the current reply
+        self.told = False  # the client has a part of the current reply
         self._digest: ReplyDigest | None = None
         self._collected: list[bytes] | None = None  # a reply that has to be changed before it goes on
         self._status = 0  # the flags that hold whatever runs
@@ -149,8 +144,7 @@ class Relay:
         pinned = f" pinned by {self.pinned}" if self.pinned else ""
         return f"<Relay {self.id} {self.profile.user} {self.transaction.stage.value}{pinned}{where}>"
 
-    # -- a command comes
-    # -------------------------------------------------------------------------------------------------------------
+    # -- a command comes ----------------------------------------------------------------------------------------------
 
     def submit(self, request: Request) -> None:
         """Run one command of the client."""
@@ -158,7 +152,7 @@ class Relay:
         if self.task is not None:
             return  # its transaction is being taken up elsewhere; dispatch goes on with the request
         if self.deferred is not None:
-            self._answer_deferred(request)
+            failure.answer_deferred(self, request)
             return
         statement = request.statement
         if self.lingering:
@@ -246,8 +240,7 @@ class Relay:
         backend.holder = self
         node.outstanding += 1
 
-    # -- it is sent
-    # ------------------------------------------------------------------------------------------------------------------
+    # -- it is sent ---------------------------------------------------------------------------------------------------
 
     def launch(self, backend: Backend, request: Request, wanted: Plan) -> None:
         """Send the command; the backend is as it must be."""
@@ -260,9 +253,9 @@ class Relay:
             transaction.stage = Stage.OPEN
         in_transaction = transaction.stage is Stage.OPEN or not self.state.autocommit
         if statement.commits and (transaction.stage is Stage.OPEN or statement.kind not in BOUNDARIES):
-            self._phase = Phase.COMMIT
+            self.phase = Phase.COMMIT
         else:
-            self._phase = Phase.STATEMENT if in_transaction else Phase.AUTOCOMMIT
+            self.phase = Phase.STATEMENT if in_transaction else Phase.AUTOCOMMIT
         self._digest = None
         if in_transaction:
             if statement.unreplayable is not None:
@@ -271,38 +264,37 @@ class Relay:
                 self._digest = ReplyDigest()
         if backend.pool.node.state is not NodeState.UP:
             self.cluster.used(backend.pool.node)
-        self._told = False
+        self.told = False
         self._collected = [] if request.code == COM_STMT_PREPARE or self._then is not None else None
         raw = request.bind(backend)
         if opening:
             assert transaction.begin is not None
-            self._leading = True
+            self.leading = True
             begin = frame(bytes((COM_QUERY,)) + opening_text(transaction.begin, self.state))
             backend.send_two(self, begin + raw, COM_QUERY, request.code, self._digest)
         else:
             backend.send(self, raw, request.code, self._digest)
 
-    # -- the reply comes
-    # -------------------------------------------------------------------------------------------------------------
+    # -- the reply comes ----------------------------------------------------------------------------------------------
 
     def reply_data(self, data: bytes) -> None:
-        if self._leading or self._refusal is not None:
+        if self.leading or self.refusal is not None:
             return
         if self._collected is not None:
             self._collected.append(data)
             return
-        self._told = True
+        self.told = True
         self.frontend.write(data)
 
     def reply_done(self, reply: ReplyScanner) -> None:
-        if self._leading:
-            self._leading = False
+        if self.leading:
+            self.leading = False
             if reply.error is not None:
-                self._refusal = ReplyRefusal(reply)
-        elif self._refusal is not None:
-            self._opening_refused(self._refusal)
+                self.refusal = Refusal(reply)
+        elif self.refusal is not None:
+            failure.opening_refused(self, self.refusal)
         elif reply.error is not None:
-            self._refused(reply)
+            failure.refused(self, reply)
         else:
             self._succeeded(reply)
 
@@ -335,16 +327,16 @@ class Relay:
             else:
                 self._outside(request, backend)
         if self.retry_reason:
-            self.retried("ok")
+            failure.retried(self)
         if transaction.stage is not Stage.OPEN and self.pinned is None:
             if reply.warnings or statement.calculates_found_rows or statement.asks & (Asks.WARNINGS | Asks.ROWS):
-                self._linger(backend)
+                self.linger(backend)
             else:
                 self.give_back()
         if self._then is not None:
             self._begin_late(self._then)
             return
-        self._finish(statement.end is not None and bool(statement.end.release))
+        self.finish(statement.end is not None and bool(statement.end.release))
 
     def _inside(self, request: Request, reply: ReplyScanner, backend: Backend) -> None:
         """After it, a transaction is open."""
@@ -359,7 +351,7 @@ class Relay:
                 return
         elif statement.commits:
             # COMMIT AND CHAIN, or a BEGIN or procedure that committed and began another: one has ended all the same.
-            self._account("committed", backend)
+            self.account("committed", backend)
             self._wrote(transaction.wrote or statement.end is None, backend)
             self.journal.clear()
             self.journal.forbid("chained")
@@ -369,7 +361,7 @@ class Relay:
         if transaction.state is None:
             transaction.state = self.state
         transaction.wrote = transaction.wrote or statement.may_write
-        self._record(request, reply.insert_id, reply.affected_rows, 0)
+        self.record(request, reply.insert_id, reply.affected_rows, 0)
 
     def _outside(self, request: Request, backend: Backend) -> None:
         """After it, no transaction is open."""
@@ -378,12 +370,12 @@ class Relay:
         if transaction.stage is Stage.BEGUN:
             return  # PREPARE and the like between BEGIN and the first statement
         rolled_back = statement.kind is Kind.ROLLBACK
-        self._account("rolled_back" if rolled_back else "committed", backend)
+        self.account("rolled_back" if rolled_back else "committed", backend)
         if not rolled_back:
             self._wrote(transaction.wrote or statement.may_write, backend)
         self.end_transaction()
 
-    def _record(self, request: Request, insert_id: int, affected_rows: int, error: int) -> None:
+    def record(self, request: Request, insert_id: int, affected_rows: int, error: int) -> None:
         digest = self._digest
         if digest is not None and request.journaled:
             self.journal.append(Entry(request, request.size, digest.digest(), insert_id, affected_rows, error))
@@ -393,274 +385,41 @@ class Relay:
             self.causal = True
             self.synced = {backend.pool.node.name}
 
-    def _account(self, outcome: str, backend: Backend) -> None:
+    def account(self, outcome: str, backend: Backend) -> None:
         key = (backend.pool.node.name, outcome)
         self.metrics.transactions[key] += 1
         self.metrics.transaction_seconds[key].observe(self.cluster.now() - self.transaction.started)
 
-    # -- it failed
-    # -------------------------------------------------------------------------------------------------------------------
-
-    def _refused(self, reply: ReplyScanner) -> None:
-        """The server answered with an error."""
-        error = reply.error
-        assert error is not None
-        verdict = judge(error.code, error.message, self._phase, reads_only=self._reads_only)
-        self._failed(verdict, reply.error_raw, error.code)
-
-    def _opening_refused(self, refusal: "ReplyRefusal") -> None:
-        """Our START TRANSACTION was refused, and so the statement behind it did nothing: the backend was guarded."""
-        self._refusal = None
-        self.transaction.stage = Stage.BEGUN
-        verdict = judge(refusal.code, refusal.message, Phase.SETUP)
-        assert self.lease is not None
-        if verdict.retry:
-            self._failed(verdict, refusal.raw, refusal.code)
-        else:
-            self.drop()
-            self._tell(refusal.raw)
-            self._finish()
-
     def backend_lost(self, reason: str) -> None:
         """The lease's connection broke, or its node was given up."""
-        backend = self.lease
-        if backend is None:
-            return
-        node = backend.pool.node
-        if self.task is not None:
-            self.drop()  # dispatch looks before it goes on
-        elif self.request is None:
-            self._lost_while_idle(backend)
-        else:
-            self._leading = False
-            if self._refusal is not None:
-                self._refusal = None
-            verdict = lost(self._phase, reads_only=self._reads_only, forwarded=self._told)
-            self._failed(verdict, answers.lost_in_transaction(node.name, reason), 0)
+        failure.backend_lost(self, reason)
 
-    def _lost_while_idle(self, backend: Backend) -> None:
-        node = backend.pool.node
-        name = node.name
-        self.drop()
-        if self.pinned is not None:
-            self._lose_session(name)
-        elif self.transaction.stage is Stage.OPEN:
-            refusal = self._why_not(lost(Phase.STATEMENT), node)
-            if refusal is None:
-                self.replaying = True
-                self.replay_from = node
-                self.retry_reason = "lost"
-                self.original = answers.lost_in_transaction(name, "its replay failed")
-                self.cluster.recovery.enter(self)
-                self.work(None)
-            else:
-                self.metrics.unreplayable[refusal] += 1
-                self._account("lost", backend)
-                self.end_transaction()
-                self.deferred = answers.lost_in_transaction(name, refusal)
-
-    @property
-    def _reads_only(self) -> bool:
-        """Nothing is known to have been written by the current command or, if it is a COMMIT, by its transaction."""
-        assert self.request is not None
-        statement = self.request.statement
-        if statement.kind is Kind.COMMIT:
-            return not self.transaction.wrote
-        return not statement.may_write
-
-    def _failed(self, verdict: Verdict, error: ProxyError | bytes, code: int) -> None:
-        """Decide between answering, retrying and giving up."""
-        request = self.request
-        backend = self.lease
-        assert request is not None
-        assert backend is not None
-        node = backend.pool.node
-        transaction = self.transaction
-        statement = request.statement
-        open_before = transaction.stage is Stage.OPEN
-        self.cluster.sign(node, verdict.node_sign, verdict.reason)
-        if verdict.conflict:
-            self.metrics.conflicts[node.name, self._phase.value] += 1
-        if verdict.ends_transaction and statement.kind is Kind.ROLLBACK:
-            self._rolled_back_by_failing(backend, verdict)
-            return
-        if verdict.unknown:
-            self.metrics.unknown_outcomes[node.name] += 1
-            self._account("unknown", backend)
-            self.drop()
-            self._answer_and_end(answers.unknown_outcome(node.name), node.name)
-            return
-        if verdict.retry:
-            why_not = self._why_not(verdict, node)
-            if why_not is None:
-                self._retry(verdict, error, backend)
-                return
-            if open_before:
-                self.metrics.unreplayable[why_not] += 1
-            if isinstance(error, ProxyError):
-                error = answers.lost_in_transaction(node.name, why_not)
-            if self.retry_reason:
-                self.retried("gave_up")
-        if verdict.ends_transaction:
-            if open_before:
-                self._account("conflict" if verdict.conflict else "lost", backend)
-            if verdict.close_backend:
-                self.drop()
-            elif self.pinned is None:
-                self.give_back()
-            self._answer_and_end(error, node.name)
-            return
-        if statement.pins is not None and self.pinned is None and not (unread(code) and statement.kind in WHOLE):
-            self.pinned = statement.pins.value  # how far it came nobody knows
-            self.metrics.pinned[self.pinned] += 1
-        if open_before or not self.state.autocommit or statement.kind not in SINGLE:
-            # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
-            if not open_before:
-                transaction.stage = Stage.OPEN
-                transaction.state = transaction.state or self.state
-            if verdict.confirm or statement.kind not in SINGLE:
-                self.journal.forbid("uncertain")
-            self._record(request, 0, 0, code)
-        elif transaction.stage is Stage.NONE:
-            self._account("failed", backend)
-            self.end_transaction()
-        if transaction.stage is not Stage.OPEN and self.pinned is None:
-            self._linger(backend)
-        self._tell(error)
-        self._finish()
-
-    def _rolled_back_by_failing(self, backend: Backend, verdict: Verdict) -> None:
-        """ROLLBACK found that there is nothing left to roll back: that is what was asked for."""
-        self._account("rolled_back", backend)
-        if verdict.close_backend:
-            self.drop()
-            if self.pinned is not None:
-                self._lose_session(backend.pool.node.name)
-                return
-        elif self.pinned is None:
-            self.give_back()
-        self.end_transaction()
-        self.answer_ok()
-
-    def _why_not(self, verdict: Verdict, node: Node) -> str | None:
-        """Why the current command, or the transaction, can't be run again; None: it can, after `delay`."""
-        request = self.request
-        settings = self.cluster.config.replay
-        if not settings.enabled:
-            return "disabled"
-        if self._told and request is not None:
-            return "reply_partly_sent"
-        if self.pinned is not None and verdict.close_backend:
-            return "pinned"
-        if self.journal.unreplayable:
-            return self.journal.unreplayable
-        if (
-            request is not None
-            and verdict.outcome is not Outcome.NOT_EXECUTED
-            and request.statement.unreplayable is not None
-        ):
-            return request.statement.unreplayable.value
-        now = self.cluster.now()
-        if self.attempts is None:
-            self.attempts = Attempts(self.cluster.retry_limits)
-        delay = self.attempts.next(now, self.cluster.chance(), at_once=verdict.move)
-        if delay is None:
-            return f"limit_{self.attempts.exhausted}"
-        if not self.cluster.may_retry(node, now):
-            return "limit_budget"
-        self.delay = delay
-        return None
-
-    def _retry(self, verdict: Verdict, error: ProxyError | bytes, backend: Backend) -> None:
-        self.original = error
-        self.retry_reason = verdict.reason
-        self.replaying = self.transaction.stage is Stage.OPEN
-        self.replay_from = backend.pool.node
-        if verdict.close_backend:
-            self.drop()
-            if self.replaying:
-                self.cluster.recovery.enter(self)
-        elif self.pinned is None:
-            self.give_back()
-        self.work(self.request)
-
-    def another_attempt(self, verdict: Verdict) -> bool:
-        """For dispatch: it failed again, before the client's command was sent."""
-        return verdict.retry and self.node is not None and self._why_not(verdict, self.node) is None
-
-    def give_up(self, error: ProxyError | bytes, reason: str) -> None:
-        """For dispatch: the command can't be run, or the transaction not be taken up again."""
-        node = self.node.name if self.node is not None else ""
-        if self.replaying:
-            self.metrics.unreplayable[reason] += 1
-        if self.retry_reason:
-            self.retried("gave_up")
-        if self.lease is not None:
-            self.recycle()
-        if self.request is None:
-            self.end_transaction()
-            self.deferred = error
-        else:
-            self._answer_and_end(error, node)
-
-    def retried(self, result: str = "ok") -> None:
-        """The repetition that `retry_reason` made necessary has ended."""
-        self.metrics.retries[self.retry_reason, result] += 1
-        self.retry_reason = ""
-
-    def _lose_session(self, node: str) -> None:
-        """What was pinned is gone: to go on would be another session."""
-        answer = answers.session_lost(node, self.pinned or "")
-        self.metrics.errors_made[answer.reason] += 1
-        if self.request is not None:
-            self._tell(answer)
-        self.frontend.close()
-
-    def _answer_and_end(self, error: ProxyError | bytes, node: str) -> None:
-        self.end_transaction()
-        if self.pinned is not None and self.lease is None:
-            self._tell(error)
-            self.frontend.close()
-            return
-        self._tell(error)
-        self._finish()
-
-    def _answer_deferred(self, request: Request) -> None:
-        error, self.deferred = self.deferred, None
-        assert error is not None
-        if request.statement.kind is Kind.ROLLBACK:
-            self.answer_ok()
-        else:
-            self._tell(error)
-            self._finish()
-
-    # -- the end of a command
-    # --------------------------------------------------------------------------------------------------------
+    # -- the end of a command -----------------------------------------------------------------------------------------
 
     def answer_ok(self) -> None:
         """Our own OK to the current command."""
         self.frontend.write(ok_packet(1, status=self.status, capabilities=self.profile.capabilities))
-        self._finish()
+        self.finish()
 
     def answer_error(self, error: ProxyError) -> None:
         """Our own error to the current command."""
-        self._tell(error)
-        self._finish(error.closes)
+        self.tell(error)
+        self.finish(error.closes)
 
-    def _tell(self, error: ProxyError | bytes) -> None:
+    def tell(self, error: ProxyError | bytes) -> None:
         if not isinstance(error, ProxyError):
             self.frontend.write(error)
-        elif self._told:
+        elif self.told:
             # Within a packet there is no room for an error; a server that dies closes the connection, too.
             self.frontend.abort()
         else:
             self.metrics.errors_made[error.reason] += 1
             self.frontend.write(error_packet(1, error.code, error.sqlstate, error.text))
 
-    def _finish(self, close: bool = False) -> None:
+    def finish(self, close: bool = False) -> None:
         self.request = None
         self._then = None
-        self._told = False
+        self.told = False
         if close or (self.closing and self.transaction.stage is Stage.NONE):
             self.frontend.close()
         else:
@@ -686,8 +445,7 @@ class Relay:
         self.attempts = None
         self.replaying = False
 
-    # -- the lease
-    # -------------------------------------------------------------------------------------------------------------------
+    # -- the lease ----------------------------------------------------------------------------------------------------
 
     def _unhold(self) -> Backend | None:
         backend, self.lease = self.lease, None
@@ -722,7 +480,7 @@ class Relay:
         if backend is not None:
             backend.pool.discard(backend)
 
-    def _linger(self, backend: Backend) -> None:
+    def linger(self, backend: Backend) -> None:
         """Keep the lease while the client may ask for the warnings of its last statement."""
         self.lingering = True
         self.cluster.lingering[backend.pool.node.name][self] = self.give_back
@@ -731,8 +489,7 @@ class Relay:
         self.lingering = False
         self.cluster.lingering[backend.pool.node.name].pop(self, None)
 
-    # -- the client
-    # --------------------------------------------------------------------------------------------------------------------
+    # -- the client ---------------------------------------------------------------------------------------------------
 
     def client_paused(self) -> None:
         if self.lease is not None:
@@ -759,7 +516,7 @@ class Relay:
     def reset(self) -> None:
         """COM_RESET_CONNECTION: everything but the login and the schema is as at the beginning."""
         if self.transaction.stage is Stage.OPEN and self.lease is not None:
-            self._account("rolled_back", self.lease)
+            self.account("rolled_back", self.lease)
         if self.pinned is None and self.transaction.stage is not Stage.OPEN and self.request is None:
             self.give_back()
         else:
@@ -793,15 +550,3 @@ class Relay:
     def no_reply(self) -> None:
         """The command has none."""
         self.frontend.ready()
-
-
-class ReplyRefusal:
-    """The error of our own START TRANSACTION, kept until the reply behind it has come."""
-
-    __slots__ = ("code", "message", "raw")
-
-    def __init__(self, reply: ReplyScanner) -> None:
-        assert reply.error is not None
-        self.code = reply.error.code
-        self.message = reply.error.message
-        self.raw = reply.error_raw

@@ -6,6 +6,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from config import Config
@@ -97,6 +98,7 @@ class Service:
         self.accounts = {user.name: PasswordAccount.of(user.name, user.password.reveal()) for user in config.users}
         self.sessions: dict[int, Session] = {}
         self.draining = False
+        self._deserted = asyncio.Event()  # the last client has gone
         self._users = {user.name: user for user in config.users}
         self._profiles: dict[tuple[str, int, int], Profile] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,8 +107,7 @@ class Service:
         self._exposition = Exposition(self.metrics)
         self._provide_gauges()
 
-    # -- its life
-    # ----------------------------------------------------------------------------------------------------------------------
+    # -- its life -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Listen, once every node has been asked for its state. Raises OSError for an address that can't be had."""
@@ -127,12 +128,14 @@ class Service:
         self.draining = True
         for endpoint in self.endpoints:
             await endpoint.close()
-        deadline = asyncio.get_running_loop().time() + self.config.limits.drain_timeout
         event(logger, "draining", clients=len(self.sessions), seconds=self.config.limits.drain_timeout)
+        self._deserted.clear()
         for session in list(self.sessions.values()):
             session.relay.close_when_idle()
-        while self.sessions and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
+        if self.sessions:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.config.limits.drain_timeout):
+                    await self._deserted.wait()
         if self.sessions:
             event(logger, "drain.cut", level=logging.WARNING, clients=len(self.sessions))
         for session in list(self.sessions.values()):
@@ -170,8 +173,7 @@ class Service:
                 if session.idle_for(now) > self.config.limits.idle_client_timeout:
                     session.frontend.close()
 
-    # -- its clients
-    # -------------------------------------------------------------------------------------------------------------------
+    # -- its clients --------------------------------------------------------------------------------------------------
 
     def profile(self, name: str, capabilities: int, collation: int) -> Profile:
         """What the backends of such a client log in with; equal ones are the same object."""
@@ -191,13 +193,14 @@ class Service:
         """The client's connection is closed."""
         if self.sessions.pop(session.login.connection_id, None) is not None:
             session.endpoint.listener.released()
+            if not self.sessions:
+                self._deserted.set()
 
     def greeted_version(self) -> str:
         """The version that clients are greeted with: what the nodes greet with."""
         return self.monitor.version or "5.5.5-10.11.0-MariaDB"
 
-    # -- what is seen of it
-    # ------------------------------------------------------------------------------------------------------------
+    # -- what is seen of it -------------------------------------------------------------------------------------------
 
     def _provide_gauges(self) -> None:
         metrics = self.metrics

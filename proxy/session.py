@@ -53,8 +53,7 @@ class Session:
     def _profile(self, login: Login) -> Profile:
         return self.service.profile(login.account.name, login.capabilities, login.collation)
 
-    # -- what the frontend calls
-    # -----------------------------------------------------------------------------------------------------
+    # -- what the frontend calls --------------------------------------------------------------------------------------
 
     def command(self, raw: bytes) -> None:
         if raw[4] != COM_CHANGE_USER:
@@ -77,8 +76,7 @@ class Session:
         self.relay.client_gone()
         self.service.gone(self)
 
-    # -- logging in
-    # ------------------------------------------------------------------------------------------------------------------
+    # -- logging in ---------------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
         """Answer the login: with OK once its schema is known to exist, with the error otherwise."""

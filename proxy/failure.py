@@ -1,0 +1,286 @@
+"""What becomes of a command that failed: it is answered, run again, or its outcome is said to be unknown.
+
+router.outcomes judges; here the verdict is carried out on the session: its lease, its transaction, its client.
+Nothing here looks at an error number.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.backend import Backend
+from proxy.request import Request
+from proxy.wire.replies import ReplyScanner
+from router import answers
+from router.answers import Answer as ProxyError
+from router.facts import Kind
+from router.membership import Node
+from router.outcomes import Outcome, Phase, Verdict, judge, lost, unread
+from router.retry import Attempts
+from router.session import Stage
+
+if TYPE_CHECKING:
+    from proxy.relay import Relay
+
+# An error of these leaves no doubt whether a transaction is open.
+SINGLE: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.SET, Kind.SHOW, Kind.USE, Kind.DDL, Kind.DO))
+# A text that is refused unread did nothing at all. Others may have run a routine, or an earlier statement, that left
+# something.
+WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind.HANDLER, Kind.XA))
+
+
+class Refusal:
+    """The error of our own START TRANSACTION, kept until the reply behind it has come."""
+
+    __slots__ = ("code", "message", "raw")
+
+    def __init__(self, reply: ReplyScanner) -> None:
+        assert reply.error is not None
+        self.code = reply.error.code
+        self.message = reply.error.message
+        self.raw = reply.error_raw
+
+
+def refused(relay: "Relay", reply: ReplyScanner) -> None:
+    """The server answered with an error."""
+    error = reply.error
+    assert error is not None
+    verdict = judge(error.code, error.message, relay.phase, reads_only=reads_only(relay))
+    failed(relay, verdict, reply.error_raw, error.code)
+
+
+def opening_refused(relay: "Relay", refusal: Refusal) -> None:
+    """Our START TRANSACTION was refused, and so the statement behind it did nothing: the backend was guarded."""
+    relay.refusal = None
+    relay.transaction.stage = Stage.BEGUN
+    verdict = judge(refusal.code, refusal.message, Phase.SETUP)
+    assert relay.lease is not None
+    if verdict.retry:
+        failed(relay, verdict, refusal.raw, refusal.code)
+    else:
+        relay.drop()
+        relay.tell(refusal.raw)
+        relay.finish()
+
+
+def backend_lost(relay: "Relay", reason: str) -> None:
+    """The lease's connection broke, or its node was given up."""
+    backend = relay.lease
+    if backend is None:
+        return
+    node = backend.pool.node
+    if relay.task is not None:
+        relay.drop()  # dispatch looks before it goes on
+    elif relay.request is None:
+        lost_while_idle(relay, backend)
+    else:
+        relay.leading = False
+        if relay.refusal is not None:
+            relay.refusal = None
+        verdict = lost(relay.phase, reads_only=reads_only(relay), forwarded=relay.told)
+        failed(relay, verdict, answers.lost_in_transaction(node.name, reason), 0)
+
+
+def lost_while_idle(relay: "Relay", backend: Backend) -> None:
+    node = backend.pool.node
+    name = node.name
+    relay.drop()
+    if relay.pinned is not None:
+        lose_session(relay, name)
+    elif relay.transaction.stage is Stage.OPEN:
+        obstacle = why_not(relay, lost(Phase.STATEMENT), node)
+        if obstacle is None:
+            relay.replaying = True
+            relay.replay_from = node
+            relay.retry_reason = "lost"
+            relay.original = answers.lost_in_transaction(name, "its replay failed")
+            relay.cluster.recovery.enter(relay)
+            relay.work(None)
+        else:
+            relay.metrics.unreplayable[obstacle] += 1
+            relay.account("lost", backend)
+            relay.end_transaction()
+            relay.deferred = answers.lost_in_transaction(name, obstacle)
+
+
+def reads_only(relay: "Relay") -> bool:
+    """Nothing is known to have been written by the current command or, if it is a COMMIT, by its transaction."""
+    assert relay.request is not None
+    statement = relay.request.statement
+    if statement.kind is Kind.COMMIT:
+        return not relay.transaction.wrote
+    return not statement.may_write
+
+
+def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: int) -> None:
+    """Decide between answering, retrying and giving up."""
+    request = relay.request
+    backend = relay.lease
+    assert request is not None
+    assert backend is not None
+    node = backend.pool.node
+    transaction = relay.transaction
+    statement = request.statement
+    open_before = transaction.stage is Stage.OPEN
+    relay.cluster.sign(node, verdict.node_sign, verdict.reason)
+    if verdict.conflict:
+        relay.metrics.conflicts[node.name, relay.phase.value] += 1
+    if verdict.ends_transaction and statement.kind is Kind.ROLLBACK:
+        rolled_back_by_failing(relay, backend, verdict)
+        return
+    if verdict.unknown:
+        relay.metrics.unknown_outcomes[node.name] += 1
+        relay.account("unknown", backend)
+        relay.drop()
+        answer_and_end(relay, answers.unknown_outcome(node.name), node.name)
+        return
+    if verdict.retry:
+        obstacle = why_not(relay, verdict, node)
+        if obstacle is None:
+            retry(relay, verdict, error, backend)
+            return
+        if open_before:
+            relay.metrics.unreplayable[obstacle] += 1
+        if isinstance(error, ProxyError):
+            error = answers.lost_in_transaction(node.name, obstacle)
+        if relay.retry_reason:
+            retried(relay, "gave_up")
+    if verdict.ends_transaction:
+        if open_before:
+            relay.account("conflict" if verdict.conflict else "lost", backend)
+        if verdict.close_backend:
+            relay.drop()
+        elif relay.pinned is None:
+            relay.give_back()
+        answer_and_end(relay, error, node.name)
+        return
+    if statement.pins is not None and relay.pinned is None and not (unread(code) and statement.kind in WHOLE):
+        relay.pinned = statement.pins.value  # how far it came nobody knows
+        relay.metrics.pinned[relay.pinned] += 1
+    if open_before or not relay.state.autocommit or statement.kind not in SINGLE:
+        # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
+        if not open_before:
+            transaction.stage = Stage.OPEN
+            transaction.state = transaction.state or relay.state
+        if verdict.confirm or statement.kind not in SINGLE:
+            relay.journal.forbid("uncertain")
+        relay.record(request, 0, 0, code)
+    elif transaction.stage is Stage.NONE:
+        relay.account("failed", backend)
+        relay.end_transaction()
+    if transaction.stage is not Stage.OPEN and relay.pinned is None:
+        relay.linger(backend)
+    relay.tell(error)
+    relay.finish()
+
+
+def rolled_back_by_failing(relay: "Relay", backend: Backend, verdict: Verdict) -> None:
+    """ROLLBACK found that there is nothing left to roll back: that is what was asked for."""
+    relay.account("rolled_back", backend)
+    if verdict.close_backend:
+        relay.drop()
+        if relay.pinned is not None:
+            lose_session(relay, backend.pool.node.name)
+            return
+    elif relay.pinned is None:
+        relay.give_back()
+    relay.end_transaction()
+    relay.answer_ok()
+
+
+def why_not(relay: "Relay", verdict: Verdict, node: Node) -> str | None:
+    """Why the current command, or the transaction, can't be run again; None: it can, after `delay`."""
+    request = relay.request
+    settings = relay.cluster.config.replay
+    if not settings.enabled:
+        return "disabled"
+    if relay.told and request is not None:
+        return "reply_partly_sent"
+    if relay.pinned is not None and verdict.close_backend:
+        return "pinned"
+    if relay.journal.unreplayable:
+        return relay.journal.unreplayable
+    if (
+        request is not None
+        and verdict.outcome is not Outcome.NOT_EXECUTED
+        and request.statement.unreplayable is not None
+    ):
+        return request.statement.unreplayable.value
+    now = relay.cluster.now()
+    if relay.attempts is None:
+        relay.attempts = Attempts(relay.cluster.retry_limits)
+    delay = relay.attempts.next(now, relay.cluster.chance(), at_once=verdict.move)
+    if delay is None:
+        return f"limit_{relay.attempts.exhausted}"
+    if not relay.cluster.may_retry(node, now):
+        return "limit_budget"
+    relay.delay = delay
+    return None
+
+
+def retry(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, backend: Backend) -> None:
+    relay.original = error
+    relay.retry_reason = verdict.reason
+    relay.replaying = relay.transaction.stage is Stage.OPEN
+    relay.replay_from = backend.pool.node
+    if verdict.close_backend:
+        relay.drop()
+        if relay.replaying:
+            relay.cluster.recovery.enter(relay)
+    elif relay.pinned is None:
+        relay.give_back()
+    relay.work(relay.request)
+
+
+def another_attempt(relay: "Relay", verdict: Verdict) -> bool:
+    """For dispatch: it failed again, before the client's command was sent."""
+    return verdict.retry and relay.node is not None and why_not(relay, verdict, relay.node) is None
+
+
+def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
+    """For dispatch: the command can't be run, or the transaction not be taken up again."""
+    node = relay.node.name if relay.node is not None else ""
+    if relay.replaying:
+        relay.metrics.unreplayable[reason] += 1
+    if relay.retry_reason:
+        retried(relay, "gave_up")
+    if relay.lease is not None:
+        relay.recycle()
+    if relay.request is None:
+        relay.end_transaction()
+        relay.deferred = error
+    else:
+        answer_and_end(relay, error, node)
+
+
+def retried(relay: "Relay", result: str = "ok") -> None:
+    """The repetition that `retry_reason` made necessary has ended."""
+    relay.metrics.retries[relay.retry_reason, result] += 1
+    relay.retry_reason = ""
+
+
+def lose_session(relay: "Relay", node: str) -> None:
+    """What was pinned is gone: to go on would be another session."""
+    answer = answers.session_lost(node, relay.pinned or "")
+    relay.metrics.errors_made[answer.reason] += 1
+    if relay.request is not None:
+        relay.tell(answer)
+    relay.frontend.close()
+
+
+def answer_and_end(relay: "Relay", error: ProxyError | bytes, node: str) -> None:
+    relay.end_transaction()
+    if relay.pinned is not None and relay.lease is None:
+        relay.tell(error)
+        relay.frontend.close()
+        return
+    relay.tell(error)
+    relay.finish()
+
+
+def answer_deferred(relay: "Relay", request: Request) -> None:
+    error, relay.deferred = relay.deferred, None
+    assert error is not None
+    if request.statement.kind is Kind.ROLLBACK:
+        relay.answer_ok()
+    else:
+        relay.tell(error)
+        relay.finish()
