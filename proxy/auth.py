@@ -35,6 +35,8 @@ REQUEST_PUBLIC_KEY: Final = b"\x02"
 
 RSA_BITS: Final = 2048
 
+_UNKNOWN: Final = "unknown"
+
 
 class Account(Protocol):
     """What the plugins ask of an account."""
@@ -44,7 +46,7 @@ class Account(Protocol):
 
     @property
     def native_digest(self) -> bytes | None:
-        """SHA1(SHA1(password)); None for an empty password."""
+        """SHA1(SHA1(password)), b"" for an empty password; None if not known: mysql_native_password fails then."""
 
     @property
     def sha2_digest(self) -> bytes | None:
@@ -67,7 +69,7 @@ class PasswordAccount:
     def of(cls, name: str, password: str) -> "PasswordAccount":
         """Only digests are kept; they are made once, not at each login."""
         secret = password.encode()
-        native = sha1(sha1(secret).digest()).digest() if secret else None  # noqa: S324 - the plugin's definition
+        native = sha1(sha1(secret).digest()).digest() if secret else b""  # noqa: S324 - the plugin's definition
         return cls(name, native, sha256(sha256(secret).digest()).digest())
 
     async def verify(self, password: bytes) -> bool:
@@ -78,7 +80,7 @@ class PasswordAccount:
 _NOBODY: Final = PasswordAccount.of("", secrets.token_hex(32))
 
 
-class Denied(Exception):  # noqa: N818 - a verdict, not a mistake
+class Denied(Exception):
     """The client could not prove who it is. `used_password` is what the error's text says."""
 
     def __init__(self, used_password: bool) -> None:
@@ -117,7 +119,9 @@ class NativePassword(mimic.NativePasswordAuthPlugin):  # type: ignore[misc]  # u
     """mysql-mimic's plugin, with a comparison whose time tells nothing and which wants the scramble whole."""
 
     def verify_scramble(self, auth_string: str | None, scramble: bytes, nonce: bytes) -> bool:
-        return native_matches(bytes.fromhex(auth_string or ""), scramble, nonce)
+        if not auth_string or auth_string == _UNKNOWN:
+            return False
+        return native_matches(bytes.fromhex(auth_string), scramble, nonce)
 
 
 def native_matches(digest: bytes, scramble: bytes, nonce: bytes) -> bool:
@@ -184,13 +188,9 @@ class CachingSha2(mimic.AuthPlugin):  # type: ignore[misc]  # untyped
     def __init__(self, key: RsaKey) -> None:
         self._key = key
 
-    async def auth(self, auth_info: LoginInfo | None = None) -> mimic.AuthState:
-        if auth_info is not None and auth_info.handshake_plugin_name == self.name and auth_info.handshake_auth_data:
-            nonce = auth_info.handshake_auth_data.rstrip(b"\0")
-        else:
-            nonce = mimic.nonce()
-            auth_info = yield nonce + b"\0"
-        assert auth_info is not None
+    async def auth(self, auth_info: LoginInfo) -> mimic.AuthState:
+        """mysql-mimic's contract without its optional start: the nonce has always been sent already."""
+        nonce = auth_info.handshake_auth_data
         account = auth_info.account
         scramble = auth_info.data
         if scramble in (b"", b"\0"):  # an empty password: the client waits for OK or ERR, not for a message
@@ -229,14 +229,15 @@ class Answer:
     """What the client said of itself: in the handshake response or in COM_CHANGE_USER.
 
     `plugin` is None for a client without CLIENT_PLUGIN_AUTH: it knows mysql_native_password only and cannot be told to
-    switch. `nonce_plugin` is the plugin that `nonce` was sent for; None if a new exchange must be started in any case.
+    switch. `data` can be relied on if the client knew that it was to be made with `data_plugin`.
     """
 
     name: str
     data: bytes = field(repr=False)
     plugin: str | None
     nonce: bytes
-    nonce_plugin: str | None
+    """One for the whole connection, as the server does it: libmariadb's COM_CHANGE_USER does not take another."""
+    data_plugin: str
     attributes: dict[str, str]
     secure: bool
 
@@ -254,12 +255,14 @@ async def authenticate(
         plugin, switch = NATIVE_PASSWORD, False
     else:
         plugin = answer.plugin if answer.plugin in PLUGINS else default_plugin
-        switch = plugin != answer.plugin or plugin != answer.nonce_plugin
+        switch = plugin != answer.plugin or plugin != answer.data_plugin
     digest = account.native_digest
+    # mysql-mimic takes an empty string for an empty password, so what is not known must not be one.
+    auth_string = _UNKNOWN if digest is None else digest.hex()
     info = LoginInfo(
         username=answer.name,
         data=answer.data,
-        user=mimic.User(account.name, digest.hex() if digest is not None else None, plugin),
+        user=mimic.User(account.name, auth_string, plugin),
         connect_attrs=answer.attributes,
         client_plugin_name=answer.plugin,
         handshake_auth_data=answer.nonce,
@@ -267,15 +270,12 @@ async def authenticate(
         account=account,
         secure=answer.secure,
     )
-    chosen = PLUGINS[plugin]
-    # mysql-mimic's start() would hide the generator from aclosing() when the first step raises.
-    async with aclosing(chosen.auth(None if switch else info)) as state:
+    if switch:
+        exchange.send(mimic.auth_switch_request(plugin, answer.nonce + b"\0"))
+        info.data = await exchange.receive()
+    used_password = info.data not in (b"", b"\0")
+    async with aclosing(PLUGINS[plugin].auth(info)) as state:
         decision = await anext(state)
-        if switch:
-            exchange.send(mimic.auth_switch_request(plugin, decision))
-            info.data = await exchange.receive()
-            decision = await state.asend(info)
-        used_password = info.data not in (b"", b"\0")
         while isinstance(decision, bytes):
             exchange.send(mimic.auth_more_data(decision))
             decision = await state.asend(info.copy(await exchange.receive()))

@@ -99,7 +99,7 @@ _ANSWERS: Final[dict[Result, tuple[int, str, str]]] = {
 }
 
 
-class LoginFailed(Exception):  # noqa: N818 - a verdict, not a mistake
+class LoginFailed(Exception):
     """The client does not get in. `packet` is the ERR packet for it, or None where it gets no answer."""
 
     def __init__(self, result: Result, *, name: str = "", host: str = "", used_password: bool = False) -> None:
@@ -364,7 +364,7 @@ async def _converse(channel: ClientChannel, settings: LoginSettings, connection_
         data=response.data,
         plugin=response.plugin,
         nonce=nonce,
-        nonce_plugin=settings.plugin,
+        data_plugin=settings.plugin,
         attributes=response.attributes,
         secure=tls or local,
     )
@@ -402,8 +402,9 @@ async def change_user(channel: ClientChannel, payload: bytes, login: Login, sett
                 data=response.data,
                 plugin=(response.plugin or "") if login.capabilities & c.CLIENT_PLUGIN_AUTH else None,
                 nonce=login.nonce,
-                # Which nonce a client used here depends on what it kept of its login, so it gets a fresh one.
-                nonce_plugin=None,
+                # libmariadb's native answer stays the same if it is asked again; its caching_sha2_password sends
+                # nothing before it is asked.
+                data_plugin=NATIVE_PASSWORD,
                 attributes=response.attributes,
                 secure=login.secure,
             )

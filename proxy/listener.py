@@ -77,6 +77,7 @@ class Listener:
         self._on_result = on_result
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[bool]] = set()
+        self._closed = False
         self._socket_file: tuple[str, int, int] | None = None  # path, device and inode of what we bound
 
     def __repr__(self) -> str:
@@ -134,6 +135,7 @@ class Listener:
 
     async def close(self) -> None:
         """Stops accepting and cuts the logins under way; sessions go on."""
+        self._closed = True
         self.stop_accepting()
         tasks = list(self._tasks)
         for task in tasks:
@@ -149,6 +151,9 @@ class Listener:
         return ClientChannel(self.settings.max_packet, self._connected)
 
     def _connected(self, channel: ClientChannel) -> None:
+        if self._closed:  # accepted by the loop before, made known to us only now
+            channel.transport.abort()
+            return
         admission = self._admission
         verdict = admission.verdict()
         if verdict is not None:

@@ -40,15 +40,13 @@ class Script:
         return reply if isinstance(reply, bytes) else reply(self.got[-1])
 
 
-def answer(
-    name: str, data: bytes, plugin: str | None, *, nonce_plugin: str | None = NATIVE, secure: bool = False
-) -> Answer:
+def answer(name: str, data: bytes, plugin: str | None, *, data_plugin: str = NATIVE, secure: bool = False) -> Answer:
     return Answer(
         name=name,
         data=data,
         plugin=plugin,
         nonce=NONCE,
-        nonce_plugin=nonce_plugin,
+        data_plugin=data_plugin,
         attributes={},
         secure=secure,
     )
@@ -119,13 +117,20 @@ def test_an_account_without_password_takes_an_empty_answer_and_no_other() -> Non
     assert denied(Script(), answer("open", native_scramble("x", NONCE), NATIVE)) is True
 
 
+def test_an_account_whose_native_digest_is_not_known_is_not_one_without_password() -> None:
+    assert denied(Script(), answer("uncached", b"", NATIVE)) is False
+    assert denied(Script(), answer("uncached", native_scramble("", NONCE), NATIVE)) is False
+    assert denied(Script(), answer("uncached", native_scramble("unknown", NONCE), NATIVE)) is True
+
+
 @given(st.binary(max_size=64), st.text(max_size=20))
 def test_only_the_scramble_itself_matches(data: bytes, password: str) -> None:
     account = PasswordAccount.of("x", password)
     assert account.sha2_digest is not None
     assert sha2_matches(account.sha2_digest, sha2_scramble(password, NONCE), NONCE) is (password != "")
     assert not sha2_matches(account.sha2_digest, data, NONCE)
-    if account.native_digest is not None:
+    assert account.native_digest is not None
+    if password:
         assert native_matches(account.native_digest, native_scramble(password, NONCE), NONCE)
         assert not native_matches(account.native_digest, data, NONCE)
 
@@ -135,31 +140,31 @@ def test_only_the_scramble_itself_matches(data: bytes, password: str) -> None:
 
 def test_a_fast_answer_is_confirmed_without_waiting_for_another() -> None:
     script = Script()
-    assert run(script, answer("app", sha2_scramble(PASSWORD, NONCE), SHA2, nonce_plugin=SHA2), SHA2) == "app"
+    assert run(script, answer("app", sha2_scramble(PASSWORD, NONCE), SHA2, data_plugin=SHA2), SHA2) == "app"
     assert script.got == [b"\x01\x03"]
 
 
 def test_without_a_digest_or_with_a_wrong_scramble_the_password_itself_is_asked_for() -> None:
     script = Script(PASSWORD.encode() + b"\0")
-    wrong = answer("app", sha2_scramble("old", NONCE), SHA2, nonce_plugin=SHA2, secure=True)
+    wrong = answer("app", sha2_scramble("old", NONCE), SHA2, data_plugin=SHA2, secure=True)
     assert run(script, wrong, SHA2) == "app"
     assert script.got == [b"\x01\x04"]
 
     script = Script(b"anything\0")
-    assert denied(script, answer("uncached", bytes(32), SHA2, nonce_plugin=SHA2, secure=True), SHA2) is True
+    assert denied(script, answer("uncached", bytes(32), SHA2, data_plugin=SHA2, secure=True), SHA2) is True
     assert script.got == [b"\x01\x04"]
 
 
 @pytest.mark.parametrize("password", [b"wrong\0", PASSWORD.encode(), b"\0", b"", PASSWORD.encode() + b"\0\0"])
 def test_a_wrong_password_in_the_full_exchange_is_denied(password: bytes) -> None:
-    said = answer("app", bytes(32), SHA2, nonce_plugin=SHA2, secure=True)
+    said = answer("app", bytes(32), SHA2, data_plugin=SHA2, secure=True)
     assert denied(Script(password), said, SHA2) is True
 
 
 @pytest.mark.parametrize("secure", [False, True])
 def test_the_full_exchange_under_our_public_key(secure: bool) -> None:
     script = Script(b"\x02", encrypted(PASSWORD.encode()))
-    assert run(script, answer("app", bytes(32), SHA2, nonce_plugin=SHA2, secure=secure), SHA2) == "app"
+    assert run(script, answer("app", bytes(32), SHA2, data_plugin=SHA2, secure=secure), SHA2) == "app"
     assert script.got[0] == b"\x01\x04"
     assert script.got[1].startswith(b"\x01-----BEGIN PUBLIC KEY-----\n")
 
@@ -167,7 +172,7 @@ def test_the_full_exchange_under_our_public_key(secure: bool) -> None:
 def test_a_client_that_has_our_public_key_need_not_ask_for_it() -> None:
     pem = b"\x01" + asyncio.run(auth._KEY.public_pem())
     script = Script(encrypted(PASSWORD.encode())(pem))
-    assert run(script, answer("app", bytes(32), SHA2, nonce_plugin=SHA2), SHA2) == "app"
+    assert run(script, answer("app", bytes(32), SHA2, data_plugin=SHA2), SHA2) == "app"
 
 
 @pytest.mark.parametrize(
@@ -183,19 +188,19 @@ def test_a_client_that_has_our_public_key_need_not_ask_for_it() -> None:
 )
 def test_what_is_not_the_password_under_our_key_is_denied(reply: Any) -> None:
     script = Script(b"\x02", reply)
-    assert denied(script, answer("app", bytes(32), SHA2, nonce_plugin=SHA2), SHA2) is True
+    assert denied(script, answer("app", bytes(32), SHA2, data_plugin=SHA2), SHA2) is True
 
 
 def test_a_password_in_clear_is_not_taken_where_others_can_listen() -> None:
     script = Script(PASSWORD.encode() + b"\0")
-    assert denied(script, answer("app", bytes(32), SHA2, nonce_plugin=SHA2), SHA2) is True
+    assert denied(script, answer("app", bytes(32), SHA2, data_plugin=SHA2), SHA2) is True
 
 
 @pytest.mark.parametrize("data", [b"", b"\0"])
 def test_an_empty_password_ends_the_sha2_exchange_at_once(data: bytes) -> None:
     script = Script()
-    assert run(script, answer("open", data, SHA2, nonce_plugin=SHA2), SHA2) == "open"
-    assert denied(script, answer("app", data, SHA2, nonce_plugin=SHA2), SHA2) is False
+    assert run(script, answer("open", data, SHA2, data_plugin=SHA2), SHA2) == "open"
+    assert denied(script, answer("app", data, SHA2, data_plugin=SHA2), SHA2) is False
     assert script.got == []
 
 
@@ -230,22 +235,24 @@ def test_a_client_with_another_plugin_is_asked_to_switch(client_plugin: str) -> 
     assert len(script.got) == 1
 
 
-def test_data_made_for_another_plugins_nonce_is_not_used() -> None:
+def test_data_made_before_the_plugin_was_agreed_is_not_used() -> None:
     """A client that prefers caching_sha2_password may send nothing, or something, in answer to a native greeting."""
     for data in (b"", sha2_scramble(PASSWORD, NONCE)):
         script = Script(switched(SHA2, PASSWORD))
-        assert run(script, answer("app", data, SHA2, nonce_plugin=NATIVE)) == "app"
+        assert run(script, answer("app", data, SHA2, data_plugin=NATIVE)) == "app"
         assert script.got[1:] == [b"\x01\x03"]
 
 
-def test_after_a_switch_the_new_nonce_counts() -> None:
-    stale = native_scramble(PASSWORD, NONCE)
-    assert denied(Script(stale), answer("app", b"", "other")) is True
+def test_a_connection_has_one_nonce() -> None:
+    """libmariadb answers COM_CHANGE_USER with the nonce of its login, and a switch there with the same answer again."""
+    script = Script(native_scramble(PASSWORD, NONCE))
+    assert run(script, answer("app", b"", "other")) == "app"
+    assert script.got == [b"\xfe" + NATIVE.encode() + b"\0" + NONCE + b"\0"]
 
 
 def test_a_client_without_plugins_is_taken_at_its_native_answer() -> None:
     script = Script()
-    assert run(script, answer("app", native_scramble(PASSWORD, NONCE), None, nonce_plugin=SHA2), SHA2) == "app"
+    assert run(script, answer("app", native_scramble(PASSWORD, NONCE), None, data_plugin=SHA2), SHA2) == "app"
     assert denied(script, answer("app", native_scramble("wrong", NONCE), None)) is True
     assert script.got == []
 
@@ -259,7 +266,7 @@ def test_an_unknown_name_is_not_told_from_a_wrong_password(plugin: str, data: by
     seen = []
     for name in ("app", "stranger", ""):
         script = Script(b"wrong\0")
-        used = denied(script, answer(name, data, plugin, nonce_plugin=plugin, secure=True), plugin)
+        used = denied(script, answer(name, data, plugin, data_plugin=plugin, secure=True), plugin)
         seen.append((script.got, used))
     assert seen[0] == seen[1] == seen[2]
 
@@ -282,4 +289,4 @@ def test_a_client_that_leaves_in_the_middle_ends_the_exchange() -> None:
     with pytest.raises(ConnectionResetError):
         run(Script(), answer("app", b"", "other"))
     with pytest.raises(ConnectionResetError):
-        run(Script(b"\x02"), answer("app", bytes(32), SHA2, nonce_plugin=SHA2), SHA2)
+        run(Script(b"\x02"), answer("app", bytes(32), SHA2, data_plugin=SHA2), SHA2)

@@ -11,6 +11,7 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.auth import Account, PasswordAccount
 from proxy.handshake import OFFERED, Result, parse_change_user, parse_response
 from proxy.tls import server_context
 from proxy.wire import constants as c
@@ -650,27 +651,33 @@ def test_a_unix_socket_counts_as_secure(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_session_changes_its_user(run: Run) -> None:
-    from proxy.auth import PasswordAccount
-
-    accounts = {"app": PasswordAccount.of("app", PASSWORD), "ann": PasswordAccount.of("ann", "hers")}
+    accounts: dict[str, Account] = {
+        "app": PasswordAccount.of("app", PASSWORD),
+        "ann": PasswordAccount.of("ann", "hers"),
+    }
 
     async def talk() -> None:
         async with door(accounts=accounts) as at:
             client = await at.connect()
-            await client.log_in(database="shop", attributes={"a": "b"})
-            for plugin, scramble in ((NATIVE, native_scramble), (SHA2, sha2_scramble)):
-                client.command(com_change_user("ann", b"x" * 20, database="hers", plugin=plugin, collation=309))
-                switch = await client.read()
-                name, _, nonce = switch[1:].partition(b"\0")
-                assert (switch[0], name) == (0xFE, plugin.encode())
-                # A command sent ahead belongs to the session, whatever way it was read.
-                client.send(scramble("hers", nonce[:20]), packet(0, PING))
-                if plugin == SHA2:
-                    assert await client.read() == b"\x01\x03"
-                await client.ok()
-                client.seq = 1
-                await client.ok()
+            greeting = await client.log_in(database="shop", attributes={"a": "b"})
+            native = native_scramble("hers", greeting.nonce)
+            client.seq = 0
+            # A command sent ahead belongs to the session, whatever way it was read.
+            client.send(com_change_user("ann", native, database="hers", collation=309), packet(0, PING))
+            await client.ok()
+            client.seq = 1
+            await client.ok()
+
+            client.command(com_change_user("ann", database="hers", plugin=SHA2, collation=309))
+            assert await client.read() == b"\xfe" + SHA2.encode() + b"\0" + greeting.nonce + b"\0"
+            client.send(sha2_scramble("hers", greeting.nonce), packet(0, PING))
+            assert await client.read() == b"\x01\x03"
+            await client.ok()
+            client.seq = 1
+            await client.ok()
+
             before, *after = at.logins
+            assert len(after) == 2
             for login in after:
                 assert (login.account.name, login.database, login.collation) == ("ann", "hers", 309)
                 assert (login.connection_id, login.capabilities) == (before.connection_id, before.capabilities)
@@ -680,8 +687,6 @@ def test_a_session_changes_its_user(run: Run) -> None:
 
 
 def test_what_was_read_before_the_exchange_is_used_and_the_rest_given_back(run: Run) -> None:
-    """A client that answers the switch before it was asked cannot know the nonce, but its bytes must not be lost."""
-
     async def talk() -> None:
         async with door() as at:
             client = await at.connect()
@@ -701,10 +706,11 @@ def test_what_was_read_before_the_exchange_is_used_and_the_rest_given_back(run: 
 @pytest.mark.parametrize(
     ("command", "reply", "code", "result"),
     [
-        (com_change_user("app"), b"wrong wrong wrong wr", 1045, Result.DENIED),
-        (com_change_user("stranger"), b"", 1045, Result.DENIED),
+        (com_change_user("app", b"wrong wrong wrong wr"), None, 1045, Result.DENIED),
+        (com_change_user("app", plugin="other"), b"wrong wrong wrong wr", 1045, Result.DENIED),
+        (com_change_user("stranger"), None, 1045, Result.DENIED),
         (com_change_user("app")[:-1], None, 1043, Result.MALFORMED),
-        (com_change_user("app"), b"x" * 70_000, 1153, Result.TOO_LARGE),
+        (com_change_user("app", plugin=SHA2), b"x" * 70_000, 1153, Result.TOO_LARGE),
     ],
 )
 def test_a_failed_change_of_user_ends_the_connection(
@@ -730,7 +736,7 @@ def test_a_client_that_never_answers_the_switch_is_cut_off(run: Run) -> None:
         async with door(timeout=0.1) as at:
             client = await at.connect()
             await client.log_in()
-            client.command(com_change_user("app"))
+            client.command(com_change_user("app", plugin=SHA2))
             assert (await client.read())[0] == 0xFE
             await client.closed()
             assert at.results == [Result.ACCEPTED, Result.TIMEOUT]
