@@ -18,7 +18,7 @@ class ProtocolError(Exception):
     """The peer sent bytes that the protocol does not allow. What follows cannot be understood: close the connection."""
 
 
-class PacketTooLarge(ProtocolError):  # noqa: N818
+class PacketTooLarge(ProtocolError):
     """A command announced more bytes than are allowed. `size` is what was announced so far, in bytes of payload."""
 
     def __init__(self, size: int, limit: int) -> None:
@@ -174,12 +174,12 @@ class CommandFramer:
             return raw
         data, at = self._chunk, self._at
         if end >= 0:
-            self._at = end
-            if at == 0 and end == len(data):
+            if end == len(data):
                 self._chunk = b""
                 self._at = 0
-                return data
-            return data[at:end]
+            else:
+                self._at = end
+            return data[at:end]  # no copy if that is all of it
         self._buffer += data[at:]
         self._chunk = b""
         self._at = 0

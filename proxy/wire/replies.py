@@ -220,7 +220,7 @@ class ReplyScanner:
         self.results = 0
         self.tracked: tuple[bytes, ...] = ()  # payloads of OK packets that report session changes, for packets.parse_ok
         self.local_infile: bytes | None = None
-        self.awaiting_client_file = False
+        self.awaiting_client_file = False  # from the request until the answer to the file is whole
         self.statement_id = 0
         self.num_columns = 0
         self.num_params = 0

@@ -92,6 +92,17 @@ def test_a_chunk_that_is_one_command_is_not_copied() -> None:
         assert framer.pending == 0
 
 
+def test_commands_in_one_chunk_leave_nothing_behind() -> None:
+    framer = CommandFramer(LIMIT)
+    first, second = frame(b"\x03SELECT 1"), frame(b"\x0e")
+    framer.feed(first + second)
+    assert framer.pending == len(first) + len(second)
+    assert framer.next() == first
+    assert framer.pending == len(second)
+    assert framer.next() == second
+    assert framer.pending == 0
+
+
 def test_a_large_command_in_one_chunk_is_not_copied() -> None:
     framer = CommandFramer(LIMIT)
     raw = frame(b"\x03" + bytes(MAX_PAYLOAD))

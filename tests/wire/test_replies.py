@@ -130,6 +130,8 @@ MATRIX = [
     Cell(COM_STMT_BULK_EXECUTE, "rows", lambda s: s.columns(1).binary_row(b"1").end(), ONE_SET),
     Cell(COM_STMT_FETCH, "rows",
          lambda s: s.binary_row(b"a").binary_row(b"b").end(CURSOR), said(results=1, has_rows=True, status=CURSOR)),
+    Cell(COM_STMT_FETCH, "rows, with the flag of a call in which more results follow",
+         lambda s: s.binary_row(b"a").end(MORE), said(results=1, has_rows=True, status=MORE)),
     Cell(COM_STMT_FETCH, "no rows", lambda s: s.end(), ONE_SET),
     Cell(COM_STMT_FETCH, "ERR", lambda s: s.err(), said(error=DEADLOCK, has_rows=True)),
     Cell(COM_STMT_PREPARE, "nothing", lambda s: s.prepared(7, 0, 0), said(statement_id=7, has_status=False)),
@@ -284,6 +286,18 @@ def test_commands_without_reply_are_done_at_once(command: int) -> None:
     assert scanner.rest == b"unasked"
 
 
+def test_rows_whose_end_reports_session_changes() -> None:
+    """Such an OK is longer than an EOF packet, and begins like a row whose first field has an eight-byte length."""
+    capabilities = CAPABILITIES["no EOF,tracked"]
+    reply = Server(capabilities).columns(1).row(b"1").end(CHANGED).sent
+    scanner = scan(capabilities=capabilities)
+    assert scanner.feed(reply) is reply
+    assert scanner.done
+    (payload,) = scanner.tracked
+    assert payload[0] == 0xFE
+    assert [change.value for change in parse_ok(payload, capabilities).changes] == [b"new"]
+
+
 # --- What may go to the client, and when
 
 
@@ -398,7 +412,7 @@ def field_filling(length: int) -> bytes:
     return b"\xff\xfe" * ((length - head) // 2) + b"\xff" * ((length - head) % 2)
 
 
-@pytest.mark.parametrize("length", [LARGE - 1, LARGE, LARGE + 1, 2 * LARGE])
+@pytest.mark.parametrize("length", [LARGE - 1, LARGE, LARGE + 1, 2 * LARGE, 2 * LARGE + 2])
 @pytest.mark.parametrize("capabilities", [PLAIN, PLAIN | CLIENT_DEPRECATE_EOF], ids=["EOF", "no EOF"])
 def test_large_rows_and_their_continuations(length: int, capabilities: int) -> None:
     """The continuation begins in the middle of a field: with 0xFF and 0xFE here, and is not taken for an ERR or EOF."""
@@ -495,6 +509,17 @@ def test_digest_leaves_out(one: Any, other: Any, command: int) -> None:
 @pytest.mark.parametrize(("one", "other", "command"), [row[1:] for row in DIFFERENT], ids=[row[0] for row in DIFFERENT])
 def test_digest_tells_apart(one: Any, other: Any, command: int) -> None:
     assert digest_of(one, command=command) != digest_of(other, command=command)
+
+
+def test_digest_tells_parameters_from_columns() -> None:
+    """Where no EOF stands between them, only the first packet says which definitions are which."""
+
+    def prepared(columns: int, params: int) -> str:
+        head = b"\x00\x01\x00\x00\x00" + bytes([columns, 0, params, 0]) + b"\x00\x00\x00"
+        reply = Server(PLAIN).packet(head).definition().definition().definition().sent
+        return str(observe(COM_STMT_PREPARE, CAPABILITIES["no EOF"], [reply])["digest"])
+
+    assert prepared(1, 2) != prepared(2, 1)
 
 
 def test_digest_of_session_changes_is_that_of_none() -> None:
