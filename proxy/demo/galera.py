@@ -90,6 +90,29 @@ class Cluster:
         if self.site.sockets != self.directory:
             shutil.rmtree(self.site.sockets, ignore_errors=True)
 
+    def rejoin(self, number: int) -> None:
+        """Start one node and return when it is Synced.
+
+        If nobody is left who could take it in, it begins the cluster, provided that it has every transaction. If those
+        left have lost the majority, they are told to go on as the cluster first.
+        """
+        node = self[number]
+        if node.running:
+            raise StartError(f"{node.name} is running already (process {node.pid})")
+        others = [other for other in self.nodes if other.running and not other.paused]
+        if not others:
+            paused = [other.name for other in self.nodes if other.paused]
+            if paused:
+                raise StartError(f"the other nodes are gone or paused: resume {' and '.join(paused)} first")
+            first = self.most_advanced()
+            if node.position() < first.position():
+                raise StartError(f"no node is running and {first.name} has the latest transactions: start it first")
+            node.start(bootstrap=True)
+            return
+        if not self._has_primary():
+            others[0].query("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")
+        node.start()
+
     def heal(self) -> None:
         """Bring every node back into one primary component, whatever was done to them; return when all are Synced."""
         if all(node.in_step(len(self.nodes)) for node in self.nodes):
@@ -114,7 +137,7 @@ class Cluster:
 
         A node that lost the majority calls itself primary until it has noticed.
         """
-        running = [node for node in self.nodes if node.running]
+        running = [node for node in self.nodes if node.running and not node.paused]
         verdict = False
 
         def decided() -> bool:
@@ -128,15 +151,7 @@ class Cluster:
 
     def most_advanced(self) -> Node:
         """The node with the last transaction that any has: the only one that may begin the cluster without a loss."""
-
-        def position(node: Node) -> int:
-            _, number = node.saved()
-            if number < 0:
-                node.write_settings()
-                number = int((node.recover() or ":-1").rpartition(":")[2])
-            return number
-
-        return max(self.nodes, key=position)
+        return max(self.nodes, key=Node.position)
 
     # Files
 

@@ -169,9 +169,9 @@ class Node:
         if bootstrap:
             self._allow_bootstrap()
             arguments.append("--wsrep-new-cluster")
-        position = self._position()
-        if position:
-            arguments.append(f"--wsrep-start-position={position}")
+        start = self._start_position()
+        if start:
+            arguments.append(f"--wsrep-start-position={start}")
         with self.log.open("ab") as log:
             self.site.give(self.log)
             self.process = Process(
@@ -307,7 +307,15 @@ class Node:
     def ended_cleanly(self) -> bool:
         return self._state.exists() and self.saved()[1] >= 0
 
-    def _position(self) -> str | None:
+    def position(self) -> int:
+        """The number of the last transaction in its data, -1 if that cannot be told. The node must not be running."""
+        _, number = self.saved()
+        if number < 0:
+            self.write_settings()
+            number = int((self.recover() or ":-1").rpartition(":")[2])
+        return number
+
+    def _start_position(self) -> str | None:
         """Where InnoDB's own log says the node stands, needed after an end that saved nothing; None if that is known.
 
         Without it the node would ask for all data instead of the part that it missed.

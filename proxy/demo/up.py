@@ -1,0 +1,161 @@
+"""`multiwriter demo up`: a cluster and a proxy before it, from nothing to a line to paste, until Ctrl-C.
+
+What it started ends with it, and nothing else does.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from proxy.demo import place
+from proxy.demo.control import Control
+from proxy.demo.galera import Cluster
+from proxy.demo.instance import Instance
+from proxy.demo.processes import StartError, tail
+
+# The proxy would let open transactions finish for longer than somebody wants to wait who pressed Ctrl-C.
+PROXY_STOP_SECONDS = 5.0
+
+
+Say = Callable[[str], None]
+
+
+class _End(BaseException):
+    """Raised by a signal that asks us to end: not an Exception, as nothing on the way may swallow it."""
+
+
+def run(directory: Path, port: int | None, http_port: int | None, first_node_port: int | None) -> int:
+    """Run a demo until a signal ends it; the exit code. Ports that are None are the usual ones, or others if busy."""
+    begun = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"{time.monotonic() - begun:5.1f} s  {line}", flush=True)
+
+    print(f"multiwriter demo in {directory}", flush=True)
+    with contextlib.ExitStack() as ending:
+        ending.enter_context(_signals())
+        directory.mkdir(parents=True, exist_ok=True)
+        ending.enter_context(_alone(directory))
+        ports, notes = place.choose_ports(port, http_port, first_node_port)
+        for note in notes:
+            say(note)
+        cluster = Cluster(directory, size=place.NODES, ports=ports.nodes, progress=say)
+        proxy = Instance(directory, place.settings_file(directory), ports.http)
+        try:
+            ending.callback(_stop, cluster, proxy, say)
+            cluster.start()
+            proxy.settings.write_text(ports.settings())
+            proxy.start()
+            say(f"the proxy is ready on 127.0.0.1:{ports.port}")
+            control = Control(place.control_socket(directory), cluster, say)
+            control.start()
+            ending.callback(control.close)
+            print(_welcome(ports, directory), flush=True)
+            return _watch(cluster, proxy, say)
+        except _End:
+            return 0
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP end the demo once: in the midst of ending they change nothing any more."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise _End
+
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock, which the kernel lets go however we end."""
+    with (directory / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise StartError(f"a demo is running in {directory} already (process {lock.read().strip()})") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _stop(cluster: Cluster, proxy: Instance, say: Say) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    print(flush=True)
+    say("ending the proxy and the nodes")
+    if proxy.running:
+        proxy.stop(PROXY_STOP_SECONDS)
+    cluster.stop()
+    say("all ended")
+
+
+def _watch(cluster: Cluster, proxy: Instance, say: Say) -> int:
+    """Say when a node ends or the proxy does; the exit code once the proxy has."""
+    running = {node.name: node.running for node in cluster}
+    never = threading.Event()
+    while proxy.running:
+        never.wait(0.5)
+        for node in cluster:
+            if running[node.name] and not node.running:
+                say(f"{node.name} is gone; its log is {node.log}")
+            running[node.name] = node.running
+    status = proxy.process.returncode if proxy.process else None
+    say(f"the proxy ended by itself (status {status}); the end of {proxy.log}:\n{tail(proxy.log)}")
+    return 1
+
+
+def _welcome(ports: place.Ports, directory: Path) -> str:
+    command = "multiwriter demo" if directory == place.default_directory() else f"multiwriter demo --dir {directory}"
+    nodes = ", ".join(f"node{i} 127.0.0.1:{port}" for i, port in enumerate(ports.nodes, start=1))
+    return f"""
+  endpoint   127.0.0.1:{ports.port}   user app, password app, schema demo
+  connect    {_client(ports.port)}
+  metrics    http://{ports.http}/metrics
+  nodes      {nodes}
+  log        {directory / "proxy.log"}
+
+  In another terminal{_activation()}:
+    {command} load       a mixed transactional load, with what it costs live
+    {command} kill 2     also term, pause, resume, start: act on a node meanwhile
+    {command} status     the nodes as the proxy sees them
+
+  Ctrl-C ends the proxy and the nodes. The next start is quick and has the same data.
+"""
+
+
+def _activation() -> str:
+    """How to have the command at hand, unless it is found already."""
+    return "" if shutil.which("multiwriter") else " (after `. .venv/bin/activate`)"
+
+
+def _client(port: int) -> str:
+    """The line that connects with the command-line client of this machine."""
+    program = "mysql" if shutil.which("mysql") else "mariadb"
+    line = f"{program} --host=127.0.0.1 --port={port} --user=app --password=app"
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        shown = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout  # noqa: S603
+        version = re.search(r"(\d+)\.(\d+)\.\d+-MariaDB", shown)
+        # From 11.4 on the client insists on TLS unless told otherwise, and the demo has no certificate.
+        if version and (int(version[1]), int(version[2])) >= (11, 4):
+            line += " --skip-ssl"
+    return f"{line} demo"
