@@ -1,0 +1,312 @@
+"""Asks every node how it is, several times a second, and tells the membership.
+
+One task and one connection per node, so that a node that does not answer keeps nobody waiting. What an answer means is
+the business of router/galera.py, what follows from it that of router/membership.py; this module knows the questions,
+the deadlines, and when to ask again. It must not take a stall of its own event loop for the death of a node.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from time import perf_counter
+from typing import Final, Protocol
+
+from proxy import login
+from proxy.log import event
+from proxy.metrics import Metrics
+from router import galera
+from router.membership import Membership, Node, Transition
+from router.outcomes import NodeSign, Phase, judge
+
+logger = logging.getLogger(__name__)
+
+# A node that has lost its majority answers these where it would refuse others or wait for what never comes.
+PREPARE: Final = "SET SESSION wsrep_sync_wait = 0, wsrep_dirty_reads = ON"
+
+_MIN_GAP: Final = 0.01  # seconds between the beginnings of two polls of a node, however many ask for one
+_BEAT: Final = 0.02  # seconds between two looks at the event loop's punctuality
+_STALL: Final = 0.25  # share of the deadline that our own loop may lose before a missed deadline says nothing
+_ATTRIBUTES: Final = {"program_name": "multiwriter-monitor"}
+
+
+def _question() -> str:
+    # One round trip. @@global costs a tenth of what information_schema.global_variables or SHOW VARIABLES do, which
+    # copy every variable first; the status is read from the information schema because SHOW cannot be part of a UNION.
+    status = ", ".join(f"'{name}'" for name in galera.STATUS)
+    variables = "".join(f" UNION ALL SELECT 'variable', '{name}', @@global.{name}" for name in galera.VARIABLES)
+    return (
+        "SELECT 'status', LOWER(variable_name), variable_value FROM information_schema.global_status"  # noqa: S608
+        f" WHERE variable_name IN ({status}){variables}"
+    )
+
+
+QUESTION: Final = _question()
+
+
+class Connection(Protocol):
+    """What the monitor needs of a connection: login.QueryConnection has it."""
+
+    @property
+    def version(self) -> str: ...
+    async def query(self, sql: str, /) -> Sequence[tuple[str | None, ...]]: ...
+    def close(self) -> None: ...
+
+
+class ClusterSettings(Protocol):
+    """Whose account the monitor uses: config.Cluster is one."""
+
+    @property
+    def user(self) -> str: ...
+    @property
+    def password(self) -> "Secret": ...
+
+
+class Secret(Protocol):
+    def reveal(self) -> str: ...
+
+
+class MonitorSettings(Protocol):
+    """Seconds between two polls, and until a poll has failed: config.Monitor is one."""
+
+    @property
+    def interval(self) -> float: ...
+    @property
+    def timeout(self) -> float: ...
+
+
+Open = Callable[[Node], Awaitable[Connection]]
+Apply = Callable[[list[Transition]], None]
+
+
+class Monitor:
+    """Polls the nodes of `membership` from start() to close().
+
+    `apply` gets the transitions of each poll that caused some, in the turn of the loop in which it ended. `versions`
+    has what each node last greeted with.
+    """
+
+    def __init__(
+        self,
+        cluster: ClusterSettings,
+        settings: MonitorSettings,
+        membership: Membership,
+        metrics: Metrics,
+        apply: Apply,
+        *,
+        open_connection: Open | None = None,
+    ) -> None:
+        self.versions: dict[str, str] = {}
+        self._cluster = cluster
+        self._interval = settings.interval
+        self._timeout = settings.timeout
+        self._membership = membership
+        self._metrics = metrics
+        self._apply = apply
+        self._open = open_connection or self._log_in
+        self._watches = {node.name: _Watch(node) for node in membership}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._punctuality = _Punctuality()
+
+    @property
+    def version(self) -> str:
+        """What the first node, in the order of the configuration, greets with; "" while none has."""
+        for node in self._membership:
+            if version := self.versions.get(node.name):
+                return version
+        return ""
+
+    def start(self) -> None:
+        """Start polling; to be called once, in a running loop."""
+        loop = asyncio.get_running_loop()
+        self._punctuality.start(loop)
+        self._tasks = [
+            loop.create_task(self._watch(watch), name=f"monitor {watch.node.name}") for watch in self._watches.values()
+        ]
+
+    async def first_round(self) -> None:
+        """Returns when each node has answered or failed, in less than four deadlines.
+
+        A node that answered before the others could not yet know whether it belongs to the same cluster, so those are
+        asked once more.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(4 * self._timeout):
+                await self._round()
+                if any(node.health is not None and node.health.ok and node not in self._membership.writers
+                       for node in self._membership):  # fmt: skip
+                    for name in self._watches:
+                        self.check_now(name)
+                    await self._round()
+
+    def check_now(self, name: str) -> None:
+        """Poll this node as soon as can be, and not with a poll that has already begun."""
+        self._watches[name].wanted.set()
+
+    async def close(self) -> None:
+        """Stop polling and close the connections."""
+        self._punctuality.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for watch in self._watches.values():
+            watch.drop()
+
+    async def _round(self) -> None:
+        for watch in self._watches.values():
+            watch.polled.clear()
+        for watch in self._watches.values():
+            await watch.polled.wait()
+
+    async def _watch(self, watch: "_Watch") -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            # Cleared before the poll begins: a wish that comes while it runs is about what it may not have seen.
+            watch.wanted.clear()
+            began = loop.time()
+            try:
+                await self._poll(watch)
+            except Exception:
+                # Ours, not the node's: it must neither end the watch nor take the node out.
+                event(logger, "monitor.failed", level=logging.ERROR, node=watch.node.name)
+                watch.drop()
+            watch.polled.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(began + self._interval):
+                    await watch.wanted.wait()
+            await asyncio.sleep(began + _MIN_GAP - loop.time())
+
+    async def _poll(self, watch: "_Watch") -> None:
+        loop = asyncio.get_running_loop()
+        name = watch.node.name
+        last_chance = False
+        while True:
+            began = await _later_than(watch.node)
+            started = perf_counter()
+            lost_before = self._punctuality.lost
+            try:
+                async with asyncio.timeout(self._timeout):
+                    rows = await self._ask(watch)
+            except TimeoutError:
+                watch.drop()
+                now = loop.time()
+                lost = self._punctuality.lost - lost_before + max(0.0, now - began - self._timeout)
+                if lost > _STALL * self._timeout and not last_chance:
+                    last_chance = True
+                    continue
+                self._count(name, "timeout", perf_counter() - started)
+                reason = f"no answer to the monitor within {self._timeout:g} s"
+                self._tell(self._membership.failed_poll(name, reason, now, timed_out=True))
+            except login.ConnectFailed as failed:
+                watch.drop()
+                now = loop.time()
+                sign = judge(failed.code, failed.message, Phase.CONNECT).node_sign
+                if sign is NodeSign.FULL:
+                    # It lives, and has no connection to spare for telling how it is.
+                    self._count(name, "full", perf_counter() - started)
+                    self._tell(self._membership.sign(name, sign, failed.message, now))
+                else:
+                    self._count(name, "error", perf_counter() - started)
+                    self._tell(self._membership.failed_poll(name, failed.message, now))
+            else:
+                now = loop.time()
+                self._count(name, "ok", perf_counter() - started)
+                reading = _reading(rows, now)
+                health = galera.health(reading, watch.reading)
+                watch.reading = reading
+                self._tell(self._membership.observe(name, health, now, began=began))
+            return
+
+    async def _ask(self, watch: "_Watch") -> Sequence[tuple[str | None, ...]]:
+        """The answer, over the connection that there is or a new one. Raises ConnectFailed."""
+        if watch.connection is not None:
+            try:
+                return await watch.connection.query(QUESTION)
+            except login.ConnectFailed:
+                # The end of this connection alone (KILL, wait_timeout) is no news of the node. A dead one refuses at
+                # once, so that asking again costs nothing.
+                watch.drop()
+        watch.connection = await self._open(watch.node)
+        self.versions[watch.node.name] = watch.connection.version
+        await watch.connection.query(PREPARE)
+        return await watch.connection.query(QUESTION)
+
+    async def _log_in(self, node: Node) -> Connection:
+        # Its own deadlines stay out of the way of the poll's.
+        patience = 2 * self._timeout
+        return await login.open_queries(
+            (node.host, node.port),
+            user=self._cluster.user,
+            password=self._cluster.password.reveal(),
+            attributes=_ATTRIBUTES,
+            timeout=patience,
+            connect_timeout=patience,
+        )
+
+    def _count(self, name: str, result: str, seconds: float) -> None:
+        self._metrics.monitor_polls[name, result] += 1
+        self._metrics.monitor_seconds[name].observe(seconds)
+
+    def _tell(self, transitions: list[Transition]) -> None:
+        if transitions:
+            self._apply(transitions)
+
+
+class _Watch:
+    """What is kept of one node between polls."""
+
+    __slots__ = ("connection", "node", "polled", "reading", "wanted")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.connection: Connection | None = None
+        self.reading: galera.Reading | None = None
+        self.wanted = asyncio.Event()  # somebody wants a poll that begins from now on
+        self.polled = asyncio.Event()  # a poll has ended since this was cleared
+
+    def drop(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+
+class _Punctuality:
+    """Adds up how much time the event loop lost: timers that fired late, by how much."""
+
+    def __init__(self) -> None:
+        self.lost = 0.0
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due = loop.time() + _BEAT
+        self._timer = loop.call_at(self._due, self._beat)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _beat(self) -> None:
+        assert self._loop is not None
+        self.lost += max(0.0, self._loop.time() - self._due)
+        self.start(self._loop)
+
+
+async def _later_than(node: Node) -> float:
+    """The loop's time, once it is past the node's last sign: uvloop's clock stands still within a millisecond, and a
+    poll that seems to have begun with the sign would say nothing about it."""
+    loop = asyncio.get_running_loop()
+    while (now := loop.time()) <= node.signed_at:
+        await asyncio.sleep(0.001)
+    return now
+
+
+def _reading(rows: Sequence[tuple[str | None, ...]], at: float) -> galera.Reading:
+    status: dict[str, str] = {}
+    variables: dict[str, str] = {}
+    for kind, name, value in rows:
+        (status if kind == "status" else variables)[name or ""] = value or ""
+    return galera.reading(status, variables, at)
