@@ -71,7 +71,7 @@ class Client(threading.Thread):
                 connection = connection or connect(self._port)
                 self._work(connection, count)
             except (pymysql.MySQLError, OSError) as error:
-                self._note(error, count)
+                self.note(error, count)
                 if connection is None or not _rolled_back(connection):
                     connection = None
                     self._stop_asked.wait(0.1)
@@ -91,7 +91,8 @@ class Client(threading.Thread):
         self._pace.commit(time.monotonic())
         self.promises.committed.append(count)
 
-    def _note(self, error: Exception, count: int) -> None:
+    def note(self, error: Exception, count: int) -> None:
+        """Take down what the client was promised about its change number `count` by this error."""
         code = error.args[0] if error.args else None
         # A connection that went away with the commit under way promises nothing; a server's error promises a rollback.
         lost = (
