@@ -55,9 +55,9 @@ class Admission:
 class Listener:
     """Accepts clients on one endpoint.
 
-    `on_client` is awaited in the login's task: it answers with accept() or an error and hands the connection over, or
-    closes it. Once the connection is handed over, whoever has it calls `released()` when it is gone. `on_result` is
-    told how each login ended.
+    `on_client` is awaited in the login's task: it ends with login.hand_over() or login.reject(). From its return on the
+    client is its receiver's, who calls `released()` once when the connection is gone, a rejected one too. If it raises,
+    the connection is closed and the client forgotten here. `on_result` is told how each login ended.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Listener:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def released(self) -> None:
-        """A client that was handed over is gone. To be called once for each."""
+        """A client that on_client received is gone. To be called once for each."""
         self._admission.clients -= 1
         self.clients -= 1
 
@@ -176,7 +176,7 @@ class Listener:
         task.add_done_callback(partial(self._finished, channel))
 
     async def _serve(self, channel: ClientChannel, connection_id: int) -> bool:
-        """Whether the connection was handed over."""
+        """Whether the client is its receiver's now."""
         try:
             _keep_alive(channel.transport)
             try:
@@ -187,7 +187,7 @@ class Listener:
                 return False
             self._on_result(Result.ACCEPTED)
             await self._on_client(client)
-            return client.transport.get_protocol() is not channel
+            return True
         except ConnectionError:
             return False  # gone between its login and its session
         except Exception:

@@ -314,6 +314,7 @@ class Door:
             await self.gate.wait()
         if login.database == self.unknown_database:
             await login.reject(error_packet(login.seq, 1049, "42000", "Unknown database 'nosuch'"))
+            self.listener.released()
         else:
             login.hand_over(Session(self, login), accept(login))
 

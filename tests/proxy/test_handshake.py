@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 import uvloop
-from hypothesis import given
-from hypothesis import strategies as st
 
 from proxy.auth import Account, PasswordAccount
-from proxy.handshake import OFFERED, Result, parse_change_user, parse_response
+from proxy.handshake import Result
+from proxy.hello import OFFERED
 from proxy.tls import server_context
 from proxy.wire import constants as c
-from proxy.wire.framing import ProtocolError
 from proxy.wire.packets import parse_error
 from tests.proxy.login_client import (
     CLIENT_FLAGS,
@@ -64,92 +62,9 @@ def client_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     return context
 
 
-# The handshake response as bytes
-
 FULL = response(
     "app", native_scramble(PASSWORD, b"n" * 20), database="shop", attributes={"_os": "Linux", "program_name": "x"}
 )
-
-
-def test_every_field_of_a_response() -> None:
-    parsed = parse_response(FULL, OFFERED)
-    assert parsed.capabilities == CLIENT_FLAGS | c.CLIENT_CONNECT_WITH_DB | c.CLIENT_CONNECT_ATTRS
-    assert (parsed.name, parsed.database, parsed.plugin, parsed.collation) == ("app", "shop", NATIVE, 45)
-    assert parsed.data == native_scramble(PASSWORD, b"n" * 20)
-    assert parsed.attributes == {"_os": "Linux", "program_name": "x"}
-    assert parsed.max_packet == 1 << 24
-
-
-def test_a_response_cut_short_anywhere_is_refused() -> None:
-    """At one place the rest may be missing: attributes that were announced and not sent."""
-    without_attributes = len(response("app", native_scramble(PASSWORD, b"n" * 20), database="shop"))
-    for end in range(len(FULL)):
-        if end != without_attributes:
-            with pytest.raises(ProtocolError):
-                parse_response(FULL[:end], OFFERED)
-    assert parse_response(FULL[:without_attributes], OFFERED).attributes == {}
-
-
-@given(st.integers(0, 0xFFFFFFFF), st.binary(max_size=100))
-def test_garbage_is_parsed_or_refused_and_nothing_else(flags: int, rest: bytes) -> None:
-    payload = flags.to_bytes(4, "little") + rest
-    try:
-        parsed = parse_response(payload, OFFERED)
-    except ProtocolError:
-        return
-    assert parsed.capabilities & ~OFFERED == 0
-
-
-@given(st.binary(max_size=100), st.integers(0, 0xFFFFFFFF))
-def test_garbage_behind_com_change_user_is_parsed_or_refused_and_nothing_else(rest: bytes, flags: int) -> None:
-    try:
-        parse_change_user(b"\x11" + rest, flags, 45)
-    except ProtocolError:
-        return
-
-
-def test_fields_are_read_by_what_was_offered() -> None:
-    payload = response("app", b"x" * 20, flags=CLIENT_FLAGS | c.CLIENT_QUERY_ATTRIBUTES, attributes={"a": "b"})
-    parsed = parse_response(payload, OFFERED & ~c.CLIENT_CONNECT_ATTRS)
-    assert parsed.capabilities == CLIENT_FLAGS
-    assert parsed.attributes == {}
-
-
-@pytest.mark.parametrize(
-    ("collation", "written", "name"),
-    [
-        (45, "jürgen".encode(), "jürgen"),
-        (8, "jürgen".encode("latin-1"), "jürgen"),
-        (51, "юрий".encode("cp1251"), "юрий"),
-        (0, "jürgen".encode(), "jürgen"),
-        (100, "jürgen".encode(), "jürgen"),
-        (3, b"app", "app"),  # dec8, which Python does not know
-        (45, b"\xff\xfe", "��"),
-    ],
-)
-def test_names_are_read_in_the_clients_character_set(collation: int, written: bytes, name: str) -> None:
-    payload = response("NAME", b"", collation=collation).replace(b"NAME", written)
-    assert parse_response(payload, OFFERED).name == name
-
-
-@pytest.mark.parametrize("tail", ["", "collation", "plugin", "attributes"])
-def test_com_change_user_may_end_behind_any_field_from_the_database_on(tail: str) -> None:
-    flags = OFFERED
-    full = com_change_user("ann", b"x" * 20, database="shop", collation=309, attributes={"a": "b"})
-    ends = {
-        "": len(com_change_user("ann", b"x" * 20, database="shop", plugin=None)) - 2,
-        "collation": len(com_change_user("ann", b"x" * 20, database="shop", plugin=None)),
-        "plugin": len(com_change_user("ann", b"x" * 20, database="shop")),
-        "attributes": len(full),
-    }
-    parsed = parse_change_user(full[: ends[tail]], flags, 45)
-    assert (parsed.name, parsed.data, parsed.database) == ("ann", b"x" * 20, "shop")
-    assert parsed.collation == (45 if tail == "" else 309)
-    assert parsed.plugin == (None if tail in ("", "collation") else NATIVE)
-    assert parsed.attributes == ({"a": "b"} if tail == "attributes" else {})
-    for end in set(range(len(full))) - set(ends.values()):
-        with pytest.raises(ProtocolError):
-            parse_change_user(full[:end], flags, 45)
 
 
 # Getting in
@@ -169,23 +84,6 @@ def test_the_greeting_says_what_the_backends_are_and_what_we_offer(run: Run) -> 
             await second.close()
 
     run(talk())
-
-
-def test_mariadb_extensions_are_not_offered() -> None:
-    """The bit that MariaDB calls CLIENT_MYSQL must be set, or clients read extended flags from the filler."""
-    assert OFFERED & c.CLIENT_MYSQL
-    assert OFFERED < 1 << 32
-    not_spoken = (
-        c.CLIENT_COMPRESS,
-        c.CLIENT_ZSTD_COMPRESSION_ALGORITHM,
-        c.CLIENT_LOCAL_FILES,
-        c.CLIENT_ODBC,
-        c.CLIENT_QUERY_ATTRIBUTES,
-        c.CLIENT_OPTIONAL_RESULTSET_METADATA,
-        c.CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS,
-        c.CLIENT_SSL,
-    )
-    assert [flag for flag in not_spoken if OFFERED & flag] == []
 
 
 @pytest.mark.parametrize("plugin", [NATIVE, SHA2])
