@@ -202,8 +202,7 @@ class Backend(asyncio.Protocol):
     # -- what the loop calls ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport  # type: ignore[assignment]  # uvloop's are no subclass of asyncio.Transport
 
     def data_received(self, data: bytes) -> None:
         self.pool.metrics.node_bytes_in += len(data)

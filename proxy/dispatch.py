@@ -104,7 +104,6 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
         raise
     except Exception as fault:
         event(logger, "internal.error", level=logging.ERROR, where="dispatch", error=repr(fault))
-        logger.debug("dispatch failed", exc_info=True)
         relay.task = None
         failure.give_up(relay, answers.internal(type(fault).__name__), "internal")
         relay.frontend.close()
