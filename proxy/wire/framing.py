@@ -174,12 +174,12 @@ class CommandFramer:
             return raw
         data, at = self._chunk, self._at
         if end >= 0:
-            if end == len(data):
-                self._chunk = b""
-                self._at = 0
-            else:
+            if end < len(data):
                 self._at = end
-            return data[at:end]  # no copy if that is all of it
+                return data[at:end]
+            self._chunk = b""
+            self._at = 0
+            return data[at:] if at else data
         self._buffer += data[at:]
         self._chunk = b""
         self._at = 0
