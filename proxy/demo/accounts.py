@@ -1,8 +1,10 @@
 """The work that the demo's load does, and what must be true of it afterwards.
 
-Accounts with balances: transfers between two of them with locking reads, deposits without, and reads. Every change
-writes a row under a number of its own in the same transaction, so that afterwards each answer that a client got can be
-held against the tables. Speaks SQL through a cursor; knows no threads and no proxy.
+Transfers between two accounts that were read for update, blind increments of counters that everybody wants, and reads.
+The two kinds of change have tables of their own: what a client has read cannot be hidden from it when another node's
+blind write changes it underneath. Every change writes a row under a number of its own in the same transaction, so that
+afterwards each answer that a client got can be held against the tables. Speaks SQL through a cursor; knows no threads
+and no proxy.
 """
 
 import random
@@ -16,6 +18,7 @@ BALANCE = 1000
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS account (id INT PRIMARY KEY, balance BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS counter (id INT PRIMARY KEY, value BIGINT NOT NULL)",
     """CREATE TABLE IF NOT EXISTS movement (
          run BIGINT NOT NULL, client INT NOT NULL, number INT NOT NULL, amount INT NOT NULL,
          PRIMARY KEY (run, client, number))""",
@@ -49,11 +52,17 @@ def prepare(cursor: Cursor) -> None:
         cursor.execute(statement)
     rows = ", ".join(f"({number}, {BALANCE})" for number in range(1, ACCOUNTS + 1))
     cursor.execute(f"INSERT IGNORE INTO account (id, balance) VALUES {rows}")  # noqa: S608 numbers of our own
+    rows = ", ".join(f"({number}, 0)" for number in range(1, ACCOUNTS + 1))
+    cursor.execute(f"INSERT IGNORE INTO counter (id, value) VALUES {rows}")  # noqa: S608 numbers of our own
 
 
-def assets(cursor: Cursor) -> int:
-    """The sum of all balances without what deposits have brought in: the same for ever."""
-    cursor.execute("SELECT (SELECT SUM(balance) FROM account) - (SELECT COALESCE(SUM(amount), 0) FROM movement)")
+def imbalance(cursor: Cursor) -> int:
+    """By how much the sums are off, 0 always: balances only move, counters hold what the recorded increments make."""
+    cursor.execute(
+        "SELECT (SELECT SUM(balance) FROM account) - %s"
+        " + (SELECT SUM(value) FROM counter) - (SELECT COALESCE(SUM(amount), 0) FROM movement)",
+        (ACCOUNTS * BALANCE,),
+    )
     return int(cursor.fetchone()[0])
 
 
@@ -68,11 +77,11 @@ def transfer(cursor: Cursor, chance: random.Random, run: int, client: int, numbe
     cursor.execute("INSERT INTO movement VALUES (%s, %s, %s, 0)", (run, client, number))
 
 
-def deposit(cursor: Cursor, chance: random.Random, run: int, client: int, number: int) -> None:
-    """Add money to one of a few accounts that everybody likes, without reading first. Does not commit."""
+def increment(cursor: Cursor, chance: random.Random, run: int, client: int, number: int) -> None:
+    """Add to one of the counters, to the first ones more often, without reading it. Does not commit."""
     favourite = min(chance.randint(1, ACCOUNTS) for _ in range(3))
     amount = chance.randint(1, 5)
-    cursor.execute("UPDATE account SET balance = balance + %s WHERE id = %s", (amount, favourite))
+    cursor.execute("UPDATE counter SET value = value + %s WHERE id = %s", (amount, favourite))
     cursor.execute("INSERT INTO movement VALUES (%s, %s, %s, %s)", (run, client, number, amount))
 
 

@@ -153,11 +153,11 @@ class Node:
 
     # What it is told to do
 
-    def start(self, *, wait: bool = True, bootstrap: bool = False) -> None:
+    def start(self, *, wait: bool = True, bootstrap: bool = False, view: str | None = None) -> None:
         """Start the server; with `wait`, return when it is Synced in the primary component.
 
-        It joins the others with its own data (an incremental state transfer sends what it missed) or, with `bootstrap`,
-        begins the cluster anew.
+        It joins the others with its own data (an incremental state transfer sends what it missed). With `bootstrap` it
+        begins the cluster anew; with `view`, the text of a saved view, it does so as soon as that view's members meet.
         """
         if self.running:
             raise StartError(f"{self.name} is running already (process {self.pid})")
@@ -165,6 +165,11 @@ class Node:
             if not is_free(port):
                 raise StartError(f"{self.name} cannot start: port {port} on 127.0.0.1 is taken by another program")
         self.write_settings()
+        saved_view = self.data / "gvwstate.dat"
+        saved_view.unlink(missing_ok=True)
+        if view is not None:
+            saved_view.write_text(view)
+            self.site.give(saved_view)
         arguments: list[str] = []
         if bootstrap:
             self._allow_bootstrap()
@@ -276,8 +281,6 @@ class Node:
             "gmcast.listen_addr": f"tcp://127.0.0.1:{self.group_port}",
             "ist.recv_addr": f"127.0.0.1:{self.state_port}",
             "gcache.size": "128M",
-            # Restarting after all were lost is decided here, by the most advanced node, not by a remembered view.
-            "pc.recovery": "no",
         }
         self._settings.write_text(
             _NODE.format(
