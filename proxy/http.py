@@ -74,10 +74,11 @@ class Server:
         """Stop listening and drop what is still connected."""
         if self._listening is not None:
             self._listening.close()
-            await self._listening.wait_closed()
         for connection in self.connections:
             connection.abort()
         await self._all_gone.wait()
+        if self._listening is not None:
+            await self._listening.wait_closed()  # on some loops it waits for the connections as well
 
 
 async def start(
@@ -103,6 +104,7 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._answered = False
         self._method = b"GET"
+        self._received = 0
         self._ignored = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -121,6 +123,7 @@ class _Connection(asyncio.Protocol):
             if self._ignored > _MAX_IGNORED:
                 self.abort()
             return
+        self._received += len(data)
         try:
             self._http.receive_data(data)
             received = self._http.next_event()
@@ -128,7 +131,12 @@ class _Connection(asyncio.Protocol):
             self._answer(error.error_status_hint, {}, _TEXT, f"{error}\n".encode())
             return
         if isinstance(received, h11.Request):
-            self._serve(received)
+            self._method = received.method
+            # h11's own limit is for what is incomplete; a large head that comes all at once passes it.
+            if self._received - len(self._http.trailing_data[0]) > MAX_HEAD:
+                self._answer(431, {}, _TEXT, b"request head too large\n")
+            else:
+                self._serve(received)
 
     def eof_received(self) -> bool:
         if self._answered or self._http.trailing_data[0] == b"":
@@ -146,7 +154,6 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _serve(self, request: h11.Request) -> None:
-        self._method = request.method
         try:
             path = urlsplit(request.target.decode("ascii")).path
         except ValueError:
