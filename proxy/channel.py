@@ -41,7 +41,6 @@ class ClientChannel(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
         self._discarded = -1  # -1: not discarding
-        self._upgrading = False
 
     @classmethod
     def take_over(
@@ -103,23 +102,19 @@ class ClientChannel(asyncio.BufferedProtocol):
         Raises OSError (ssl.SSLError among them) if the client does not; the connection is closed then.
         """
         loop = asyncio.get_running_loop()
-        self._upgrading = True
-        try:
-            upgraded = await loop.start_tls(
-                self.transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=seconds,
-                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
-            )
-        finally:
-            self._upgrading = False
+        upgraded = await loop.start_tls(
+            self.transport,
+            self,
+            context,
+            server_side=True,
+            ssl_handshake_timeout=seconds,
+            ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+        )
         if upgraded is None:  # the client left during the last step of the handshake
             raise ConnectionResetError("the client is gone")
+        # A header that came in one flight with the end of the TLS handshake has been read by now; more than that only
+        # if it announced nothing or is refused, and then the login ends.
         self.transport = upgraded
-        if self._packet is not None or self._failure is not None:
-            self.transport.pause_reading()
 
     async def close_after(self, packet: bytes) -> None:
         """Sends a last packet, then closes so that the client can still read it.
@@ -213,10 +208,7 @@ class ClientChannel(asyncio.BufferedProtocol):
         self._pause()
 
     def _pause(self) -> None:
-        # What comes in one flight with the end of the TLS handshake is delivered before the new transport is ours to
-        # pause.
-        if not self._upgrading:
-            self.transport.pause_reading()
+        self.transport.pause_reading()
         self._wake()
 
     def _wake(self) -> None:

@@ -521,6 +521,19 @@ def test_where_tls_is_required_a_login_in_clear_is_refused_before_its_password_c
     run(talk())
 
 
+def test_a_password_in_clear_is_not_taken_over_tcp_in_clear(run: Run) -> None:
+    async def talk() -> None:
+        async with door(plugin=SHA2) as at:
+            client = await at.connect()
+            await client.greeting()
+            client.send(response(data=b"x" * 32, plugin=SHA2))
+            assert await client.read() == b"\x01\x04"
+            client.send(PASSWORD.encode() + b"\0")
+            assert (await client.error())[0] == 1045
+
+    run(talk())
+
+
 # A Unix socket
 
 

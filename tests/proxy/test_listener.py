@@ -141,6 +141,39 @@ def test_closing_cuts_off_who_is_logging_in(run: Run) -> None:
     run(talk())
 
 
+def test_who_is_made_known_only_after_closing_is_cut_off(run: Run) -> None:
+    """The loop may have accepted a connection already when the listener closes."""
+
+    async def talk() -> None:
+        async with door() as at:
+            connected = at.listener._connected
+
+            async def close_first(channel: Any) -> None:
+                await at.listener.close()
+                connected(channel)
+
+            closing: list[asyncio.Task[None]] = []
+            at.listener._connected = lambda channel: closing.append(  # type: ignore[method-assign]
+                asyncio.create_task(close_first(channel), name="close")
+            )
+            client = await at.connect()
+            await client.closed()
+            await closing[0]
+            assert (at.admission.clients, at.results) == (0, [])
+
+    run(talk())
+
+
+def test_dead_machines_are_found_out_by_the_kernel(run: Run) -> None:
+    async def talk() -> None:
+        async with door() as at:
+            await (await at.connect()).log_in()
+            sock = at.logins[0].transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+    run(talk())
+
+
 def test_a_login_cancelled_before_its_first_step_leaves_nothing(run: Run) -> None:
     async def talk() -> None:
         async with door() as at:
