@@ -65,6 +65,7 @@ class Backend(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_cursor",
         "_digest",
         "_due",
         "_quiet",
@@ -106,6 +107,7 @@ class Backend(asyncio.Protocol):
         self._sink: Sink | None = None
         self._due: deque[int] = deque()  # commands sent behind the one whose reply comes now
         self._digest: Digest | None = None  # of the last of them
+        self._cursor = False
         self._quiet = 0  # replies that come first and concern nobody
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made, before any use
 
@@ -116,23 +118,29 @@ class Backend(asyncio.Protocol):
 
     # -- what its holder calls ----------------------------------------------------------------------------------------
 
-    def send(self, sink: Sink, data: bytes, command: int, digest: Digest | None = None) -> None:
-        """Send one command that has a reply, when no other of the holder's is due."""
+    def send(
+        self, sink: Sink, data: bytes, command: int, digest: Digest | None = None, *, cursor: bool = False
+    ) -> None:
+        """Send one command that has a reply, when no other of the holder's is due. `cursor`: it may leave one open."""
         self._sink = sink
         self.pool.metrics.node_bytes_out += len(data)
         self._transport.write(data)
         if self._quiet:
             self._due.append(command)
             self._digest = digest
+            self._cursor = cursor
         else:
-            self._scanner.start(command, digest)
+            self._scanner.start(command, digest, cursor)
 
-    def send_two(self, sink: Sink, data: bytes, first: int, second: int, digest: Digest | None = None) -> None:
+    def send_two(
+        self, sink: Sink, data: bytes, first: int, second: int, digest: Digest | None = None, *, cursor: bool = False
+    ) -> None:
         """Send two commands in one write; the sink gets two replies, and `digest` is of the second's."""
         self._sink = sink
         self.pool.metrics.node_bytes_out += len(data)
         self._transport.write(data)
         self._digest = digest
+        self._cursor = cursor
         self._due.append(second)
         if self._quiet:
             self._due.appendleft(first)
@@ -246,9 +254,10 @@ class Backend(asyncio.Protocol):
 
     def _start_next(self) -> None:
         command = self._due.popleft()
-        last = not self._due
-        self._scanner.start(command, self._digest if last else None)
-        if last:
+        if self._due:
+            self._scanner.start(command)
+        else:
+            self._scanner.start(command, self._digest, self._cursor)
             self._digest = None
 
     def connection_lost(self, exc: Exception | None) -> None:

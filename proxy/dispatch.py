@@ -18,7 +18,7 @@ from proxy.log import event
 from proxy.login import ConnectFailed
 from proxy.pool import RESET, Exhausted
 from proxy.prepared import keep
-from proxy.request import Request
+from proxy.request import Prepared, Request
 from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_QUERY, COM_RESET_CONNECTION, COM_STMT_PREPARE
 from proxy.wire.framing import frame
 from proxy.wire.packets import ServerError, error_packet, read_lenenc_int
@@ -73,7 +73,7 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
         return False
     if wanted.guarded is not None and backend.guarded is not wanted.guarded:
         return False
-    if request.prepared is not None and request.prepared.key not in backend.prepared:
+    if request.prepared is not None and _lacks(backend, request.prepared):
         return False
     if backend.insert_id_of is not relay:
         if statement.asks & Asks.LAST_INSERT_ID and relay.insert_id:
@@ -319,20 +319,30 @@ def _single_number(reply: bytes) -> int:
 
 
 async def _open(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> Plan:
-    """The client's own BEGIN, where nothing but itself will do. What is left of the plan."""
+    """Begin the transaction first where it can't be done in the statement's own write. What is left of the plan."""
     transaction = relay.transaction
-    if wanted.opening is not Opening.CONFIRMED:
+    begin = transaction.begin
+    if wanted.opening is Opening.CONFIRMED:
+        await _step(backend, transaction.begin_text, COM_QUERY)
+    elif wanted.opening is Opening.PIPELINED and request.prepared is not None and _lacks(backend, request.prepared):
+        # A guarded backend does not even prepare a write outside a transaction.
+        assert begin is not None
+        await _ask(backend, opening_text(begin, relay.state))
+    else:
         return wanted
-    await _step(backend, transaction.begin_text, COM_QUERY, Phase.SETUP)
     transaction.stage = Stage.OPEN
     return ANYWHERE
+
+
+def _lacks(backend: Backend, prepared: Prepared) -> bool:
+    return prepared.key not in backend.prepared
 
 
 async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
     """What this command finds on the backend: its prepared statement, the session's LAST_INSERT_ID()."""
     statement = request.statement
     prepared = request.prepared
-    if prepared is not None and prepared.key not in backend.prepared:
+    if prepared is not None and _lacks(backend, prepared):
         if prepared.state is not backend.state and relay.transaction.stage is not Stage.OPEN:
             await _restore(relay, backend, prepared.state)
             answer = await _step(backend, prepared.raw, COM_STMT_PREPARE)
@@ -348,9 +358,7 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
             backend.insert_id_of = relay
 
 
-# -- the journal
-#
-# -------------------------------------------------------------------------------------------------------------------------
+# -- the journal ------------------------------------------------------------------------------------------------------
 
 
 async def _take_up(relay: "Relay", backend: Backend, request: Request | None) -> None:

@@ -130,7 +130,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         relay.metrics.unknown_outcomes[node.name] += 1
         relay.account("unknown", backend)
         relay.drop()
-        answer_and_end(relay, answers.unknown_outcome(node.name), node.name)
+        answer_and_end(relay, answers.unknown_outcome(node.name))
         return
     if verdict.retry:
         obstacle = why_not(relay, verdict, node)
@@ -150,7 +150,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             relay.drop()
         elif relay.pinned is None:
             relay.give_back()
-        answer_and_end(relay, error, node.name)
+        answer_and_end(relay, error)
         return
     if statement.pins is not None and relay.pinned is None and not (unread(code) and statement.kind in WHOLE):
         relay.pinned = statement.pins.value  # how far it came nobody knows
@@ -237,7 +237,7 @@ def another_attempt(relay: "Relay", verdict: Verdict) -> bool:
 
 def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
     """For dispatch: the command can't be run, or the transaction not be taken up again."""
-    node = relay.node.name if relay.node is not None else ""
+    transaction = relay.transaction
     if relay.replaying:
         relay.metrics.unreplayable[reason] += 1
     if relay.retry_reason:
@@ -247,8 +247,12 @@ def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
     if relay.request is None:
         relay.end_transaction()
         relay.deferred = error
+    elif relay.replaying or transaction.begin is None or transaction.stage is Stage.NONE:
+        answer_and_end(relay, error)
     else:
-        answer_and_end(relay, error, node)
+        transaction.stage = Stage.BEGUN  # its first statement failed before it began anywhere
+        relay.tell(error)
+        relay.finish()
 
 
 def retried(relay: "Relay", result: str = "ok") -> None:
@@ -266,7 +270,7 @@ def lose_session(relay: "Relay", node: str) -> None:
     relay.frontend.close()
 
 
-def answer_and_end(relay: "Relay", error: ProxyError | bytes, node: str) -> None:
+def answer_and_end(relay: "Relay", error: ProxyError | bytes) -> None:
     relay.end_transaction()
     if relay.pinned is not None and relay.lease is None:
         relay.tell(error)

@@ -36,7 +36,7 @@ from router.facts import Asks, End, Kind, Modes, Statement
 from router.journal import Entry, Journal, ReplyDigest
 from router.membership import Node, NodeState
 from router.outcomes import Phase
-from router.plan import ANYWHERE, Opening, Plan, may_begin_late, opening_text, plan
+from router.plan import UNGUARDED, Opening, Plan, may_begin_late, opening_text, plan
 from router.retry import Attempts
 from router.session import Stage, State, Transaction
 
@@ -163,7 +163,7 @@ class Relay:
                 self.give_back()
         lease = self.lease
         if lease is None:
-            if request.code == COM_QUERY and self._answered_here(request):
+            if self._answered_here(request):
                 return
             wanted = self.plan(request)
             lease = self._take(request, wanted)
@@ -185,7 +185,7 @@ class Relay:
     def plan(self, request: Request) -> Plan:
         """What the backend must be like for it."""
         if request.code == COM_STMT_PREPARE and self.transaction.stage is not Stage.OPEN:
-            return ANYWHERE  # it begins nothing
+            return UNGUARDED  # it begins nothing, and a read-only session may not even prepare a write
         return plan(request.statement, self.state, self.transaction)
 
     def _read_modes(self) -> None:
@@ -213,7 +213,7 @@ class Relay:
         transaction.clear()
         transaction.stage = Stage.BEGUN
         transaction.begin = request.statement.transaction
-        transaction.begin_text = request.raw
+        transaction.begin_text = request.as_query()
         transaction.state = self.state
         self.answer_ok()
 
@@ -271,9 +271,9 @@ class Relay:
             assert transaction.begin is not None
             self.leading = True
             begin = frame(bytes((COM_QUERY,)) + opening_text(transaction.begin, self.state))
-            backend.send_two(self, begin + raw, COM_QUERY, request.code, self._digest)
+            backend.send_two(self, begin + raw, COM_QUERY, request.code, self._digest, cursor=request.opens_cursor)
         else:
-            backend.send(self, raw, request.code, self._digest)
+            backend.send(self, raw, request.code, self._digest, cursor=request.opens_cursor)
 
     # -- the reply comes ----------------------------------------------------------------------------------------------
 
@@ -346,7 +346,7 @@ class Relay:
             transaction.stage = Stage.OPEN
             if statement.transaction is not None:
                 transaction.begin = statement.transaction
-                transaction.begin_text = request.raw
+                transaction.begin_text = request.as_query()
                 transaction.state = self.state
                 return
         elif statement.commits:

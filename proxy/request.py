@@ -5,6 +5,7 @@ from typing import Final
 
 from proxy.backend import Backend
 from proxy.wire.constants import COM_INIT_DB, COM_QUERY, COM_STMT_EXECUTE
+from proxy.wire.framing import frame, payload_of
 from proxy.wire.prepared import with_statement_id, with_types
 from router.facts import Kind, PinReason, Statement
 from router.session import Stage, State, Transaction
@@ -44,7 +45,7 @@ class Prepared:
 class Request:
     """`raw` are its wire bytes with our statement id in them; `code` its command byte."""
 
-    __slots__ = ("code", "facts", "long_data", "prepared", "raw", "statement", "types")
+    __slots__ = ("code", "facts", "long_data", "opens_cursor", "prepared", "raw", "statement", "types")
 
     def __init__(self, code: int, raw: bytes, statement: Statement) -> None:
         self.code = code
@@ -53,6 +54,7 @@ class Request:
         self.facts = statement  # of a COM_STMT_PREPARE: about the statement in it
         self.prepared: Prepared | None = None
         self.types: bytes | None = None
+        self.opens_cursor = False
         self.long_data: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
@@ -73,6 +75,7 @@ class Request:
             statement = replace(statement, pins=statement.pins or PinReason.OPEN_CURSOR)
         self = cls.of_prepared(COM_STMT_EXECUTE, raw, prepared, statement)
         self.types = prepared.types
+        self.opens_cursor = cursor
         if prepared.long_data:
             self.long_data = prepared.take_long_data()
         return self
@@ -109,6 +112,12 @@ class Request:
         if self.long_data:
             return b"".join((*(with_statement_id(part, there.id) for part in self.long_data), raw))
         return raw
+
+    def as_query(self) -> bytes:
+        """The statement as a COM_QUERY, where the client may have prepared it: for BEGIN, which has no parameters."""
+        if self.prepared is None:
+            return self.raw
+        return frame(bytes((COM_QUERY,)) + payload_of(self.prepared.raw)[1:])
 
     def key(self, transaction: Transaction, state: State) -> str | None:
         """What the node of the transaction that it opens is chosen by: the table of a locking read.
