@@ -201,11 +201,10 @@ class Monitor:
             except login.ConnectFailed as failed:
                 watch.drop()
                 now = loop.time()
-                sign = judge(failed.code, failed.message, Phase.CONNECT).node_sign
-                if sign is NodeSign.FULL:
+                if judge(failed.code, failed.message, Phase.CONNECT).reason == "full":
                     # It lives, and has no connection to spare for telling how it is.
                     self._count(name, "full", perf_counter() - started)
-                    self._tell(self._membership.sign(name, sign, failed.message, now))
+                    self._tell(self._membership.sign(name, NodeSign.FULL, failed.message, now))
                 else:
                     self._count(name, "error", perf_counter() - started)
                     self._tell(self._membership.failed_poll(name, failed.message, now))
