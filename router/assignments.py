@@ -238,4 +238,3 @@ def literal(tokens: Sequence[Token]) -> str | None:
     if not text.isascii() or any(mark in text for mark in "'\"`\\"):
         return None
     return f"'{text}'"
-

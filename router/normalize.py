@@ -8,22 +8,42 @@ executable comment is its own form.
 import re
 from typing import Final
 
-from router.tokens import COMMENT_PATTERN, SPACE, patterns
+from router.facts import Modes
+from router.tokens import COMMENT_PATTERN, SPACE, quoted
 
-_BEFORE: Final = r"(?<![A-Za-z0-9_$\x80-\xff`@.])"
-_NUMBER: Final = (
-    rf"{_BEFORE}(?:0x[0-9a-fA-F]+|0b[01]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(?![A-Za-z0-9_$\x80-\xff])"
-)
+# What makes a digit behind it a part of a name.
+_NAME: Final = r"[A-Za-z0-9_$\x80-\xff`@.]"
+_END: Final = r"(?![A-Za-z0-9_$\x80-\xff])"
+_STAYS: Final = frozenset("sno")  # names and hints; the other groups are blanks and comments
 
 
 def _compile(modes: int) -> re.Pattern[bytes]:
-    """Matches all that does not stay as it is, and, as group 1, what hides such things and does."""
-    string, name = patterns(modes)
+    """Matches what does not stay as it is, and what does but hides such things: the last group says which.
+
+    The pattern begins with a plain set of characters, since the engine searches for such a set fastest; the
+    alternatives behind it look back at which one it was.
+    """
+    escapes = not modes & Modes.NO_BACKSLASH_ESCAPES
+    names = bool(modes & Modes.ANSI_QUOTES)
     blank = rf"(?:{SPACE}|{COMMENT_PATTERN})"
-    # A single space stays: there is nothing to call a function for.
-    blanks = rf"[\t\n\v\f\r]{blank}*+|\x20{blank}++|(?:{COMMENT_PATTERN}){blank}*+"
-    pattern = rf"(?:{_BEFORE}[nNxXbB](?='))?(?:{string})|{_NUMBER}|({name}|/\*\+.*?\*/)|({blanks})"
-    return re.compile(pattern.encode("latin-1"), re.DOTALL)
+    alternatives = (
+        rf"(?<=\x20){blank}++(?P<b>)"  # a single space stays: there is nothing to call a function for
+        r"|(?<=`)" + quoted("`", False)[1:] + r"(?P<s>)"
+        r"|(?<=')"
+        + quoted("'", escapes)[1:]
+        + r'|(?<=")'
+        + quoted('"', escapes and not names)[1:]
+        + (r"(?P<n>)" if names else "")
+        + rf"|(?<=[0-9])(?<!{_NAME}[0-9])"
+        rf"(?:(?<=0)x[0-9a-fA-F]+|(?<=0)b[01]+|[0-9]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?){_END}"
+        rf"|(?<=\.)(?<!{_NAME}\.)[0-9]+(?:[eE][+-]?[0-9]+)?{_END}"
+        rf"|(?<=[\t\n\v\f\r]){blank}*+(?P<t>)"
+        rf"|(?<=\#)[^\n]*+{blank}*+(?P<h>)"
+        rf"|(?<=-)-(?=[\x00-\x20\x7f]|\Z)[^\n]*+{blank}*+(?P<d>)"
+        r"|(?<=/)\*(?:\+.*?\*/(?P<o>)"
+        rf"|(?![!M+]).*?\*/{blank}*+(?P<c>))"
+    )
+    return re.compile(rf"""[ '"`0-9.\t\n\v\f\r#/-](?:{alternatives})""".encode("latin-1"), re.DOTALL)
 
 
 _FOLDED: Final = tuple(_compile(modes) for modes in range(4))
@@ -36,12 +56,10 @@ _ROWS: Final = re.compile(rb"(?i:\b(VALUES?)\x20?)(" + _ROW + rb")(?:\x20?,\x20?
 
 
 def _fold(match: re.Match[bytes]) -> bytes:
-    which = match.lastindex
+    which = match.lastgroup
     if which is None:
         return b"?"
-    if which == 1:
-        return match[1]
-    return b" "
+    return match[0] if which in _STAYS else b" "
 
 
 def normalize(text: bytes, modes: int = 0) -> bytes:

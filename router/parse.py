@@ -12,13 +12,17 @@ from sqlglot import exp
 from sqlglot.dialects.mysql import MySQL
 from sqlglot.errors import SqlglotError
 
-from router.tokens import NUMBER, PARAMETER, STRING, WORD, Token
+from router.tokens import NUMBER, PARAMETER, QUOTED, STRING, USER_VARIABLE, WORD, Token
 
 # sqlglot descends by recursion, in compiled code that no interpreter limit guards.
-MAX_TOKENS: Final = 3000
+MAX_TOKENS: Final = 2000
 MAX_DEPTH: Final = 40
+# A join without a condition of its own doubles its work.
+MAX_OPEN_JOINS: Final = 5
 
 _DIALECT: Final = MySQL()
+
+_MODIFIED: Final = frozenset({"UPDATE", "DELETE", "LOW_PRIORITY", "QUICK"})
 
 # Words that change nothing about the tables, and that sqlglot does not know in every place.
 _LEFT_OUT: Final = frozenset({"LOW_PRIORITY", "HIGH_PRIORITY", "QUICK", "SQL_NO_CACHE", "SQL_CACHE"})
@@ -31,9 +35,9 @@ def tables(tokens: Sequence[Token]) -> tuple[str, ...] | None:
 
     Names of common table expressions and derived tables are not among them. None: not known.
     """
-    if len(tokens) > MAX_TOKENS:
+    if len(tokens) > MAX_TOKENS or _open_joins(tokens) > MAX_OPEN_JOINS:
         return None
-    text = _render(tokens)
+    text = _render(_without_into(tokens))
     if text is None:
         return None
     try:
@@ -43,6 +47,40 @@ def tables(tokens: Sequence[Token]) -> tuple[str, ...] | None:
     if len(found) != 1 or found[0] is None:
         return None
     return _tables(found[0])
+
+
+def _open_joins(tokens: Sequence[Token]) -> int:
+    """How many joins have no condition ahead of the next join."""
+    count = 0
+    waiting = False
+    before = ""
+    for token in tokens:
+        if token.kind != WORD:
+            continue
+        word = token.upper
+        if word in ("JOIN", "STRAIGHT_JOIN"):
+            count += waiting
+            waiting = before not in ("CROSS", "NATURAL")
+        elif word in ("ON", "USING"):
+            waiting = False
+        before = word
+    return count + waiting
+
+
+def _without_into(tokens: Sequence[Token]) -> Sequence[Token]:
+    """The tokens without INTO @a, @b or INTO OUTFILE 'name', which sqlglot knows in one of their places at most."""
+    for index, token in enumerate(tokens):
+        if token.kind == WORD and token.upper == "INTO" and index + 1 < len(tokens):
+            end = index + 1
+            if tokens[end].kind == USER_VARIABLE:
+                while end + 2 < len(tokens) and tokens[end + 1].text == "," and tokens[end + 2].kind == USER_VARIABLE:
+                    end += 2
+            elif tokens[end].upper in ("OUTFILE", "DUMPFILE"):
+                end += 1
+            else:
+                continue
+            return [*tokens[:index], *tokens[end + 1 :]]
+    return tokens
 
 
 def _render(tokens: Sequence[Token]) -> str | None:
@@ -57,12 +95,14 @@ def _render(tokens: Sequence[Token]) -> str | None:
         if unary > MAX_DEPTH:
             return None
         if kind == WORD:
-            if token.upper in _LEFT_OUT:
+            if token.upper in _LEFT_OUT or (token.upper == "IGNORE" and index and tokens[index - 1].upper in _MODIFIED):
                 continue
             if index == 0 and token.upper == "REPLACE":
                 text = "INSERT"
-            elif text[0] == "_" and index + 1 < len(tokens) and tokens[index + 1].kind in (STRING, NUMBER, PARAMETER):
-                continue  # the introducer of a literal's character set
+            elif _introduces(tokens, index):
+                continue
+        elif kind == QUOTED:
+            text = f"`{token.upper.replace('`', '``')}`"
         elif kind == STRING:
             text = "''"
         elif kind in (NUMBER, PARAMETER):
@@ -77,6 +117,16 @@ def _render(tokens: Sequence[Token]) -> str | None:
             continue
         pieces.append(f" {text}" if token.spaced else text)
     return "".join(pieces)
+
+
+def _introduces(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a word is the character set of the literal behind it, or the N, X or B of a literal that was folded."""
+    if index + 1 == len(tokens):
+        return False
+    word, after = tokens[index].upper, tokens[index + 1]
+    if word[0] == "_":
+        return after.kind in (STRING, NUMBER, PARAMETER)
+    return word in ("N", "X", "B") and after.kind == PARAMETER and not after.spaced
 
 
 def _tables(tree: exp.Expr) -> tuple[str, ...] | None:

@@ -134,7 +134,7 @@ class Reader:
     def _expression(self, tokens: Sequence[Token], kind: Kind) -> Statement:
         """The facts about a statement of which only the expressions count."""
         scan = self.scan(tokens, None)
-        if _has_word(tokens, ("SELECT", "TABLE")) and scan.pins is None:
+        if _has_word(tokens, ("SELECT",) if kind is Kind.SHOW else ("SELECT", "TABLE")) and scan.pins is None:
             scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)  # its tables are not looked for
         return _facts(kind, scan, (), False)
 
@@ -170,7 +170,9 @@ class Reader:
             scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
         elif name in functions.SYNTAX:
             return
-        elif name in functions.NO_SPACE and tokens[index + 1].spaced:
+        elif (name in functions.NO_SPACE and tokens[index + 1].spaced) or (
+            name in functions.NOT_EMPTY and _is_empty_call(tokens, index)
+        ):
             scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
         elif name in self._harmless:
             return
@@ -641,9 +643,7 @@ def _by_word(tokens: Sequence[Token], word: str, second: str) -> Statement:
     if word == "XA":
         if second == "RECOVER":
             return Statement(kind=Kind.XA)
-        return Statement(
-            kind=Kind.XA, pins=PinReason.XA, commits=True, may_write=True, unreplayable=Unreplayable.XA
-        )
+        return Statement(kind=Kind.XA, pins=PinReason.XA, commits=True, may_write=True, unreplayable=Unreplayable.XA)
     if word in ("PREPARE", "EXECUTE", "DEALLOCATE"):
         if word == "PREPARE":
             return Statement(kind=Kind.SQL_PREPARE, pins=PinReason.SQL_PREPARE, unreplayable=Unreplayable.SQL_PREPARE)
@@ -683,7 +683,4 @@ def _kill(tokens: Sequence[Token]) -> Statement:
     kill: tuple[bool, int] | None = None
     if at == len(tokens) - 1 and tokens[at].kind == NUMBER and tokens[at].text.isdigit():
         kill = (query_only, int(tokens[at].text))
-    return Statement(
-        kind=Kind.KILL, kill=kill, may_write=True, unreplayable=Unreplayable.KILL, connection_id=True
-    )
-
+    return Statement(kind=Kind.KILL, kill=kill, may_write=True, unreplayable=Unreplayable.KILL, connection_id=True)

@@ -38,6 +38,8 @@ LONGEST_KEPT: Final = 64 * 1024
 LONGEST_READ: Final = 256 * 1024
 # A text up to this length is read as it is, a longer one by its form.
 LONGEST_EXACT: Final = 4 * 1024
+# Texts that begin so have no use for their form.
+_BY_LITERAL: Final = frozenset({b"SET ", b"USE ", b"KILL"})
 
 
 class Generations:
@@ -109,6 +111,8 @@ class Classifier:
     def _by_form(self, text: bytes, modes: int) -> Statement:
         if modes & Modes.FOREIGN:
             return by_first_word(text[:64].decode("latin-1"))
+        if text[:4].upper() in _BY_LITERAL:
+            return self._reader.read(text.decode("latin-1"), modes)
         form = normalize(text, modes)
         forms = self._forms[modes]
         found = forms.get(form)

@@ -56,9 +56,12 @@ LEVELS: Final = {
     "3": "SERIALIZABLE", "SERIALIZABLE": "SERIALIZABLE",
 }  # fmt: skip
 
-_CHARACTER_SETS: Final = (
-    "character_set_client", "character_set_connection", "character_set_results", "collation_connection",
-)  # fmt: skip
+# What setting one of them sets as well, so that its former value is gone.
+_OVERWRITES: Final = {
+    NAMES: ("character_set_client", "character_set_connection", "character_set_results", "collation_connection"),
+    "character_set_connection": ("collation_connection",),
+    "collation_connection": ("character_set_connection",),
+}
 
 _FOREIGN_MODES: Final = frozenset({"ORACLE", "MSSQL", "DB2", "MAXDB", "POSTGRESQL"})
 
@@ -66,9 +69,8 @@ _FOREIGN_MODES: Final = frozenset({"ORACLE", "MSSQL", "DB2", "MAXDB", "POSTGRESQ
 def carry(state: dict[str, str], carries: Iterable[tuple[str, str]]) -> None:
     """Take what a successful SET left into `state`, which stays in the order in which it has to be set again."""
     for name, value in carries:
-        if name == NAMES:
-            for other in _CHARACTER_SETS:
-                state.pop(other, None)
+        for other in _OVERWRITES.get(name, ()):
+            state.pop(other, None)
         state.pop(name, None)
         state[name] = value
 

@@ -1,0 +1,71 @@
+"""Carried variables: in which order they are kept, and how they are set again."""
+
+import pytest
+
+from router.facts import Modes
+from router.variables import ACCESS, ISOLATION, NAMES, carry, modes_of, statements
+
+
+def kept(*carries: tuple[str, str]) -> list[tuple[str, str]]:
+    state: dict[str, str] = {}
+    carry(state, carries)
+    return list(state.items())
+
+
+def test_the_last_value_counts_and_stands_last() -> None:
+    assert kept(("a", "1"), ("b", "2"), ("a", "3")) == [("b", "2"), ("a", "3")]
+
+
+def test_set_names_overwrites_the_variables_it_stands_for() -> None:
+    assert kept(("character_set_results", "NULL"), ("sql_mode", "''"), (NAMES, "'utf8'")) == [
+        ("sql_mode", "''"),
+        (NAMES, "'utf8'"),
+    ]
+    assert kept((NAMES, "'utf8'"), ("character_set_results", "NULL"))[-1] == ("character_set_results", "NULL")
+
+
+def test_a_collation_and_its_character_set_overwrite_each_other() -> None:
+    assert kept(("character_set_connection", "'utf8'"), ("collation_connection", "'latin1_bin'")) == [
+        ("collation_connection", "'latin1_bin'")
+    ]
+    assert kept(("collation_connection", "'latin1_bin'"), ("character_set_connection", "'utf8'")) == [
+        ("character_set_connection", "'utf8'")
+    ]
+
+
+def test_one_set_restores_all_but_the_characteristics_of_transactions() -> None:
+    state = [
+        (NAMES, "'utf8' COLLATE 'utf8_bin'"),
+        (ISOLATION, "READ COMMITTED"),
+        ("sql_mode", "''"),
+        (ACCESS, "READ ONLY"),
+    ]
+    assert statements(state) == [
+        "SET NAMES 'utf8' COLLATE 'utf8_bin',sql_mode=''",
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "SET SESSION TRANSACTION READ ONLY",
+    ]
+    assert statements([]) == []
+
+
+@pytest.mark.parametrize(
+    ("sql_mode", "modes"),
+    [
+        ("''", 0),
+        ("0", 0),
+        ("STRICT_TRANS_TABLES,NO_ZERO_DATE", 0),
+        ("'ansi'", Modes.ANSI_QUOTES),
+        ("'STRICT_ALL_TABLES, ANSI_QUOTES'", Modes.ANSI_QUOTES),
+        ("NO_BACKSLASH_ESCAPES,ANSI_QUOTES", Modes.NO_BACKSLASH_ESCAPES | Modes.ANSI_QUOTES),
+        ("ORACLE", Modes.FOREIGN),
+        ("'PIPES_AS_CONCAT,ANSI_QUOTES,IGNORE_SPACE,ORACLE'", Modes.FOREIGN),
+        ("4", Modes.FOREIGN),
+        ("DEFAULT", Modes.FOREIGN),
+    ],
+)
+def test_modes_of_an_sql_mode(sql_mode: str, modes: int) -> None:
+    assert modes_of(sql_mode) == modes
+
+
+def test_what_default_stands_for_is_told() -> None:
+    assert modes_of("DEFAULT", Modes.ANSI_QUOTES) == Modes.ANSI_QUOTES
