@@ -65,7 +65,7 @@ _MALFORMED = 2027
 _PLUGIN_MISSING = 2059
 
 
-class ConnectFailed(Exception):  # noqa: N818  # it is what happened, not a mistake
+class ConnectFailed(Exception):
     """A node did not let us in, or a query connection failed.
 
     `code` is the server's error number, or the client library's: 2003 refused, unreachable or no TCP connection in

@@ -88,4 +88,4 @@ def plain_mariadb() -> Iterator[PlainMariadb]:
             process.kill()
             process.wait()
     finally:
-        shutil.rmtree(directory)
+        shutil.rmtree(directory, ignore_errors=True)
