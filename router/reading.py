@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import Final
 
 from router import functions, parse
-from router.assignments import read_set, split
-from router.facts import Asks, Begin, End, Kind, Modes, PinReason, Statement, Unreplayable, unclassified
-from router.tokens import NUMBER, SYSTEM, USER_VARIABLE, WORD, Token, UnreadableError, tokenize
+from router.assignments import read_set
+from router.commands import admin, boundary, by_word
+from router.effects import Effects, Scan
+from router.facts import Asks, Kind, Modes, PinReason, Statement, Unreplayable, unclassified
+from router.tokens import USER_VARIABLE, WORD, Token, UnreadableError, has_word, name_at, table_name, tokenize
 
 # Kinds whose facts depend on literals.
 LITERAL_KINDS: Final = frozenset({Kind.SET, Kind.USE, Kind.KILL, Kind.MULTI, Kind.OTHER})
@@ -28,46 +30,13 @@ _READS: Final = frozenset({"SELECT", "VALUES", "TABLE", "WITH", "("})
 _WRITES: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
 
 
-class Scan:
-    """What the expressions of a statement do, read from its tokens without knowing its grammar."""
-
-    __slots__ = (
-        "asks", "calculates_found_rows", "connection_id", "files", "locks", "nondeterministic", "pins", "sees_guard",
-        "sequence", "unreplayable",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.asks = 0
-        self.calculates_found_rows = False
-        self.connection_id = False
-        self.files = False
-        self.locks = False
-        self.nondeterministic = False
-        self.pins: PinReason | None = None
-        self.sees_guard = False
-        self.sequence = False
-        self.unreplayable: Unreplayable | None = None
-
-    def pin(self, reason: PinReason, unreplayable: Unreplayable | None) -> None:
-        if self.pins is None or reason is PinReason.UNCLASSIFIED:
-            self.pins = reason
-        if self.unreplayable is None or unreplayable is Unreplayable.UNCLASSIFIED:
-            self.unreplayable = unreplayable or self.unreplayable
-
-
 class Reader:
     """Reads texts for one engine: "mariadb", "mysql", or None where it is not known which."""
 
-    __slots__ = ("_harmless", "_nondeterministic")
+    __slots__ = ("_effects",)
 
     def __init__(self, engine: str | None = None) -> None:
-        self._harmless = functions.HARMLESS
-        self._nondeterministic = functions.NONDETERMINISTIC
-        if engine == "mariadb":
-            self._harmless |= functions.HARMLESS_MARIADB
-            self._nondeterministic |= functions.NONDETERMINISTIC_MARIADB
-        elif engine == "mysql":
-            self._harmless |= functions.HARMLESS_MYSQL
+        self._effects = Effects(engine)
 
     def read(self, text: str, modes: int = 0) -> Statement:
         """The facts about `text` (latin-1)."""
@@ -97,7 +66,7 @@ class Reader:
         if word == "SET":
             return read_set(tokens[1:], self._expression(tokens, Kind.SET))
         if word in ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"):
-            return _boundary([token.upper for token in tokens], tokens)
+            return boundary([token.upper for token in tokens], tokens)
         if word == "DO":
             return self._expression(tokens, Kind.DO)
         if word in _DDL:
@@ -105,10 +74,10 @@ class Reader:
         if word == "ANALYZE" and second not in ("TABLE", "LOCAL", "NO_WRITE_TO_BINLOG"):
             return self._analyze(tokens)
         if word in _ADMIN or word == "ANALYZE":
-            return _admin(tokens, word)
+            return admin(tokens, word)
         if word == "LOAD":
             return self._load(tokens, second)
-        return _by_word(tokens, word, second)
+        return by_word(tokens, word, second)
 
     # -- queries ------------------------------------------------------------------------------------------------
 
@@ -117,15 +86,15 @@ class Reader:
         if word == "":
             return unclassified()
         target = _insert_target(tokens, at) if word in ("INSERT", "REPLACE") else None
-        scan = self.scan(tokens, target)
+        scan = self._effects.scan(tokens, target)
         kind = Kind.WRITE if word in _WRITES else Kind.LOCKING_READ if scan.locks else Kind.READ
         found: tuple[str, ...] | None
-        if target is not None and not _has_word(tokens, ("SELECT", "TABLE", "WITH")):
-            found = (_table_name(tokens, target),)
+        if target is not None and not has_word(tokens, ("SELECT", "TABLE", "WITH")):
+            found = (table_name(tokens, target),)
         else:
             found = parse.tables(tokens)
         if found is None:
-            return unclassified(kind, (_table_name(tokens, target),) if target is not None else ())
+            return unclassified(kind, (table_name(tokens, target),) if target is not None else ())
         if any(name.rpartition(".")[2] in functions.VARIABLE_TABLES for name in found):
             scan.sees_guard = True
         inserts_one_row = target is not None and _one_row(tokens)
@@ -133,70 +102,10 @@ class Reader:
 
     def _expression(self, tokens: Sequence[Token], kind: Kind) -> Statement:
         """The facts about a statement of which only the expressions count."""
-        scan = self.scan(tokens, None)
-        if _has_word(tokens, ("SELECT",) if kind is Kind.SHOW else ("SELECT", "TABLE")) and scan.pins is None:
+        scan = self._effects.scan(tokens, None)
+        if has_word(tokens, ("SELECT",) if kind is Kind.SHOW else ("SELECT", "TABLE")) and scan.pins is None:
             scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)  # its tables are not looked for
         return _facts(kind, scan, (), False)
-
-    def scan(self, tokens: Sequence[Token], target: range | None) -> Scan:
-        """Look at each token that may have an effect. `target`: the tokens that name the table of an INSERT."""
-        scan = Scan()
-        count = len(tokens)
-        for index, token in enumerate(tokens):
-            kind = token.kind
-            after = tokens[index + 1] if index + 1 < count else None
-            if kind == USER_VARIABLE:
-                if _in_into(tokens, index) or (after is not None and after.text == ":="):
-                    scan.pin(PinReason.USER_VARIABLE, Unreplayable.USER_VARIABLE)
-            elif kind == SYSTEM:
-                _system_variable(tokens, index, scan)
-            elif kind > 1:
-                continue
-            elif after is not None and after.text == "(":
-                if target is None or index not in target:
-                    self._call(tokens, index, scan)
-            elif kind == WORD:
-                _keyword(tokens, index, scan)
-        return scan
-
-    def _call(self, tokens: Sequence[Token], index: int, scan: Scan) -> None:
-        """A name with a parenthesis behind it."""
-        token = tokens[index]
-        before = tokens[index - 1] if index else None
-        if before is not None and (before.upper == "AS" or _defines_cte(tokens, index)):
-            return  # the names of columns follow
-        name = token.upper
-        if token.kind != WORD or (before is not None and before.text == "."):
-            scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
-        elif name in functions.SYNTAX:
-            return
-        elif (name in functions.NO_SPACE and tokens[index + 1].spaced) or (
-            name in functions.NOT_EMPTY and _is_empty_call(tokens, index)
-        ):
-            scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
-        elif name in self._harmless:
-            return
-        elif name in self._nondeterministic:
-            scan.nondeterministic = True
-            if name in ("CONNECTION_ID", "IS_USED_LOCK"):
-                scan.connection_id = True
-        elif name == "RAND":
-            if _is_empty_call(tokens, index):
-                scan.nondeterministic = True
-        elif name == "LAST_INSERT_ID":
-            if _is_empty_call(tokens, index):
-                scan.asks |= Asks.LAST_INSERT_ID
-            else:
-                scan.pin(PinReason.LAST_INSERT_ID, None)
-        elif name in ("FOUND_ROWS", "ROW_COUNT"):
-            scan.asks |= Asks.ROWS
-        elif name in ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS"):
-            scan.pin(PinReason.GET_LOCK, Unreplayable.GET_LOCK)
-        elif name in ("NEXTVAL", "LASTVAL", "SETVAL"):
-            scan.sequence = True
-            scan.pin(PinReason.SEQUENCE, Unreplayable.SEQUENCE)
-        else:
-            scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
 
     # -- the rest -----------------------------------------------------------------------------------------------
 
@@ -242,9 +151,11 @@ class Reader:
         words = [token.upper if token.kind == WORD else "" for token in tokens]
         temporary = "TEMPORARY" in words[1:4]
         pins = PinReason.TEMPORARY_TABLE if temporary else None
-        if not _ROUTINES.intersection(words[:8]) and "SELECT" in words:
-            inner = self.scan(tokens[words.index("SELECT") :], None)
-            pins = pins or inner.pins
+        if not _ROUTINES.intersection(words[:8]):
+            for index, part in enumerate(words):
+                if part == "SELECT" or (part == "VALUES" and _opens(tokens, index + 1)):
+                    pins = pins or self._effects.scan(tokens[index:], None).pins
+                    break
         if pins is None and any(token.text == ":=" for token in tokens) and not _defines_routine(tokens):
             pins = PinReason.UNCLASSIFIED
         return Statement(
@@ -258,16 +169,16 @@ class Reader:
 
     def _load(self, tokens: Sequence[Token], second: str) -> Statement:
         if second == "INDEX":
-            return _admin(tokens, "LOAD")
+            return admin(tokens, "LOAD")
         pins: PinReason | None = None
         if any(token.kind == USER_VARIABLE for token in tokens):
             pins = PinReason.USER_VARIABLE
         found: tuple[str, ...] = ()
         for index, token in enumerate(tokens):
             if token.upper == "INTO" and index + 2 < len(tokens) and tokens[index + 1].upper == "TABLE":
-                target = _name_at(tokens, index + 2)
-                found = (_table_name(tokens, target),)
-                if self.scan(tokens[index + 2 :], range(len(target))).pins is PinReason.UNCLASSIFIED:
+                target = name_at(tokens, index + 2)
+                found = (table_name(tokens, target),)
+                if self._effects.scan(tokens[index + 2 :], range(len(target))).pins is PinReason.UNCLASSIFIED:
                     pins = PinReason.UNCLASSIFIED
         if not found:
             return unclassified(Kind.LOAD)
@@ -337,6 +248,10 @@ def _statements(tokens: Sequence[Token]) -> list[Sequence[Token]]:
     return parts
 
 
+def _opens(tokens: Sequence[Token], at: int) -> bool:
+    return at < len(tokens) and tokens[at].text == "("
+
+
 def _defines_routine(tokens: Sequence[Token]) -> bool:
     """Whether the semicolons behind belong to the body of a procedure, function, trigger or event."""
     if tokens[0].upper not in ("CREATE", "ALTER"):
@@ -375,73 +290,6 @@ def _facts(kind: Kind, scan: Scan, found: tuple[str, ...], inserts_one_row: bool
     )
 
 
-def _system_variable(tokens: Sequence[Token], index: int, scan: Scan) -> None:
-    at = index + 1
-    if at + 2 < len(tokens) and tokens[at + 1].text == "." and tokens[at].upper in ("SESSION", "LOCAL", "GLOBAL"):
-        at += 2
-    if at >= len(tokens) or not tokens[at].is_name:
-        scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
-        return
-    name = tokens[at].name
-    if name in ("transaction_read_only", "tx_read_only"):
-        scan.sees_guard = True
-    elif name in ("warning_count", "error_count"):
-        scan.asks |= Asks.WARNINGS
-    elif name in ("last_insert_id", "identity"):
-        scan.asks |= Asks.LAST_INSERT_ID
-    elif name == "pseudo_thread_id":
-        scan.connection_id = True
-
-
-def _keyword(tokens: Sequence[Token], index: int, scan: Scan) -> None:
-    """A word with no parenthesis behind it."""
-    word = tokens[index].upper
-    after = tokens[index + 1].upper if index + 1 < len(tokens) else ""
-    if word == "INTO":
-        if after in ("OUTFILE", "DUMPFILE"):
-            scan.files = True
-    elif word == "FOR":
-        if after in ("UPDATE", "SHARE"):
-            scan.locks = True
-    elif word == "LOCK":
-        if after == "IN":
-            scan.locks = True
-    elif word == "SQL_CALC_FOUND_ROWS":
-        scan.calculates_found_rows = True
-    elif word == "VALUE" and after == "FOR" and index and tokens[index - 1].upper in ("NEXT", "PREVIOUS"):
-        scan.sequence = True
-        scan.pin(PinReason.SEQUENCE, Unreplayable.SEQUENCE)
-    elif word == "PROCEDURE":
-        scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
-
-
-def _in_into(tokens: Sequence[Token], index: int) -> bool:
-    """Whether a user variable is one of INTO @a, @b."""
-    while index > 1 and tokens[index].kind == USER_VARIABLE and tokens[index - 1].text == ",":
-        index -= 2
-    return index > 0 and tokens[index].kind == USER_VARIABLE and tokens[index - 1].upper == "INTO"
-
-
-def _is_empty_call(tokens: Sequence[Token], index: int) -> bool:
-    return index + 2 < len(tokens) and tokens[index + 2].text == ")"
-
-
-def _defines_cte(tokens: Sequence[Token], index: int) -> bool:
-    """Whether a name is that of WITH name (columns) AS (query)."""
-    if index == 0 or tokens[index - 1].upper not in ("WITH", "RECURSIVE", ","):
-        return False
-    depth = 0
-    for at in range(index + 1, len(tokens)):
-        text = tokens[at].text
-        if text == "(":
-            depth += 1
-        elif text == ")":
-            depth -= 1
-            if depth == 0:
-                return at + 2 < len(tokens) and tokens[at + 1].upper == "AS" and tokens[at + 2].text == "("
-    return False
-
-
 def _main_word(tokens: Sequence[Token]) -> tuple[int, str]:
     """Where the statement's own verb is, behind WITH and parentheses."""
     if tokens[0].upper != "WITH":
@@ -465,31 +313,14 @@ def _main_word(tokens: Sequence[Token]) -> tuple[int, str]:
 _INSERT_WORDS: Final = frozenset({"LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "IGNORE", "INTO"})
 
 
-def _name_at(tokens: Sequence[Token], at: int) -> range:
-    """The tokens of a name, qualified or not, that begins at `at`."""
-    if at >= len(tokens) or not tokens[at].is_name:
-        return range(at, at)
-    if at + 2 < len(tokens) and tokens[at + 1].text == "." and tokens[at + 2].is_name:
-        return range(at, at + 3)
-    return range(at, at + 1)
-
-
 def _insert_target(tokens: Sequence[Token], at: int) -> range | None:
     at += 1
     while at < len(tokens) and tokens[at].kind == WORD and tokens[at].upper in _INSERT_WORDS:
         if tokens[at].upper == "DELAYED":
             return None  # another connection writes it, some time
         at += 1
-    target = _name_at(tokens, at)
+    target = name_at(tokens, at)
     return target if len(target) else None
-
-
-def _table_name(tokens: Sequence[Token], name: range) -> str:
-    return "".join(tokens[at].name for at in name)
-
-
-def _has_word(tokens: Sequence[Token], words: tuple[str, ...]) -> bool:
-    return any(token.kind == WORD and token.upper in words for token in tokens)
 
 
 def _one_row(tokens: Sequence[Token]) -> bool:
@@ -527,160 +358,17 @@ def _ddl_tables(tokens: Sequence[Token], words: Sequence[str]) -> tuple[str, ...
             at = index + 1
             break
     else:
-        return (_table_name(tokens, _name_at(tokens, 1)),) if words[0] == "TRUNCATE" else ()
+        return (table_name(tokens, name_at(tokens, 1)),) if words[0] == "TRUNCATE" else ()
     while at < len(words) and words[at] in ("IF", "NOT", "EXISTS"):
         at += 1
     found: list[str] = []
     while True:
-        name = _name_at(tokens, at)
+        name = name_at(tokens, at)
         if not len(name):
             return tuple(found)
-        found.append(_table_name(tokens, name))
+        found.append(table_name(tokens, name))
         at = name.stop
         further = tokens[at].upper if at < len(tokens) else ""
         if not (further == "," and words[0] in ("DROP", "RENAME")) and not (further == "TO" and words[0] == "RENAME"):
             return tuple(found)
         at += 1
-
-
-# -- statements known by their words --------------------------------------------------------------------------------
-
-
-def _boundary(words: Sequence[str], tokens: Sequence[Token]) -> Statement:
-    """BEGIN, START TRANSACTION, COMMIT, ROLLBACK and the statements about savepoints."""
-    first = words[0]
-    rest = list(words[1:])
-    if first == "BEGIN":
-        if rest in ([], ["WORK"]):
-            return Statement(kind=Kind.BEGIN, commits=True, transaction=Begin())
-        return unclassified()
-    if first == "START":
-        if rest[:1] != ["TRANSACTION"]:
-            return _admin(tokens, "START")
-        return _start(rest[1:])
-    if first == "SAVEPOINT":
-        return Statement(kind=Kind.SAVEPOINT) if len(rest) == 1 and tokens[1].is_name else unclassified()
-    if first == "RELEASE":
-        if len(rest) == 2 and rest[0] == "SAVEPOINT" and tokens[2].is_name:
-            return Statement(kind=Kind.SAVEPOINT)
-        return unclassified()
-    if rest[:1] == ["WORK"]:
-        rest = rest[1:]
-    kind = Kind.COMMIT if first == "COMMIT" else Kind.ROLLBACK
-    if kind is Kind.ROLLBACK and rest[:1] == ["TO"]:
-        name = rest[2:] if rest[1:2] == ["SAVEPOINT"] and len(rest) > 2 else rest[1:]
-        return Statement(kind=Kind.SAVEPOINT) if len(name) == 1 and tokens[-1].is_name else unclassified()
-    chain: bool | None = None
-    release: bool | None = None
-    if rest[:2] == ["AND", "CHAIN"]:
-        chain, rest = True, rest[2:]
-    elif rest[:3] == ["AND", "NO", "CHAIN"]:
-        chain, rest = False, rest[3:]
-    if rest[:1] == ["RELEASE"]:
-        release, rest = True, rest[1:]
-    elif rest[:2] == ["NO", "RELEASE"]:
-        release, rest = False, rest[2:]
-    if rest or (chain and release):
-        return unclassified()
-    return Statement(kind=kind, commits=True, end=End(chain, release))
-
-
-def _start(words: Sequence[str]) -> Statement:
-    """What follows START TRANSACTION."""
-    snapshot = read_only = read_write = False
-    for part in " ".join(words).split(" , ") if words else ():
-        if part == "WITH CONSISTENT SNAPSHOT":
-            snapshot = True
-        elif part == "READ ONLY":
-            read_only = True
-        elif part == "READ WRITE":
-            read_write = True
-        else:
-            return unclassified()
-    if read_only and read_write:
-        return unclassified()
-    return Statement(kind=Kind.BEGIN, commits=True, transaction=Begin(snapshot, read_only, read_write))
-
-
-def _admin(tokens: Sequence[Token], word: str) -> Statement:
-    pins: PinReason | None = None
-    if word == "FLUSH" and _has_word(tokens, ("LOCK", "EXPORT")):
-        pins = PinReason.LOCK_TABLES
-    return Statement(kind=Kind.ADMIN, pins=pins, commits=True, may_write=True, unreplayable=Unreplayable.ADMIN)
-
-
-def _by_word(tokens: Sequence[Token], word: str, second: str) -> Statement:
-    if word == "USE":
-        if len(tokens) == 2 and tokens[1].is_name:
-            name = tokens[1].text if tokens[1].kind == WORD else tokens[1].upper
-            return Statement(kind=Kind.USE, schema=name)
-        return unclassified(Kind.USE)
-    if word == "CALL":
-        return Statement(
-            kind=Kind.CALL,
-            pins=PinReason.PROCEDURE,
-            asks=Asks.WARNINGS | Asks.LAST_INSERT_ID | Asks.ROWS,
-            calculates_found_rows=True,
-            commits=True,
-            sees_guard=True,
-            may_write=True,
-            unreplayable=Unreplayable.PROCEDURE,
-            connection_id=True,
-        )
-    if word == "LOCK" and second in ("TABLE", "TABLES"):
-        return Statement(
-            kind=Kind.LOCK_TABLES,
-            tables=_lock_tables(tokens[2:]),
-            pins=PinReason.LOCK_TABLES,
-            commits=True,
-            may_write=True,
-            unreplayable=Unreplayable.LOCK_TABLES,
-        )
-    if word == "UNLOCK" and second in ("TABLE", "TABLES"):
-        return Statement(kind=Kind.UNLOCK_TABLES, commits=True, unreplayable=Unreplayable.LOCK_TABLES)
-    if word == "KILL":
-        return _kill(tokens)
-    if word == "XA":
-        if second == "RECOVER":
-            return Statement(kind=Kind.XA)
-        return Statement(kind=Kind.XA, pins=PinReason.XA, commits=True, may_write=True, unreplayable=Unreplayable.XA)
-    if word in ("PREPARE", "EXECUTE", "DEALLOCATE"):
-        if word == "PREPARE":
-            return Statement(kind=Kind.SQL_PREPARE, pins=PinReason.SQL_PREPARE, unreplayable=Unreplayable.SQL_PREPARE)
-        if word == "EXECUTE":
-            worst = unclassified(Kind.SQL_PREPARE)
-            pins = PinReason.UNCLASSIFIED if second == "IMMEDIATE" else PinReason.SQL_PREPARE
-            return replace(worst, pins=pins, unreplayable=Unreplayable.SQL_PREPARE)
-        return Statement(kind=Kind.SQL_PREPARE, unreplayable=Unreplayable.SQL_PREPARE)
-    if word == "HANDLER":
-        return Statement(
-            kind=Kind.HANDLER,
-            tables=(_table_name(tokens, _name_at(tokens, 1)),),
-            pins=PinReason.HANDLER,
-            unreplayable=Unreplayable.HANDLER,
-        )
-    if word == "GET" and _has_word(tokens, ("DIAGNOSTICS",)):
-        return Statement(
-            kind=Kind.OTHER, pins=PinReason.DIAGNOSTICS, asks=Asks.WARNINGS, unreplayable=Unreplayable.USER_VARIABLE
-        )
-    return unclassified()
-
-
-def _lock_tables(tokens: Sequence[Token]) -> tuple[str, ...]:
-    names = [_table_name(part, _name_at(part, 0)) for part in split(tokens) if part]
-    return tuple(name for name in names if name)
-
-
-def _kill(tokens: Sequence[Token]) -> Statement:
-    """KILL [HARD | SOFT] [CONNECTION | QUERY] id."""
-    at = 1
-    query_only = False
-    if at < len(tokens) and tokens[at].upper in ("HARD", "SOFT"):
-        at += 1
-    if at < len(tokens) and tokens[at].upper in ("CONNECTION", "QUERY"):
-        query_only = tokens[at].upper == "QUERY"
-        at += 1
-    kill: tuple[bool, int] | None = None
-    if at == len(tokens) - 1 and tokens[at].kind == NUMBER and tokens[at].text.isdigit():
-        kill = (query_only, int(tokens[at].text))
-    return Statement(kind=Kind.KILL, kill=kill, may_write=True, unreplayable=Unreplayable.KILL, connection_id=True)

@@ -6,6 +6,7 @@ Source: "Language Structure" in the MySQL manual (literals, identifiers, comment
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from router.facts import Modes
@@ -152,3 +153,20 @@ def tokenize(text: str, modes: int = 0) -> list[Token]:
     if inside:
         raise UnreadableError("open executable comment")
     return found
+
+
+def name_at(tokens: Sequence[Token], at: int) -> range:
+    """The tokens of a name, qualified or not, that begins at `at`."""
+    if at >= len(tokens) or not tokens[at].is_name:
+        return range(at, at)
+    if at + 2 < len(tokens) and tokens[at + 1].text == "." and tokens[at + 2].is_name:
+        return range(at, at + 3)
+    return range(at, at + 1)
+
+
+def table_name(tokens: Sequence[Token], name: range) -> str:
+    return "".join(tokens[at].name for at in name)
+
+
+def has_word(tokens: Sequence[Token], words: tuple[str, ...]) -> bool:
+    return any(token.kind == WORD and token.upper in words for token in tokens)

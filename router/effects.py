@@ -1,0 +1,180 @@
+"""What the expressions of a statement may do, seen in its tokens without its grammar.
+
+A name with a parenthesis behind it is a call, unless it stands where only the name of a table or of columns can. It
+must not know which statement the expressions belong to.
+"""
+
+from collections.abc import Sequence
+
+from router import functions
+from router.facts import Asks, PinReason, Unreplayable
+from router.tokens import SYSTEM, USER_VARIABLE, WORD, Token
+
+
+class Scan:
+    """What the expressions of a statement do, read from its tokens without knowing its grammar."""
+
+    __slots__ = (
+        "asks", "calculates_found_rows", "connection_id", "files", "locks", "nondeterministic", "pins", "sees_guard",
+        "sequence", "unreplayable",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.asks = 0
+        self.calculates_found_rows = False
+        self.connection_id = False
+        self.files = False
+        self.locks = False
+        self.nondeterministic = False
+        self.pins: PinReason | None = None
+        self.sees_guard = False
+        self.sequence = False
+        self.unreplayable: Unreplayable | None = None
+
+    def pin(self, reason: PinReason, unreplayable: Unreplayable | None) -> None:
+        if self.pins is None or reason is PinReason.UNCLASSIFIED:
+            self.pins = reason
+        if self.unreplayable is None or unreplayable is Unreplayable.UNCLASSIFIED:
+            self.unreplayable = unreplayable or self.unreplayable
+
+
+class Effects:
+    """Looks at the expressions of one engine: "mariadb", "mysql", or None where it is not known which."""
+
+    __slots__ = ("_harmless", "_nondeterministic")
+
+    def __init__(self, engine: str | None = None) -> None:
+        self._harmless = functions.HARMLESS
+        self._nondeterministic = functions.NONDETERMINISTIC
+        if engine == "mariadb":
+            self._harmless |= functions.HARMLESS_MARIADB
+            self._nondeterministic |= functions.NONDETERMINISTIC_MARIADB
+        elif engine == "mysql":
+            self._harmless |= functions.HARMLESS_MYSQL
+
+    def scan(self, tokens: Sequence[Token], target: range | None) -> Scan:
+        """Look at each token that may have an effect. `target`: the tokens that name the table of an INSERT."""
+        scan = Scan()
+        count = len(tokens)
+        for index, token in enumerate(tokens):
+            kind = token.kind
+            after = tokens[index + 1] if index + 1 < count else None
+            if kind == USER_VARIABLE:
+                if _in_into(tokens, index) or (after is not None and after.text == ":="):
+                    scan.pin(PinReason.USER_VARIABLE, Unreplayable.USER_VARIABLE)
+            elif kind == SYSTEM:
+                _system_variable(tokens, index, scan)
+            elif kind > 1:
+                continue
+            elif after is not None and after.text == "(":
+                if target is None or index not in target:
+                    self._call(tokens, index, scan)
+            elif kind == WORD:
+                _keyword(tokens, index, scan)
+        return scan
+
+    def _call(self, tokens: Sequence[Token], index: int, scan: Scan) -> None:
+        """A name with a parenthesis behind it."""
+        token = tokens[index]
+        before = tokens[index - 1] if index else None
+        if before is not None and (before.upper == "AS" or _defines_cte(tokens, index)):
+            return  # the names of columns follow
+        name = token.upper
+        if token.kind != WORD or (before is not None and before.text == "."):
+            scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
+        elif name in functions.SYNTAX:
+            return
+        elif (name in functions.NO_SPACE and tokens[index + 1].spaced) or (
+            name in functions.NOT_EMPTY and _is_empty_call(tokens, index)
+        ):
+            scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
+        elif name in self._harmless:
+            return
+        elif name in self._nondeterministic:
+            scan.nondeterministic = True
+            if name in ("CONNECTION_ID", "IS_USED_LOCK"):
+                scan.connection_id = True
+        elif name == "RAND":
+            if _is_empty_call(tokens, index):
+                scan.nondeterministic = True
+        elif name == "LAST_INSERT_ID":
+            if _is_empty_call(tokens, index):
+                scan.asks |= Asks.LAST_INSERT_ID
+            else:
+                scan.pin(PinReason.LAST_INSERT_ID, None)
+        elif name in ("FOUND_ROWS", "ROW_COUNT"):
+            scan.asks |= Asks.ROWS
+        elif name in ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS"):
+            scan.pin(PinReason.GET_LOCK, Unreplayable.GET_LOCK)
+        elif name in ("NEXTVAL", "LASTVAL", "SETVAL"):
+            scan.sequence = True
+            scan.pin(PinReason.SEQUENCE, Unreplayable.SEQUENCE)
+        else:
+            scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
+
+
+def _system_variable(tokens: Sequence[Token], index: int, scan: Scan) -> None:
+    at = index + 1
+    if at + 2 < len(tokens) and tokens[at + 1].text == "." and tokens[at].upper in ("SESSION", "LOCAL", "GLOBAL"):
+        at += 2
+    if at >= len(tokens) or not tokens[at].is_name:
+        scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
+        return
+    name = tokens[at].name
+    if name in ("transaction_read_only", "tx_read_only"):
+        scan.sees_guard = True
+    elif name in ("warning_count", "error_count"):
+        scan.asks |= Asks.WARNINGS
+    elif name in ("last_insert_id", "identity"):
+        scan.asks |= Asks.LAST_INSERT_ID
+    elif name == "pseudo_thread_id":
+        scan.connection_id = True
+
+
+def _keyword(tokens: Sequence[Token], index: int, scan: Scan) -> None:
+    """A word with no parenthesis behind it."""
+    word = tokens[index].upper
+    after = tokens[index + 1].upper if index + 1 < len(tokens) else ""
+    if word == "INTO":
+        if after in ("OUTFILE", "DUMPFILE"):
+            scan.files = True
+    elif word == "FOR":
+        if after in ("UPDATE", "SHARE"):
+            scan.locks = True
+    elif word == "LOCK":
+        if after == "IN":
+            scan.locks = True
+    elif word == "SQL_CALC_FOUND_ROWS":
+        scan.calculates_found_rows = True
+    elif word == "VALUE" and after == "FOR" and index and tokens[index - 1].upper in ("NEXT", "PREVIOUS"):
+        scan.sequence = True
+        scan.pin(PinReason.SEQUENCE, Unreplayable.SEQUENCE)
+    elif word == "PROCEDURE":
+        scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
+
+
+def _in_into(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a user variable is one of INTO @a, @b."""
+    while index > 1 and tokens[index].kind == USER_VARIABLE and tokens[index - 1].text == ",":
+        index -= 2
+    return index > 0 and tokens[index].kind == USER_VARIABLE and tokens[index - 1].upper == "INTO"
+
+
+def _is_empty_call(tokens: Sequence[Token], index: int) -> bool:
+    return index + 2 < len(tokens) and tokens[index + 2].text == ")"
+
+
+def _defines_cte(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a name is that of WITH name (columns) AS (query)."""
+    if index == 0 or tokens[index - 1].upper not in ("WITH", "RECURSIVE", ","):
+        return False
+    depth = 0
+    for at in range(index + 1, len(tokens)):
+        text = tokens[at].text
+        if text == "(":
+            depth += 1
+        elif text == ")":
+            depth -= 1
+            if depth == 0:
+                return at + 2 < len(tokens) and tokens[at + 1].upper == "AS" and tokens[at + 2].text == "("
+    return False
