@@ -47,8 +47,14 @@ class Monitor:
 
     interval: Annotated[float, Setting("Time between two polls of a node.", kind="duration", least=0.02, most=60)] = 0.2
     timeout: Annotated[
-        float, Setting("A poll unanswered for this long has failed.", kind="duration", least=0.05, most=60)
-    ] = 0.8
+        float,
+        Setting(
+            "A poll unanswered for this long has failed; two in a row, and the node is down.",
+            kind="duration",
+            least=0.05,
+            most=60,
+        ),
+    ] = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,7 @@ class Backend(asyncio.Protocol):
         "reusable",
         "state",
         "thread_id",
+        "unsent",
     )
 
     def __init__(
@@ -98,6 +99,7 @@ class Backend(asyncio.Protocol):
         self.causal = False
         self.reusable = True
         self.lost: str | None = None
+        self.unsent = False  # the connection was found lost before the last command could be sent
         self.created = now
         self.idle_since = now
         self.holder: Sink | None = None  # who leases it, and so learns of its loss also when nothing is due
@@ -123,8 +125,8 @@ class Backend(asyncio.Protocol):
     ) -> None:
         """Send one command that has a reply, when no other of the holder's is due. `cursor`: it may leave one open."""
         self._sink = sink
-        self.pool.metrics.node_bytes_out += len(data)
-        self._transport.write(data)
+        if not self._write(data):
+            return
         if self._quiet:
             self._due.append(command)
             self._digest = digest
@@ -137,8 +139,8 @@ class Backend(asyncio.Protocol):
     ) -> None:
         """Send two commands in one write; the sink gets two replies, and `digest` is of the second's."""
         self._sink = sink
-        self.pool.metrics.node_bytes_out += len(data)
-        self._transport.write(data)
+        if not self._write(data):
+            return
         self._digest = digest
         self._cursor = cursor
         self._due.append(second)
@@ -151,8 +153,8 @@ class Backend(asyncio.Protocol):
         """Send a command, when nothing is due, whose reply nobody needs. If it is refused the backend is not used
         again.
         """
-        self.pool.metrics.node_bytes_out += len(data)
-        self._transport.write(data)
+        if not self._write(data):
+            return
         if self._quiet:
             self._due.append(command)
         else:
@@ -169,8 +171,16 @@ class Backend(asyncio.Protocol):
 
     def tell(self, data: bytes) -> None:
         """Send a command that has no reply (COM_STMT_CLOSE)."""
+        self._write(data)
+
+    def _write(self, data: bytes) -> bool:
+        """False when the connection is known to be lost, though nobody was told yet: not a byte has left."""
+        if self._transport.is_closing():
+            self.unsent = True
+            return False
         self.pool.metrics.node_bytes_out += len(data)
         self._transport.write(data)
+        return True
 
     @property
     def busy(self) -> bool:
@@ -198,7 +208,7 @@ class Backend(asyncio.Protocol):
         self._sink = self.holder = None
         if self.lost is None:
             self.lost = "closed by us"
-            self._transport.write(QUIT)
+            self._write(QUIT)
             self._transport.close()
 
     def fail(self, reason: str) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from config import Config
@@ -39,7 +40,7 @@ class Cluster:
         self.config = config
         self.membership = membership
         self.metrics = metrics
-        self.now = asyncio.get_running_loop().time  # seconds, monotonic
+        self.now = monotonic  # the loop's own clock stands still within a turn
         self.retry_limits = RetryLimits(
             max_attempts=config.replay.max_attempts,
             max_time=config.replay.max_time,

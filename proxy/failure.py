@@ -75,7 +75,7 @@ def backend_lost(relay: "Relay", reason: str) -> None:
         relay.leading = False
         if relay.refusal is not None:
             relay.refusal = None
-        verdict = lost(relay.phase, reads_only=reads_only(relay), forwarded=relay.told)
+        verdict = lost(relay.phase, reads_only=reads_only(relay), forwarded=relay.told, sent=not backend.unsent)
         failed(relay, verdict, answers.lost_in_transaction(node.name, reason), 0)
 
 

@@ -71,6 +71,8 @@ class Frontend(asyncio.Protocol):
     # -- for the conversation -----------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return  # it has left; `connection_lost` is on its way
         self.metrics.client_out += len(data)
         self._transport.write(data)
 

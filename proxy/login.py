@@ -161,6 +161,11 @@ class _Stream(asyncio.Protocol):
         assert self.transport is not None
         self.transport.write(data)
 
+    def write_if_open(self, data: bytes) -> None:
+        """For a goodbye: uvloop raises RuntimeError for what is written to a connection that is closing."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
 
 class _Packet(client.MysqlPacket):  # type: ignore[misc]  # aiomysql has no types
     """A packet whose ERR keeps its SQLSTATE, and whose scramble comes without the NUL behind it."""
@@ -325,7 +330,7 @@ class QueryConnection:
         """Ends the connection at once. A COM_QUIT is left in the socket so that the node does not log an abort."""
         stream = self._client._writer
         if stream is not None:
-            stream.write(b"\x01\0\0\0\x01")
+            stream.write_if_open(b"\x01\0\0\0\x01")
         self._client.close()
 
 

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 from config import Pool as PoolSettings
@@ -212,10 +213,12 @@ class NodePool:
             timeout=self.settings.connect_timeout,
             connect_timeout=self.settings.connect_timeout,
         )
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         backend = Backend(self, profile, State(), connected.capabilities, connected.thread_id, now)
         backend.connection_made(connected.transport)
-        connected.hand_over(backend)
+        early = connected.hand_over(backend)
+        if early:
+            backend.data_received(early)
         return backend
 
     async def on_the_side(self, profile: Profile, sql: bytes) -> None:
@@ -230,10 +233,9 @@ class NodePool:
             backend.close()
 
     async def _wait(self, profile: Profile) -> Backend:
-        loop = asyncio.get_running_loop()
-        waiter = Waiter(profile, loop.create_future())
+        waiter = Waiter(profile, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
-        began = loop.time()
+        began = monotonic()
         self._on_linger_end(self.node)
         try:
             async with asyncio.timeout(self.settings.acquire_timeout):
@@ -245,7 +247,7 @@ class NodePool:
                 self.release(handed)
             raise
         finally:
-            self.metrics.pool_waits.observe(loop.time() - began)
+            self.metrics.pool_waits.observe(monotonic() - began)
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
         if backend is None:
@@ -264,7 +266,7 @@ class NodePool:
             self._hand_over(backend)
         else:
             self.leased.discard(backend)
-            backend.idle_since = asyncio.get_running_loop().time()
+            backend.idle_since = monotonic()
             self._shelf(backend.profile).put(backend)
 
     def recycle(self, backend: Backend) -> None:
