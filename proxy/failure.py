@@ -120,7 +120,10 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     transaction = relay.transaction
     statement = request.statement
     open_before = transaction.stage is Stage.OPEN
+    # The sign may fail every lease on the node. What becomes of this one's command is decided here, and only once.
+    backend.holder = None
     relay.cluster.sign(node, verdict.node_sign, verdict.reason)
+    backend.holder = relay
     if verdict.conflict:
         relay.metrics.conflicts[node.name, relay.phase.value] += 1
     if verdict.ends_transaction and statement.kind is Kind.ROLLBACK:
