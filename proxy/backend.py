@@ -79,6 +79,7 @@ class Backend(asyncio.Protocol):
         "idle_since",
         "insert_id_of",
         "lost",
+        "one_shot",
         "pool",
         "prepared",
         "profile",
@@ -97,6 +98,7 @@ class Backend(asyncio.Protocol):
         self.thread_id = thread_id
         self.guarded = False
         self.causal = False
+        self.one_shot = False  # a SET TRANSACTION was sent that may still wait for its transaction
         self.reusable = True
         self.lost: str | None = None
         self.unsent = False  # the connection was found lost before the last command could be sent
@@ -199,7 +201,7 @@ class Backend(asyncio.Protocol):
     def forget_session(self) -> None:
         """What COM_RESET_CONNECTION leaves: the schema, and nothing else."""
         self.state = State(self.state.schema)
-        self.guarded = self.causal = False
+        self.guarded = self.causal = self.one_shot = False
         self.prepared.clear()
         self.insert_id_of = None
 

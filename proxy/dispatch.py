@@ -29,7 +29,7 @@ from router.facts import Asks, Kind, Statement
 from router.journal import Entry, ReplyDigest
 from router.membership import Node
 from router.outcomes import Phase, Verdict, judge, lost
-from router.plan import ANYWHERE, Opening, Plan, opening_text, plan
+from router.plan import ANYWHERE, KEEPS_ONE_SHOT, Opening, Plan, opening_text, plan
 from router.session import Stage, State, restore
 
 if TYPE_CHECKING:
@@ -80,7 +80,18 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
             return False
         if statement.may_write and backend.insert_id_of is not None and not backend.insert_id_of.closed:
             return False
+    if relay.transaction.one_shot and not _begun_or_keeps(relay, request):
+        return False
     return not (relay.causal and not backend.causal and backend.pool.node.name not in relay.synced)
+
+
+def _begun_or_keeps(relay: "Relay", request: Request) -> bool:
+    """The SET TRANSACTION for the next transaction has been sent, or is not for this command."""
+    return (
+        relay.transaction.stage is Stage.OPEN
+        or request.code == COM_STMT_PREPARE
+        or request.statement.kind in KEEPS_ONE_SHOT
+    )
 
 
 async def dispatch(relay: "Relay", request: Request | None) -> None:
@@ -322,6 +333,8 @@ async def _open(relay: "Relay", backend: Backend, request: Request, wanted: Plan
     """Begin the transaction first where it can't be done in the statement's own write. What is left of the plan."""
     transaction = relay.transaction
     begin = transaction.begin
+    if not _begun_or_keeps(relay, request):
+        await _set_transaction(backend, transaction.one_shot)
     if wanted.opening is Opening.CONFIRMED:
         await _step(backend, transaction.begin_text, COM_QUERY)
     elif wanted.opening is Opening.PIPELINED and request.prepared is not None and _lacks(backend, request.prepared):
@@ -332,6 +345,12 @@ async def _open(relay: "Relay", backend: Backend, request: Request, wanted: Plan
         return wanted
     transaction.stage = Stage.OPEN
     return ANYWHERE
+
+
+async def _set_transaction(backend: Backend, one_shot: tuple[bytes, ...]) -> None:
+    for command in one_shot:
+        backend.one_shot = True
+        await _step(backend, command, COM_QUERY)
 
 
 def _lacks(backend: Backend, prepared: Prepared) -> bool:
@@ -376,6 +395,7 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
     await _bring(relay, backend, state, Plan(guarded, Opening.NOTHING))
     relay.state = state
     while True:
+        await _set_transaction(backend, transaction.one_shot)
         if transaction.begin is not None:
             if backend.guarded:
                 await _ask(backend, opening_text(transaction.begin, state))

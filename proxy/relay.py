@@ -36,7 +36,7 @@ from router.facts import Asks, End, Kind, Modes, Statement
 from router.journal import Entry, Journal, ReplyDigest
 from router.membership import Node, NodeState
 from router.outcomes import Phase
-from router.plan import UNGUARDED, Opening, Plan, may_begin_late, opening_text, plan
+from router.plan import KEEPS_ONE_SHOT, UNGUARDED, Opening, Plan, may_begin_late, opening_text, plan
 from router.retry import Attempts
 from router.session import Stage, State, Transaction
 
@@ -205,12 +205,18 @@ class Relay:
             self.transaction.clear()
             self.answer_ok()
             return True
+        if statement.one_shot and self.transaction.stage is Stage.NONE:
+            self.transaction.one_shot += (request.as_query(),)
+            self.answer_ok()
+            return True
         return False
 
     def _begin_late(self, request: Request) -> None:
         """Tell the client that its transaction has begun; a node hears of it with the first statement."""
         transaction = self.transaction
+        one_shot = transaction.one_shot
         transaction.clear()
+        transaction.one_shot = one_shot
         transaction.stage = Stage.BEGUN
         transaction.begin = request.statement.transaction
         transaction.begin_text = request.as_query()
@@ -373,7 +379,9 @@ class Relay:
         self.account("rolled_back" if rolled_back else "committed", backend)
         if not rolled_back:
             self._wrote(transaction.wrote or statement.may_write, backend)
+        one_shot = transaction.one_shot if statement.kind in KEEPS_ONE_SHOT else ()
         self.end_transaction()
+        transaction.one_shot = one_shot
 
     def record(self, request: Request, insert_id: int, affected_rows: int, error: int) -> None:
         digest = self._digest
@@ -461,6 +469,9 @@ class Relay:
 
     def give_back(self) -> None:
         """Nothing is due on it, and its state is known."""
+        if self.lease is not None and self.lease.one_shot:
+            self.recycle()
+            return
         backend = self._unhold()
         if backend is not None:
             if backend.causal and backend.lost is None:

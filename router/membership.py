@@ -289,8 +289,8 @@ class Membership:
         return health.standing, health.reason
 
     def _behind(self, node: Node, health: Health, began: float) -> bool:
-        # A node that was frozen past its eviction first answers as it was: Primary, Synced, and stale. Its view tells, and
-        # so does its having none while the rest still looks well: it has just begun to notice.
+        # A node that was frozen past its eviction first answers as it was: Primary, Synced, and stale. Its view
+        # tells, and so does its having none while the rest still looks well: it has just begun to notice.
         grace = VIEW_GRACE if node.state is NodeState.UP else 0.0
         for other in self._nodes.values():
             if other is node or other.state is not NodeState.UP or other.health is None:

@@ -33,6 +33,9 @@ LATE: Final = Plan(True, Opening.PIPELINED)
 LATE_UNGUARDED: Final = Plan(False, Opening.PIPELINED)
 FOR_REAL: Final = Plan(False, Opening.CONFIRMED)
 
+# A SET TRANSACTION for the next transaction only is not for these.
+KEEPS_ONE_SHOT: Final = frozenset((Kind.SET, Kind.SHOW, Kind.USE))
+
 # In a transaction these can't tell whether the backend is guarded, nor outlive the transaction.
 _PLAIN: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE))
 _WITHIN: Final = _PLAIN | {Kind.SAVEPOINT, Kind.COMMIT, Kind.ROLLBACK, Kind.SHOW, Kind.USE}
@@ -41,7 +44,7 @@ _WITHIN: Final = _PLAIN | {Kind.SAVEPOINT, Kind.COMMIT, Kind.ROLLBACK, Kind.SHOW
 def plan(statement: Statement, state: State, transaction: Transaction) -> Plan:
     """What the next statement of a session needs."""
     if transaction.stage is Stage.NONE:
-        if not state.autocommit:
+        if not state.autocommit or transaction.one_shot:
             return UNGUARDED
         if (
             statement.kind is Kind.READ
@@ -53,7 +56,7 @@ def plan(statement: Statement, state: State, transaction: Transaction) -> Plan:
         return UNGUARDED
     begin = transaction.begin
     if transaction.stage is Stage.BEGUN:
-        if statement.kind not in _PLAIN or not _harmless(statement):
+        if statement.kind not in _PLAIN or not _harmless(statement) or transaction.one_shot:
             return FOR_REAL
         if state.autocommit and not state.read_only:
             return LATE
