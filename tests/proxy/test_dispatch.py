@@ -1,0 +1,427 @@
+"""What is done to a backend before a client's command is sent on it, and what is done where that fails."""
+
+from collections.abc import Callable
+
+import pytest
+
+from config import Limits, Pool
+from proxy.login import ConnectFailed
+from proxy.wire.constants import COM_INIT_DB, COM_RESET_CONNECTION
+from router.membership import NodeState
+from tests.proxy.scripted import (
+    DO_NOT_WAIT,
+    GUARD,
+    OPENING,
+    TRANS,
+    WAIT,
+    Stage,
+    command,
+    error,
+    ok,
+    rows,
+)
+
+INSERT = "INSERT INTO t (c) VALUES (1)"
+READ = "SELECT c FROM t"
+LOCKING = "SELECT c FROM t WHERE id = 1 FOR UPDATE"
+RESET = command(COM_RESET_CONNECTION)
+ONE = Pool(max_backends=1)
+
+Build = Callable[..., Stage]
+
+# -- session state ----------------------------------------------------------------------------------------------------
+
+
+def test_the_difference_is_set_on_a_new_backend_before_the_command_is_sent(stage: Stage) -> None:
+    client = stage.client()
+    first = client.runs(stage.one, "SET sql_mode='ANSI', time_zone='+01:00'", ok())
+    first.breaks()
+    stage.one.comes_up()
+    client.says(READ)
+    setting = stage.one.hears("SET sql_mode='ANSI',time_zone='+01:00'")
+    stage.quiet()
+    setting.says(ok())
+    stage.one.hears(READ).says(rows("1"))
+    client.hears(rows("1"))
+
+
+def test_a_schema_is_selected_on_a_new_backend(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "USE app", ok()).breaks()
+    stage.one.comes_up()
+    client.says(READ)
+    stage.one.hears(command(COM_INIT_DB, b"app")).says(ok())
+    stage.one.hears(READ).says(rows("1"))
+    client.hears(rows("1"))
+
+
+def test_a_backend_in_another_sessions_state_is_reset_first(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, "SET sql_mode='ANSI'", ok())
+    other.says(READ)
+    reset = stage.one.hears(RESET)
+    stage.quiet()
+    reset.says(ok())
+    stage.one.hears(READ).says(rows("1"))
+    other.hears(rows("1"))
+
+
+def test_what_both_have_set_is_not_set_again(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, "SET sql_mode='ANSI'", ok())
+    other.says("SET sql_mode='ANSI'")
+    stage.one.hears(RESET).says(ok())
+    stage.one.hears("SET sql_mode='ANSI'").says(ok())
+    other.hears(ok())
+    client.runs(stage.one, READ, rows("1"))
+    other.runs(stage.one, READ, rows("1"))
+    other.runs(stage.one, "SET sql_notes=0", ok())
+    client.says(READ)
+    stage.one.hears(RESET).says(ok())
+    stage.one.hears("SET sql_mode='ANSI'").says(ok())
+    stage.one.hears(READ).says(rows("1"))
+    client.hears(rows("1"))
+
+
+def test_state_that_a_node_refuses_is_the_sessions_own_error(stage: Stage) -> None:
+    """The command is not sent: it would run in another state than the client believes."""
+    client = stage.client()
+    client.runs(stage.one, "USE app", ok()).breaks()
+    stage.one.comes_up()
+    client.says(INSERT)
+    refused = stage.one.hears(command(COM_INIT_DB, b"app")).says(error(1049))
+    client.hears(error(1049))
+    assert refused.closed
+
+
+def test_state_is_not_set_on_a_backend_that_fits(stage: Stage) -> None:
+    client, other = stage.client(), stage.client()
+    client.says("SET sql_mode='ANSI'")
+    other.says(READ)
+    link = stage.one.hears("SET sql_mode='ANSI'").says(ok())
+    other_link = stage.one.hears(READ).says(rows("1"))
+    client.hears(ok())
+    other.hears(rows("1"))
+    assert client.runs(stage.one, READ, rows("1")) is link
+    assert other.runs(stage.one, READ, rows("1")) is other_link
+
+
+def test_a_pinned_sessions_backend_is_reset_before_the_next_gets_it(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    link = client.runs(stage.one, "SET @a = 1", ok())
+    other.says(READ)
+    client.vanishes()
+    reset = stage.one.hears(RESET)
+    stage.quiet()
+    reset.says(ok())
+    assert stage.one.hears(READ).says(rows("1")) is link
+    other.hears(rows("1"))
+
+
+def test_an_open_transaction_is_reset_away(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.begins(stage.one, INSERT)
+    client.vanishes()
+    other.says(READ)
+    stage.one.hears(RESET).says(ok())
+    stage.one.hears(READ).says(rows("1"))
+    other.hears(rows("1"))
+
+
+def test_a_backend_that_refuses_to_be_reset_is_closed(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "SET @a = 1", ok())
+    client.vanishes()
+    assert stage.one.hears(RESET).says(error(1205)).closed
+    assert stage.one.pool.size == 0
+
+
+def test_a_login_with_a_schema_is_answered_once_a_node_has_it(stage: Stage) -> None:
+    client = stage.client(database="app")
+    link = stage.one.hears(command(COM_INIT_DB, b"app"))
+    client.hears_nothing()
+    link.says(ok())
+    client.hears(ok(seq=2))
+    assert client.runs(stage.one, READ, rows("1")) is link
+
+
+def test_a_login_with_a_schema_that_does_not_exist_is_refused(stage: Stage) -> None:
+    client = stage.client(database="none_such")
+    stage.one.hears(command(COM_INIT_DB, b"none_such")).says(error(1049))
+    refused = error(1049)
+    client.hears(refused[:3] + b"\x02" + refused[4:])
+    assert client.closed
+
+
+# -- LAST_INSERT_ID() -------------------------------------------------------------------------------------------------
+
+
+def test_last_insert_id_is_asked_where_it_was_made(stage: Stage) -> None:
+    client = stage.client()
+    link = client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
+    assert client.runs(stage.one, "SELECT LAST_INSERT_ID()", rows("7")) is link
+
+
+def test_it_is_taken_along_to_another_backend(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1, insert_id=7)).breaks()
+    stage.one.comes_up()
+    client.says("SELECT LAST_INSERT_ID()")
+    stage.one.hears("SET last_insert_id=7").says(ok())
+    stage.one.hears("SELECT LAST_INSERT_ID()").says(rows("7"))
+    client.hears(rows("7"))
+
+
+def test_another_session_does_not_overwrite_it(build: Build) -> None:
+    """It is asked for only when the backend is needed: not every reply tells the id (a multi-row insert of several
+    statements, a trigger).
+    """
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
+    other.says(INSERT)
+    stage.one.hears("SELECT LAST_INSERT_ID()").says(rows("7"))
+    stage.one.hears(INSERT).says(ok(rows=1, insert_id=8))
+    other.hears(ok(rows=1, insert_id=8))
+    client.says("SELECT LAST_INSERT_ID()")
+    stage.one.hears("SET last_insert_id=7").says(ok())
+    stage.one.hears("SELECT LAST_INSERT_ID()").says(rows("7"))
+    client.hears(rows("7"))
+
+
+def test_a_reset_does_not_lose_it(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, "SET sql_mode='ANSI'", ok())
+    client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
+    other.says(READ)
+    stage.one.hears("SELECT LAST_INSERT_ID()").says(rows("7"))
+    stage.one.hears(RESET).says(ok())
+    stage.one.hears(READ).says(rows("1"))
+    other.hears(rows("1"))
+
+
+def test_a_new_connection_is_better_than_asking_for_it(stage: Stage) -> None:
+    client, other = stage.client(), stage.client()
+    link = client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
+    assert other.runs(stage.one, INSERT, ok(rows=1, insert_id=8)) is not link
+
+
+def test_nobody_asks_for_the_id_of_a_session_that_has_gone(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
+    client.vanishes()
+    other.runs(stage.one, INSERT, ok(rows=1, insert_id=8))
+
+
+# -- read your writes -------------------------------------------------------------------------------------------------
+
+
+def moved_to_two(stage: Stage) -> None:
+    """One is no writer any more, and two is."""
+    stage.two.comes_up()
+    stage.one.goes_down()
+
+
+def test_after_a_write_a_read_elsewhere_waits_for_it(build: Build) -> None:
+    stage = build()
+    client = stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1))
+    moved_to_two(stage)
+    client.says(READ)
+    wait = stage.two.hears(WAIT)
+    stage.quiet()
+    wait.says(ok())
+    link = stage.two.hears(READ).says(rows("1"))
+    client.hears(rows("1"))
+    # Nobody else is to wait because of it, and nobody is told.
+    assert stage.two.hears(DO_NOT_WAIT).says(ok()) is link
+    client.runs(stage.two, READ, rows("1"))
+
+
+def test_a_transaction_that_wrote_counts_when_it_is_committed(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.runs(stage.one, "COMMIT", ok())
+    moved_to_two(stage)
+    client.says("BEGIN", READ)
+    client.hears(ok(TRANS))
+    stage.two.hears(GUARD).says(ok())
+    stage.two.hears(WAIT).says(ok())
+    stage.two.hears(OPENING, READ).says(ok(TRANS), rows("1", status=TRANS))
+    client.hears(rows("1", status=TRANS))
+    client.says("COMMIT")
+    stage.two.hears("COMMIT").says(ok())
+    stage.two.hears(DO_NOT_WAIT).says(ok())
+    client.hears(ok())
+
+
+@pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT"])
+def test_what_did_not_write_or_was_rolled_back_is_not_waited_for(stage: Stage, end: str) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT if end == "ROLLBACK" else READ)
+    client.runs(stage.one, end, ok())
+    moved_to_two(stage)
+    client.runs(stage.two, READ, rows("1"))
+
+
+def test_a_wait_that_runs_out_keeps_the_statement_from_running_and_another_node_is_asked(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1))
+    moved_to_two(stage)
+    client.says(READ)
+    stage.two.hears(WAIT).says(ok())
+    late = stage.two.hears(READ)
+    stage.three.comes_up()
+    late.says(error(1205))
+    stage.passes(0.1)
+    stage.somewhere(WAIT).says(ok())
+    stage.somewhere(READ).says(rows("1"))
+    stage.somewhere(DO_NOT_WAIT).says(ok())
+    client.hears(rows("1"))
+
+
+def test_a_backend_that_does_not_stop_waiting_is_not_used_again(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1))
+    moved_to_two(stage)
+    client.says(READ)
+    stage.two.hears(WAIT).says(ok())
+    stage.two.hears(READ).says(rows("1"))
+    client.hears(rows("1"))
+    link = stage.two.hears(DO_NOT_WAIT).says(error(1193))
+    assert client.runs(stage.two, READ, rows("1")) is link  # it was idle, and this is harmless
+    assert link.closed
+
+
+def test_a_command_may_overtake_the_answer_to_that(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1))
+    moved_to_two(stage)
+    client.says(READ)
+    stage.two.hears(WAIT).says(ok())
+    stage.two.hears(READ).says(rows("1"))
+    client.hears(rows("1"))
+    link = stage.two.hears(DO_NOT_WAIT)
+    client.says(READ)
+    assert stage.two.hears(READ).says(ok(), rows("2")) is link
+    client.hears(rows("2"))
+
+
+def test_locking_reads_of_a_table_meet_on_one_node(build: Build) -> None:
+    stage = build(up=("one", "two", "three"))
+    for node in stage.nodes:
+        node.answers(lambda said: rows(status=TRANS) if said == LOCKING else ok(TRANS))
+    for _ in range(6):
+        client = stage.client()
+        client.says("BEGIN", LOCKING)
+        client.hears(ok(TRANS), rows(status=TRANS))
+    assert sorted(len(node.pool.leased) for node in stage.nodes) == [0, 0, 6]
+
+
+def test_a_new_owner_first_waits_for_what_the_old_one_committed(stage: Stage) -> None:
+    """For a while after the set of writers changed: with each transaction, whoever's it is."""
+    stage.passes(10)
+    client = stage.client()
+    client.says("BEGIN", LOCKING)
+    client.hears(ok(TRANS))
+    stage.one.hears(GUARD).says(ok())
+    stage.one.hears(WAIT).says(ok())  # as far as is known, the writers changed just now
+    stage.one.hears(OPENING, LOCKING).says(ok(TRANS), rows(status=TRANS))
+    client.hears(rows(status=TRANS))
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(ok())
+    stage.one.hears(DO_NOT_WAIT).says(ok())
+    client.hears(ok())
+    stage.passes(5)
+    later = stage.client()
+    later.begins(stage.one, LOCKING, rows(status=TRANS))
+    later.runs(stage.one, "COMMIT", ok())
+
+
+# -- no backend to be had ---------------------------------------------------------------------------------------------
+
+
+def test_a_node_that_does_not_let_us_in_is_left_for_another(stage: Stage) -> None:
+    stage.two.comes_up()
+    stage.one.refuses = stage.two.refuses = ConnectFailed(2003, "Connection refused")
+    stage.two.refuses = None
+    clients = [stage.client() for _ in range(4)]
+    for client in clients:
+        client.runs(stage.two, READ, rows("1"))
+    assert stage.one.member.state in (NodeState.UP, NodeState.DOWN)
+    client = stage.client()
+    client.runs(stage.two, INSERT, ok(rows=1))
+
+
+def test_a_full_node_is_spared_and_its_error_told_when_there_is_no_other(stage: Stage) -> None:
+    stage.one.refuses = ConnectFailed(1040, "Too many connections", "08004")
+    client = stage.client()
+    client.says(INSERT)
+    stage.passes(0.1)
+    assert client.hears_error(1040, "08004").message == "Too many connections"
+    assert stage.one.member.state is NodeState.UP
+
+
+def test_without_a_writer_a_client_waits_for_one(stage: Stage) -> None:
+    client = stage.client()
+    stage.one.goes_down()
+    client.says(INSERT)
+    stage.passes(9.9)
+    client.hears_nothing()
+    stage.two.comes_up()
+    stage.two.hears(INSERT).says(ok(rows=1))
+    client.hears(ok(rows=1))
+
+
+def test_and_not_for_ever(build: Build) -> None:
+    stage = build(limits=Limits(writer_wait=3.0))
+    client = stage.client()
+    stage.one.goes_down()
+    client.says(INSERT)
+    stage.passes(2.9)
+    client.hears_nothing()
+    stage.passes(0.2)
+    assert "waited 3 s" in client.hears_error(3168).message
+    client.says("BEGIN", "COMMIT")  # no node is needed for that
+    client.hears(ok(TRANS), ok())
+
+
+def test_a_client_that_leaves_while_it_waits_leaves_nothing(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, "SET @a = 1", ok())
+    other.says(READ)
+    assert stage.one.pool.waiting == 1
+    other.vanishes()
+    assert stage.one.pool.waiting == 0
+
+
+def test_a_client_that_leaves_while_a_backend_connects_leaves_nothing(stage: Stage) -> None:
+    stage.one.slow = True
+    client = stage.client()
+    client.says(READ)
+    assert stage.one.pool.connecting == 1
+    client.vanishes()
+    assert stage.one.pool.size == 0
+    stage.one.lets_in()
+
+
+def test_no_backend_in_time_is_an_error_that_names_the_limit(build: Build) -> None:
+    stage = build(pool=Pool(max_backends=1, acquire_timeout=2.0))
+    client, other = stage.client(), stage.client()
+    client.begins(stage.one, INSERT)
+    other.says(INSERT)
+    stage.passes(1.9)
+    other.hears_nothing()
+    stage.passes(0.2)
+    assert "within 2 s" in other.hears_error(1040, "08004").message
+    client.runs(stage.one, "COMMIT", ok())
+    other.says(READ)
+    stage.one.hears(READ).says(rows("1"))
+    other.hears(rows("1"))

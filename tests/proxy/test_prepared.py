@@ -1,0 +1,333 @@
+"""Prepared statements: our ids towards clients, each backend's own towards it, and what an execution has to take
+along."""
+
+from collections.abc import Callable
+
+import pytest
+
+from config import Limits, Pool
+from proxy import commands
+from proxy.prepared import PER_BACKEND
+from proxy.wire.constants import (
+    COM_STMT_CLOSE,
+    COM_STMT_EXECUTE,
+    COM_STMT_FETCH,
+    COM_STMT_PREPARE,
+    COM_STMT_RESET,
+    COM_STMT_SEND_LONG_DATA,
+)
+from tests.proxy.scripted import (
+    GUARD,
+    OPENING,
+    TRANS,
+    Client,
+    Stage,
+    command,
+    error,
+    ok,
+    prepared,
+    rows,
+)
+from tests.wire.speaking import Server
+
+READ = "SELECT c FROM t WHERE id = ?"
+WRITE = "UPDATE t SET c = ?"
+LONG = b"\x08\x00"  # the type of a parameter: LONGLONG
+
+Build = Callable[..., Stage]
+
+
+def prepare(sql: str) -> bytes:
+    return command(COM_STMT_PREPARE, sql.encode())
+
+
+def execute(statement: int, value: int | None = None, *, types: bytes | None = LONG, cursor: int = 0) -> bytes:
+    """Of a statement with one parameter, or with none."""
+    head = statement.to_bytes(4, "little") + bytes((cursor,)) + (1).to_bytes(4, "little")
+    if value is None:
+        return command(COM_STMT_EXECUTE, head)
+    bound = b"\x00" if types is None else b"\x01" + types
+    return command(COM_STMT_EXECUTE, head + b"\x00" + bound + value.to_bytes(8, "little"))
+
+
+def long_data(statement: int, data: bytes) -> bytes:
+    return command(COM_STMT_SEND_LONG_DATA, statement.to_bytes(4, "little") + b"\x00\x00" + data)
+
+
+def on(code: int, statement: int) -> bytes:
+    return command(code, statement.to_bytes(4, "little"))
+
+
+def fetch(statement: int) -> bytes:
+    return command(COM_STMT_FETCH, statement.to_bytes(4, "little") + (10).to_bytes(4, "little"))
+
+
+def has_prepared(stage: Stage, client: Client, sql: str, *, there: int, here: int = 1) -> None:
+    client.says(prepare(sql))
+    stage.one.hears(prepare(sql)).says(prepared(there, columns=1, params=1))
+    client.hears(prepared(here, columns=1, params=1))
+
+
+def test_the_client_gets_ids_of_ours_that_count_up(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41, here=1)
+    has_prepared(stage, client, WRITE, there=42, here=2)
+    client.says(on(COM_STMT_CLOSE, 2))
+    has_prepared(stage, client, WRITE + " LIMIT 1", there=43, here=3)
+
+
+def test_an_id_is_put_in_place_however_the_reply_is_cut(stage: Stage) -> None:
+    client = stage.client()
+    client.says(prepare(READ))
+    stage.one.hears(prepare(READ)).drips(prepared(41, columns=2, params=1))
+    client.hears(prepared(1, columns=2, params=1))
+
+
+def test_an_execution_has_the_backends_id(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41)
+    client.says(execute(1, 5))
+    stage.one.hears(execute(41, 5)).says(rows("5"))
+    client.hears(rows("5"))
+
+
+def test_a_statement_is_prepared_on_another_backend_when_it_is_first_executed_there(stage: Stage) -> None:
+    client, other = stage.client(), stage.client()
+    has_prepared(stage, client, READ, there=41)
+    other.says("SELECT 1")  # takes the backend
+    client.says(execute(1, 5))
+    stage.one.hears("SELECT 1")
+    stage.one.hears(prepare(READ)).says(prepared(7, columns=1, params=1))
+    stage.one.hears(execute(7, 5)).says(rows("5"))
+    client.hears(rows("5"))
+    client.says(execute(1, 6))
+    stage.one.hears(execute(7, 6)).says(rows("6"))
+    client.hears(rows("6"))
+    other.vanishes()
+
+
+def test_types_that_a_backend_has_not_seen_are_sent_again(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41)
+    client.says(execute(1, 5))
+    link = stage.one.hears(execute(41, 5)).says(rows("5"))
+    client.hears(rows("5"))
+    client.says(execute(1, 6, types=None))
+    stage.one.hears(execute(41, 6, types=None)).says(rows("6"))
+    client.hears(rows("6"))
+    link.breaks()
+    stage.one.comes_up()
+    client.says(execute(1, 7, types=None))
+    stage.one.hears(prepare(READ)).says(prepared(3, columns=1, params=1))
+    stage.one.hears(execute(3, 7, types=LONG)).says(rows("7"))
+    client.hears(rows("7"))
+
+
+def test_types_of_another_session_on_the_same_backend_do_not_count(build: Build) -> None:
+    stage = build(pool=Pool(max_backends=1))
+    client, other = stage.client(), stage.client()
+    double = b"\x05\x00"
+    has_prepared(stage, client, READ, there=41)
+    client.says(execute(1, 5))
+    stage.one.hears(execute(41, 5)).says(rows("5"))
+    client.hears(rows("5"))
+    other.says(prepare(READ))
+    link = stage.one.hears(prepare(READ)).says(prepared(42, columns=1, params=1))
+    stage.one.hears(on(COM_STMT_CLOSE, 42))  # one of the same text is there already
+    other.hears(prepared(1, columns=1, params=1))
+    other.says(execute(1, 5, types=double))
+    assert stage.one.hears(execute(41, 5, types=double)).says(rows("5")) is link
+    other.hears(rows("5"))
+    client.says(execute(1, 6, types=None))
+    stage.one.hears(execute(41, 6, types=LONG)).says(rows("6"))
+    client.hears(rows("6"))
+
+
+def test_long_data_is_kept_and_sent_ahead_of_the_execution(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, WRITE, there=41)
+    client.says(long_data(1, b"abc"), long_data(1, b"def"))
+    client.hears_nothing()  # it has no reply
+    stage.quiet()
+    client.says(execute(1, 0))
+    stage.one.hears(long_data(41, b"abc"), long_data(41, b"def"), execute(41, 0)).says(ok(rows=1))
+    client.hears(ok(rows=1))
+    client.says(execute(1, 0))
+    stage.one.hears(execute(41, 0)).says(ok(rows=1))
+    client.hears(ok(rows=1))
+
+
+def test_long_data_is_forgotten_with_reset(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, WRITE, there=41)
+    client.says(long_data(1, b"abc"), on(COM_STMT_RESET, 1))
+    client.hears(ok())
+    client.says(execute(1, 0))
+    stage.one.hears(execute(41, 0)).says(ok())
+    client.hears(ok())
+
+
+def test_long_data_is_bounded(build: Build) -> None:
+    stage = build(limits=Limits(max_command_bytes=2048))
+    client = stage.client()
+    has_prepared(stage, client, WRITE, there=41)
+    client.says(long_data(1, bytes(1000)), long_data(1, bytes(1000)))
+    client.hears_nothing()
+    client.says(long_data(1, bytes(1000)))
+    client.hears_error(1153, "08S01")
+    assert client.closed
+
+
+def test_long_data_for_a_statement_that_is_not_there_is_dropped(stage: Stage) -> None:
+    client = stage.client()
+    client.says(long_data(9, b"abc"), "SELECT 1")
+    stage.one.hears("SELECT 1").says(rows("1"))
+    client.hears(rows("1"))
+
+
+def test_close_has_no_reply_and_the_next_command_follows(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41)
+    client.says(on(COM_STMT_CLOSE, 1), on(COM_STMT_CLOSE, 99), execute(1, 5))
+    assert client.hears_error(1243, "HY000").message.startswith("Unknown prepared statement handler (1)")
+
+
+@pytest.mark.parametrize("said", [execute(9), on(COM_STMT_RESET, 9), fetch(9)], ids=["execute", "reset", "fetch"])
+def test_an_unknown_id_is_told_without_a_node(stage: Stage, said: bytes) -> None:
+    client = stage.client()
+    client.says(said)
+    client.hears_error(1243, "HY000")
+    assert not stage.one.links
+
+
+def test_an_error_at_prepare_is_the_clients(stage: Stage) -> None:
+    client = stage.client()
+    client.says(prepare("SELECT c FROM none_such"))
+    stage.one.hears(prepare("SELECT c FROM none_such")).says(error(1146))
+    client.hears(error(1146))
+    client.says(execute(1, 5))
+    client.hears_error(1243)
+
+
+def test_an_error_at_preparing_it_elsewhere_is_the_executions(stage: Stage) -> None:
+    client = stage.client()
+    client.says(prepare(READ))
+    stage.one.hears(prepare(READ)).says(prepared(41, columns=1, params=1)).breaks()
+    client.hears(prepared(1, columns=1, params=1))
+    stage.one.comes_up()
+    client.says(execute(1, 5))
+    stage.one.hears(prepare(READ)).says(error(1146))
+    client.hears(error(1146))
+
+
+def test_it_is_prepared_in_the_schema_that_the_client_prepared_it_in(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "USE app", ok())
+    client.says(prepare(READ))
+    link = stage.one.hears(prepare(READ)).says(prepared(41, columns=1, params=1))
+    client.hears(prepared(1, columns=1, params=1))
+    client.runs(stage.one, "USE other", ok())
+    link.breaks()
+    stage.one.comes_up()
+    client.says(execute(1, 5))
+    stage.one.hears(command(0x02, b"other")).says(ok())
+    stage.one.hears(command(0x02, b"app")).says(ok())
+    stage.one.hears(prepare(READ)).says(prepared(3, columns=1, params=1))
+    stage.one.hears(command(0x02, b"other")).says(ok())
+    stage.one.hears(execute(3, 5)).says(rows("5"))
+    client.hears(rows("5"))
+
+
+def test_preparing_begins_no_transaction(stage: Stage) -> None:
+    client = stage.client()
+    client.says("BEGIN", prepare(WRITE))
+    client.hears(ok(TRANS))
+    stage.one.hears(prepare(WRITE)).says(prepared(41, params=1))
+    client.hears(prepared(1, params=1))
+    assert not stage.one.pool.leased
+    client.says("ROLLBACK")
+    client.hears(ok())
+
+
+def test_an_execution_opens_a_transaction_in_one_write(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41)
+    client.says("BEGIN", execute(1, 5))
+    client.hears(ok(TRANS))
+    stage.one.hears(GUARD).says(ok())
+    stage.one.hears(OPENING, execute(41, 5)).says(ok(TRANS), rows("5", status=TRANS))
+    client.hears(rows("5", status=TRANS))
+    client.runs(stage.one, "COMMIT", ok())
+
+
+def test_on_a_guarded_backend_that_lacks_it_the_transaction_is_open_before_it_is_prepared(stage: Stage) -> None:
+    """A read-only session does not even prepare a write."""
+    client, other = stage.client(), stage.client()
+    has_prepared(stage, client, WRITE, there=41)
+    other.says("SELECT 1")  # takes the backend
+    stage.one.hears("SELECT 1")
+    client.says("BEGIN", execute(1, 5))
+    client.hears(ok(TRANS))
+    stage.one.hears(GUARD).says(ok())
+    stage.one.hears(OPENING).says(ok(TRANS))
+    stage.one.hears(prepare(WRITE)).says(prepared(7, params=1))
+    stage.one.hears(execute(7, 5)).says(ok(TRANS, rows=1))
+    client.hears(ok(TRANS, rows=1))
+    client.runs(stage.one, "COMMIT", ok())
+    other.vanishes()
+
+
+@pytest.mark.parametrize("sql", ["BEGIN", "START TRANSACTION"])
+def test_a_prepared_begin_is_a_begin(stage: Stage, sql: str) -> None:
+    client = stage.client()
+    client.says(prepare(sql))
+    stage.one.hears(prepare(sql)).says(prepared(41))
+    client.hears(prepared(1))
+    client.says(execute(1))
+    client.hears(ok(TRANS))
+    client.says("ROLLBACK")
+    client.hears(ok())
+
+
+def test_an_open_cursor_pins(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41)
+    head = Server(0).columns(1, 0x42).sent
+    client.says(execute(1, 5, cursor=1))
+    link = stage.one.hears(execute(41, 5, cursor=1)).says(head)
+    client.hears(head)
+    assert client.session.relay.pinned == "open_cursor"
+    fetched = Server(0).binary_row(b"1").eof(0x82).sent
+    client.says(fetch(1))
+    assert stage.one.hears(fetch(41)).says(fetched) is link
+    client.hears(fetched)
+    client.says(on(COM_STMT_RESET, 1))
+    stage.one.hears(on(COM_STMT_RESET, 41)).says(ok())
+    client.hears(ok())
+    client.vanishes()
+    stage.one.hears(command(0x1F))
+
+
+def test_a_client_has_so_many_statements(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "MAX_PREPARED", 1)
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41)
+    client.says(prepare(WRITE))
+    client.hears_error(1461, "42000")
+
+
+def test_a_backend_keeps_so_many_statements_and_closes_the_oldest(stage: Stage) -> None:
+    client = stage.client()
+    for number in range(PER_BACKEND):
+        client.says(prepare(f"SELECT {number}"))
+        stage.one.hears(prepare(f"SELECT {number}")).says(prepared(1000 + number, columns=1))
+        client.hears(prepared(number + 1, columns=1))
+    client.says(prepare("SELECT 'one more'"))
+    stage.one.hears(prepare("SELECT 'one more'")).says(prepared(2000, columns=1))
+    stage.one.hears(on(COM_STMT_CLOSE, 1000))
+    client.hears(prepared(PER_BACKEND + 1, columns=1))
+    client.says(execute(1))
+    stage.one.hears(prepare("SELECT 0")).says(prepared(2001, columns=1))
+    stage.one.hears(on(COM_STMT_CLOSE, 1001))
+    stage.one.hears(execute(2001)).says(rows("0"))
+    client.hears(rows("0"))

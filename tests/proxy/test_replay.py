@@ -1,0 +1,605 @@
+"""A transaction that lost a conflict or its node is run again, unseen; or it is not, and the server's error is told."""
+
+from collections.abc import Callable
+
+import pytest
+
+from config import Replay
+from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_STATISTICS
+from proxy.wire.framing import frame
+from tests.proxy.scripted import (
+    DO_NOT_WAIT,
+    GUARD,
+    MANUAL,
+    MANUAL_TRANS,
+    OPENING,
+    TRANS,
+    UNGUARD,
+    WAIT,
+    Client,
+    Link,
+    Stage,
+    command,
+    error,
+    ok,
+    prepared,
+    query,
+    rows,
+)
+from tests.proxy.test_prepared import execute, prepare
+
+INSERT = "INSERT INTO t (c) VALUES (1)"
+UPDATE = "UPDATE t SET c = 2"
+READ = "SELECT c FROM t"
+CONFLICT = error(1213)
+RESET = command(0x1F)
+
+Build = Callable[..., Stage]
+
+
+def backed_off(stage: Stage) -> None:
+    """Long enough for any wait before the next attempt."""
+    stage.passes(0.1)
+
+
+def replays(stage: Stage, *said: tuple[str, bytes]) -> Link:
+    """The first node hears a transaction from its beginning."""
+    link = stage.one.hears(OPENING).says(ok(TRANS))
+    for sql, reply in said:
+        assert stage.one.hears(sql).says(reply) is link
+    return link
+
+
+# -- conflicts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [1213, 1020])
+def test_an_autocommit_write_that_lost_is_run_again(stage: Stage, code: int) -> None:
+    client = stage.client()
+    client.says(INSERT)
+    stage.one.hears(INSERT).says(error(code))
+    client.hears_nothing()
+    backed_off(stage)
+    stage.one.hears(INSERT).says(ok(rows=1))
+    client.hears(ok(rows=1))
+    metrics = stage.service.metrics
+    assert metrics.conflicts == {("one:3306", "autocommit"): 1}
+    assert metrics.retries == {("conflict", "ok"): 1}
+
+
+def test_it_waits_before_it_is_run_again(stage: Stage) -> None:
+    client = stage.client()
+    client.says(INSERT)
+    stage.one.hears(INSERT).says(CONFLICT)
+    stage.quiet()
+    stage.passes(0.0009)
+    stage.quiet()
+    stage.passes(0.0012)
+    stage.one.hears(INSERT).says(ok(rows=1))
+    client.hears(ok(rows=1))
+
+
+def test_a_statement_that_lost_takes_its_transaction_with_it_and_all_of_it_runs_again(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, READ, rows("1", status=TRANS))
+    client.runs(stage.one, INSERT, ok(TRANS, rows=1))
+    client.says(UPDATE)
+    stage.one.hears(UPDATE).says(CONFLICT)
+    backed_off(stage)
+    replays(stage, (READ, rows("1", status=TRANS)), (INSERT, ok(TRANS, rows=1)), (UPDATE, ok(TRANS, rows=2)))
+    client.hears(ok(TRANS, rows=2))
+    client.runs(stage.one, "COMMIT", ok())
+    assert stage.service.metrics.conflicts == {("one:3306", "statement"): 1}
+
+
+@pytest.mark.parametrize("code", [1213, 3101, 1020])
+def test_a_commit_that_was_not_certified_is_a_transaction_to_run_again(stage: Stage, code: int) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(error(code))
+    backed_off(stage)
+    replays(stage, (INSERT, ok(TRANS, rows=1)), ("COMMIT", ok()))
+    client.hears(ok())
+    assert stage.service.metrics.transactions["one:3306", "committed"] == 1
+    assert stage.service.metrics.conflicts == {("one:3306", "commit"): 1}
+
+
+def test_the_first_statement_may_be_the_one_that_lost(stage: Stage) -> None:
+    client = stage.client()
+    client.says("BEGIN", UPDATE)
+    client.hears(ok(TRANS))
+    stage.one.hears(GUARD).says(ok())
+    stage.one.hears(OPENING, UPDATE).says(ok(TRANS), CONFLICT)
+    backed_off(stage)
+    replays(stage, (UPDATE, ok(TRANS)))
+    client.hears(ok(TRANS))
+    client.runs(stage.one, "COMMIT", ok())
+
+
+def test_several_in_a_row(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.says("COMMIT")
+    for _ in range(5):
+        stage.one.hears("COMMIT").says(CONFLICT)
+        backed_off(stage)
+        replays(stage, (INSERT, ok(TRANS, rows=1)))
+    stage.one.hears("COMMIT").says(ok())
+    client.hears(ok())
+
+
+def test_a_replay_may_itself_lose(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    replays(stage, (INSERT, CONFLICT))
+    stage.one.hears(RESET).says(ok())
+    backed_off(stage)
+    stage.one.hears("BEGIN").says(ok(TRANS))
+    stage.one.hears(INSERT).says(ok(TRANS, rows=1))
+    stage.one.hears("COMMIT").says(ok())
+    client.hears(ok())
+
+
+def test_a_transaction_that_the_server_began_runs_again_too(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "SET autocommit=0", ok(MANUAL))
+    client.runs(stage.one, INSERT, ok(MANUAL_TRANS, rows=1))
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    stage.one.hears(INSERT).says(ok(MANUAL_TRANS, rows=1))  # the server begins by itself
+    stage.one.hears("COMMIT").says(ok(MANUAL))
+    client.hears(ok(MANUAL))
+
+
+def test_an_error_that_the_client_has_seen_has_to_come_again(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.runs(stage.one, UPDATE, error(1062))
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    replays(stage, (INSERT, ok(TRANS, rows=1)), (UPDATE, error(1062)), ("COMMIT", ok()))
+    client.hears(ok())
+
+
+def test_state_set_within_the_transaction_is_set_again(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.says("SET sql_mode='ANSI'")
+    link = stage.one.hears(UNGUARD).says(ok(TRANS))
+    assert stage.one.hears("SET sql_mode='ANSI'").says(ok(TRANS)) is link
+    client.hears(ok(TRANS))
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    stage.one.hears(RESET).says(ok())
+    stage.one.hears("BEGIN").says(ok(TRANS))
+    stage.one.hears(INSERT).says(ok(TRANS, rows=1))
+    stage.one.hears("SET sql_mode='ANSI'").says(ok(TRANS))
+    stage.one.hears("COMMIT").says(ok())
+    client.hears(ok())
+    assert client.session.relay.state.variables == (("sql_mode", "'ANSI'"),)
+
+
+def test_prepared_statements_are_executed_again_with_their_long_data(stage: Stage) -> None:
+    client = stage.client()
+    client.says(prepare(UPDATE + " LIMIT ?"))
+    stage.one.hears(prepare(UPDATE + " LIMIT ?")).says(prepared(41, params=1))
+    client.hears(prepared(1, params=1))
+    client.says("BEGIN", execute(1, 5))
+    client.hears(ok(TRANS))
+    stage.one.hears(GUARD).says(ok())
+    stage.one.hears(OPENING, execute(41, 5)).says(ok(TRANS), ok(TRANS, rows=1))
+    client.hears(ok(TRANS, rows=1))
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    stage.one.hears(OPENING).says(ok(TRANS))
+    stage.one.hears(execute(41, 5)).says(ok(TRANS, rows=1))
+    stage.one.hears("COMMIT").says(ok())
+    client.hears(ok())
+
+
+# -- not the same again -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (rows("1", status=TRANS), rows("2", status=TRANS)),
+        (rows("1", status=TRANS), rows(status=TRANS)),
+        (rows("1", status=TRANS), rows("1", status=TRANS, warnings=1)),
+        (ok(TRANS, rows=1), ok(TRANS, rows=2)),
+        (ok(TRANS, rows=1), error(1062)),
+        (error(1062), ok(TRANS, rows=1)),
+        (error(1062), error(1146)),
+    ],
+)
+def test_at_the_first_difference_the_client_gets_the_original_error(stage: Stage, first: bytes, again: bytes) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.runs(stage.one, UPDATE, first)
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    link = replays(stage, (INSERT, ok(TRANS, rows=1)), (UPDATE, again))
+    client.hears(CONFLICT)
+    # And the replay is undone before the backend is anybody else's.
+    assert stage.one.hears(RESET).says(ok()) is link
+    assert stage.service.metrics.unreplayable == {"different": 1}
+    assert stage.service.metrics.retries == {("conflict", "gave_up"): 1}
+    client.says("COMMIT")
+    client.hears(ok())
+
+
+def test_status_and_texts_may_differ(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.runs(stage.one, READ, rows("1", status=TRANS))
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    slow = 0x800
+    replays(stage, (INSERT, ok(TRANS | slow, rows=1)), (READ, rows("1", status=TRANS | slow)), ("COMMIT", ok()))
+    client.hears(ok())
+
+
+def test_what_cannot_be_run_again_gets_the_servers_own_error(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.runs(stage.one, "INSERT INTO t (c) VALUES (UUID())", ok(TRANS))
+    client.runs(stage.one, "COMMIT", CONFLICT)
+    assert stage.service.metrics.unreplayable == {"nondeterministic": 1}
+    client.says("COMMIT")
+    client.hears(ok())
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"), [("SELECT GET_LOCK('a', 1)", "get_lock"), ("SELECT @a := 1", "user_variable")]
+)
+def test_what_pinned_the_session_within_the_transaction_cannot_either(
+    stage: Stage, statement: str, reason: str
+) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.says(statement)
+    stage.one.hears(UNGUARD).says(ok(TRANS))
+    stage.one.hears(statement).says(rows("1", status=TRANS))
+    client.hears(rows("1", status=TRANS))
+    client.runs(stage.one, "COMMIT", CONFLICT)
+    assert stage.service.metrics.unreplayable == {reason: 1}
+    client.vanishes()
+    stage.one.hears(RESET)
+
+
+def test_a_journal_over_its_limit_is_not_replayed(build: Build) -> None:
+    stage = build(replay=Replay(journal_bytes=2000))
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.runs(stage.one, f"UPDATE t SET c = '{'x' * 2000}'", ok(TRANS, rows=1))
+    client.runs(stage.one, "COMMIT", CONFLICT)
+    assert stage.service.metrics.unreplayable == {"journal-session-limit": 1}
+    assert stage.service.cluster.journal_space.used == 0
+
+
+def test_replay_can_be_switched_off(build: Build) -> None:
+    stage = build(replay=Replay(enabled=False))
+    client = stage.client()
+    client.runs(stage.one, INSERT, CONFLICT)
+    client.begins(stage.one, INSERT)
+    client.runs(stage.one, "COMMIT", CONFLICT)
+    client.says("COMMIT")
+    client.hears(ok())
+
+
+def test_a_second_transaction_in_a_chain_is_not_replayed(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "START TRANSACTION WITH CONSISTENT SNAPSHOT", ok(TRANS))
+    client.runs(stage.one, INSERT, ok(TRANS, rows=1))
+    client.runs(stage.one, "COMMIT AND CHAIN", ok(TRANS))
+    client.runs(stage.one, UPDATE, CONFLICT)
+    assert stage.service.metrics.unreplayable == {"chained": 1}
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_attempts_are_limited(build: Build) -> None:
+    stage = build(replay=Replay(max_attempts=2))
+    client = stage.client()
+    client.says(INSERT)
+    for _ in range(2):
+        stage.one.hears(INSERT).says(CONFLICT)
+        client.hears_nothing()
+        backed_off(stage)
+    stage.one.hears(INSERT).says(CONFLICT)
+    client.hears(CONFLICT)
+    assert stage.service.metrics.retries == {("conflict", "gave_up"): 1}
+    client.runs(stage.one, READ, rows("1"))
+
+
+def test_each_statement_has_its_own_attempts(build: Build) -> None:
+    stage = build(replay=Replay(max_attempts=1))
+    client = stage.client()
+    for _ in range(3):
+        client.says(INSERT)
+        stage.one.hears(INSERT).says(CONFLICT)
+        backed_off(stage)
+        stage.one.hears(INSERT).says(ok(rows=1))
+        client.hears(ok(rows=1))
+
+
+def test_a_budget_keeps_a_storm_from_feeding_itself(build: Build) -> None:
+    stage = build(replay=Replay(budget_per_node=1))
+    client, other = stage.client(), stage.client()
+    client.says(INSERT)
+    stage.one.hears(INSERT).says(CONFLICT)
+    other.says(INSERT)
+    stage.one.hears(INSERT).says(CONFLICT)
+    other.hears(CONFLICT)
+    backed_off(stage)
+    stage.one.hears(INSERT).says(ok(rows=1))
+    client.hears(ok(rows=1))
+
+
+def test_time_is_limited_though_a_replay_hangs(build: Build) -> None:
+    stage = build(replay=Replay(max_time=3.0))
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    stage.one.hears(OPENING).says(ok(TRANS))
+    hanging = stage.one.hears(INSERT)
+    stage.passes(3.0)
+    client.hears(CONFLICT)
+    assert hanging.closed
+    assert stage.service.metrics.unreplayable == {"limit_time": 1}
+
+
+# -- generated ids ----------------------------------------------------------------------------------------------------
+
+
+def test_a_generated_id_is_asked_for_when_it_did_not_come_by_itself(stage: Stage) -> None:
+    """The first replay shows that it was the server who chose it; an insert_id that nobody uses would leak."""
+    client = stage.client()
+    client.begins(stage.one, INSERT, ok(TRANS, rows=1, insert_id=7))
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    link = replays(stage, (INSERT, ok(TRANS, rows=1, insert_id=10)))
+    assert stage.one.hears("ROLLBACK").says(ok()) is link
+    stage.one.hears(OPENING).says(ok(TRANS))
+    stage.one.hears("SET insert_id=7").says(ok(TRANS))
+    stage.one.hears(INSERT).says(ok(TRANS, rows=1, insert_id=7))
+    stage.one.hears("COMMIT").says(ok())
+    client.hears(ok())
+
+
+def test_the_next_replay_asks_for_it_at_once(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT, ok(TRANS, rows=1, insert_id=7))
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    replays(stage, (INSERT, ok(TRANS, rows=1, insert_id=10)), ("ROLLBACK", ok()))
+    replays(stage, ("SET insert_id=7", ok(TRANS)), (INSERT, ok(TRANS, rows=1, insert_id=7)))
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    replays(stage, ("SET insert_id=7", ok(TRANS)), (INSERT, ok(TRANS, rows=1, insert_id=7)), ("COMMIT", ok()))
+    client.hears(ok())
+
+
+def test_an_id_that_the_client_named_needs_no_asking(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT, ok(TRANS, rows=1, insert_id=7))
+    client.says("COMMIT")
+    stage.one.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    replays(stage, (INSERT, ok(TRANS, rows=1, insert_id=7)), ("COMMIT", ok()))
+    client.hears(ok())
+
+
+# -- a lost node ------------------------------------------------------------------------------------------------------
+
+
+def opened_somewhere(stage: Stage, client: Client, reply: bytes = ok(TRANS, rows=1)) -> Link:
+    client.says("BEGIN", INSERT)
+    client.hears(ok(TRANS))
+    stage.somewhere(GUARD).says(ok())
+    link = stage.somewhere(OPENING, INSERT).says(ok(TRANS), reply)
+    client.hears(reply)
+    return link
+
+
+def taken_up(stage: Stage, *said: tuple[str, bytes]) -> Link:
+    """Another node hears the transaction from its beginning."""
+    link = stage.somewhere(WAIT).says(ok())
+    stage.somewhere("BEGIN").says(ok(TRANS))
+    for sql, reply in said:
+        stage.somewhere(sql).says(reply)
+    return link
+
+
+def test_a_transaction_is_taken_up_elsewhere_before_the_client_says_anything(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    opened_somewhere(stage, client).node.dies()
+    taken_up(stage, (INSERT, ok(TRANS, rows=1)))
+    client.hears_nothing()
+    client.says("COMMIT")
+    stage.somewhere("COMMIT").says(ok())
+    stage.somewhere(DO_NOT_WAIT).says(ok())
+    client.hears(ok())
+    assert stage.service.metrics.retries == {("lost", "ok"): 1}
+
+
+def test_a_command_that_comes_meanwhile_waits_for_that(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    opened_somewhere(stage, client).node.dies()
+    client.says("COMMIT")
+    stage.somewhere(WAIT).says(ok())
+    stage.somewhere("BEGIN").says(ok(TRANS))
+    stage.somewhere(INSERT).says(ok(TRANS, rows=1))
+    stage.somewhere("COMMIT").says(ok())
+    stage.somewhere(DO_NOT_WAIT).says(ok())
+    client.hears(ok())
+
+
+def test_a_statement_in_flight_is_run_behind_the_journal(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    link = opened_somewhere(stage, client)
+    client.says(UPDATE)
+    assert stage.somewhere(UPDATE) is link
+    link.node.dies()
+    taken_up(stage, (INSERT, ok(TRANS, rows=1)), (UPDATE, ok(TRANS, rows=2)))
+    client.hears(ok(TRANS, rows=2))
+    client.vanishes()
+    stage.somewhere(RESET)
+
+
+def test_the_opening_in_flight_is_sent_elsewhere(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    client.says("BEGIN", INSERT)
+    client.hears(ok(TRANS))
+    stage.somewhere(GUARD).says(ok())
+    stage.somewhere(OPENING, INSERT).node.dies()
+    client.hears_nothing()
+    taken_up(stage, (INSERT, ok(TRANS, rows=1)))
+    client.hears(ok(TRANS, rows=1))
+    client.says("COMMIT")
+    stage.somewhere("COMMIT").says(ok())
+    stage.somewhere(DO_NOT_WAIT).says(ok())
+    client.hears(ok())
+
+
+def test_half_of_a_reply_cannot_be_taken_back(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    link = opened_somewhere(stage, client)
+    client.says(READ)
+    stage.somewhere(READ).says(rows("1", "2", status=TRANS)[:-20])
+    assert client.received
+    client.received.clear()
+    link.node.dies()
+    assert client.wire.aborted
+    assert stage.service.metrics.unreplayable == {"reply_partly_sent": 1}
+
+
+def test_a_difference_while_nobody_waits_is_told_with_the_next_command(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    opened_somewhere(stage, client).node.dies()
+    taken_up(stage, (INSERT, ok(TRANS, rows=2)))
+    stage.somewhere(RESET).says(ok())
+    client.hears_nothing()
+    client.says(UPDATE)
+    client.hears_error(1213, "40001")
+    client.says("COMMIT")
+    client.hears(ok())
+
+
+def test_several_generated_ids_are_not_the_same_on_another_node(build: Build) -> None:
+    """Galera gives each node its own step: the ids behind the first one would differ, unseen."""
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    opened_somewhere(stage, client, ok(TRANS, rows=3, insert_id=4)).node.dies()
+    stage.somewhere(WAIT).says(ok())
+    stage.somewhere("BEGIN").says(ok(TRANS))
+    stage.somewhere(INSERT).says(ok(TRANS, rows=3, insert_id=5))
+    stage.somewhere("ROLLBACK").says(ok())
+    stage.somewhere("BEGIN").says(ok(TRANS))
+    stage.somewhere(RESET).says(ok())
+    client.says("COMMIT")
+    client.hears_error(1213, "40001")
+
+
+def test_with_no_node_left_the_client_waits_for_one(build: Build) -> None:
+    stage = build(replay=Replay(max_time=5.0))
+    client = stage.client()
+    opened_somewhere(stage, client).node.dies()
+    client.says("COMMIT")
+    stage.passes(3.0)
+    client.hears_nothing()
+    stage.two.comes_up()
+    taken_up(stage, (INSERT, ok(TRANS, rows=1)), ("COMMIT", ok()))
+    stage.somewhere(DO_NOT_WAIT).says(ok())
+    client.hears(ok())
+
+
+def test_and_not_for_ever(build: Build) -> None:
+    stage = build(replay=Replay(max_time=5.0))
+    client = stage.client()
+    opened_somewhere(stage, client).node.dies()
+    client.says("COMMIT")
+    stage.passes(5.1)
+    client.hears_error(1213, "40001")
+    client.says("COMMIT")
+    client.hears(ok())
+
+
+def test_a_pinned_transaction_is_not_taken_up(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    client.says("SET @a = 1")
+    link = stage.somewhere("SET @a = 1").says(ok())
+    client.hears(ok())
+    client.runs(link.node, "BEGIN", ok(TRANS))
+    client.says(INSERT)
+    stage.somewhere(INSERT)
+    link.node.dies()
+    client.hears_error(1213, "40001")
+    assert client.closed
+
+
+def test_a_client_that_leaves_during_a_replay_leaves_nothing(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    opened_somewhere(stage, client).node.dies()
+    link = stage.somewhere(WAIT)
+    client.vanishes()
+    assert link.closed
+
+
+def test_ping_in_a_transaction_asks_the_server(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.says(command(COM_PING))
+    stage.one.hears(command(COM_PING)).says(CONFLICT)
+    backed_off(stage)
+    replays(stage, (INSERT, ok(TRANS, rows=1)))
+    stage.one.hears(command(COM_PING)).says(ok(TRANS))
+    client.hears(ok(TRANS))
+    client.runs(stage.one, "ROLLBACK", ok())
+
+
+@pytest.mark.parametrize(
+    ("said", "reply"),
+    [
+        (prepare(READ), prepared(1, columns=1)),
+        (command(COM_INIT_DB, b"app"), ok(TRANS)),
+        (query("SAVEPOINT a"), ok(TRANS)),
+        (query("SHOW TABLES"), rows("t", status=TRANS)),
+        (command(COM_STATISTICS), frame(b"Uptime: 1", 1)),
+    ],
+)
+def test_any_command_may_carry_the_conflict_of_an_idle_transaction(stage: Stage, said: bytes, reply: bytes) -> None:
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.says(said)
+    stage.one.hears(said).says(CONFLICT)
+    backed_off(stage)
+    replays(stage, (INSERT, ok(TRANS, rows=1)))
+    stage.one.hears(said).says(reply)
+    client.hears(reply)
+    client.says("ROLLBACK")
+    stage.one.hears("ROLLBACK").says(ok())
+    client.hears(ok())
