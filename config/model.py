@@ -72,6 +72,9 @@ class Endpoint:
     tls_certificate: Annotated[Path | None, Setting("Certificate chain (PEM). With it clients may use TLS.")] = None
     tls_key: Annotated[Path | None, Setting("Private key of the certificate (PEM).")] = None
     tls_required: Annotated[bool, Setting("Refuse TCP clients that do not use TLS.")] = False
+    local_infile: Annotated[
+        bool, Setting("Let clients send files with LOAD DATA LOCAL, where the nodes let them, too.")
+    ] = True
     placement: Annotated[
         Literal["spread"], Setting("How a transaction's node is chosen. `spread` shares them out over all writers.")
     ] = "spread"

@@ -32,6 +32,14 @@ class Sink(Protocol):
     def reply_done(self, reply: ReplyScanner) -> None:
         """The current reply is whole; `reply` is reused for the next one, so read it now."""
 
+    def file_wanted(self) -> None:
+        """The node waits for the client's file (LOAD DATA LOCAL): `Backend.forward` its packets."""
+
+    def node_paused(self) -> None:
+        """The node does not keep up with what it is sent."""
+
+    def node_resumed(self) -> None: ...
+
     def backend_lost(self, reason: str) -> None:
         """The connection is gone; replies that were still due will not come."""
 
@@ -68,6 +76,7 @@ class Backend(asyncio.Protocol):
         "_cursor",
         "_digest",
         "_due",
+        "_file_wanted",
         "_quiet",
         "_scanner",
         "_sink",
@@ -112,6 +121,7 @@ class Backend(asyncio.Protocol):
         self._due: deque[int] = deque()  # commands sent behind the one whose reply comes now
         self._digest: Digest | None = None  # of the last of them
         self._cursor = False
+        self._file_wanted = False
         self._quiet = 0  # replies that come first and concern nobody
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made, before any use
 
@@ -170,6 +180,10 @@ class Backend(asyncio.Protocol):
         answer = Answer()
         self.send(answer, data, command, digest)
         return await answer.whole
+
+    def forward(self, packet: bytes) -> None:
+        """Send a packet of the client's file."""
+        self._write(packet)
 
     def tell(self, data: bytes) -> None:
         """Send a command that has no reply (COM_STMT_CLOSE)."""
@@ -249,7 +263,12 @@ class Backend(asyncio.Protocol):
                     if forward:
                         sink.reply_data(forward)
                     if not scanner.done:
+                        if scanner.awaiting_client_file is not self._file_wanted:
+                            self._file_wanted = scanner.awaiting_client_file
+                            if self._file_wanted:
+                                sink.file_wanted()
                         return
+                    self._file_wanted = False
                     data = scanner.rest
                     if self._due:
                         sink.reply_done(scanner)
@@ -263,6 +282,14 @@ class Backend(asyncio.Protocol):
                     return
         except ProtocolError as error:
             self.fail(f"malformed reply: {error}")
+
+    def pause_writing(self) -> None:
+        if self.holder is not None:
+            self.holder.node_paused()
+
+    def resume_writing(self) -> None:
+        if self.holder is not None:
+            self.holder.node_resumed()
 
     def _start_next(self) -> None:
         command = self._due.popleft()
@@ -315,6 +342,15 @@ class Answer:
         self.num_params = reply.num_params
         if not self.whole.done():
             self.whole.set_result(self)
+
+    def file_wanted(self) -> None:
+        """Never: statements of our own load no file."""
+
+    def node_paused(self) -> None:
+        """What is sent on the side is short."""
+
+    def node_resumed(self) -> None:
+        """Likewise."""
 
     def backend_lost(self, reason: str) -> None:
         if not self.whole.done():

@@ -5,10 +5,11 @@ nothing about what a command means.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from proxy.metrics import Metrics
-from proxy.wire.framing import CommandFramer, PacketTooLarge, ProtocolError
+from proxy.wire.framing import HEADER, CommandFramer, PacketTooLarge, ProtocolError
 from proxy.wire.packets import error_packet
 from router import answers
 
@@ -37,6 +38,7 @@ class Frontend(asyncio.Protocol):
     __slots__ = (
         "_busy",
         "_conversation",
+        "_file",
         "_framer",
         "_handing_on",
         "_now",
@@ -60,6 +62,7 @@ class Frontend(asyncio.Protocol):
         self._conversation = conversation
         self._framer = CommandFramer(max_command_bytes)
         self._busy = False
+        self._file: Callable[[bytes], None] | None = None  # takes the client's file, packet by packet
         self._handing_on = False
         self._reading_paused = False
         self.metrics = metrics
@@ -82,6 +85,23 @@ class Frontend(asyncio.Protocol):
         if self._framer.pending:
             self._hand_on()
 
+    def stream_file(self, take: Callable[[bytes], None]) -> None:
+        """What the client sends now is its file for LOAD DATA LOCAL, up to an empty packet."""
+        self._file = take
+        self._pass_file()
+
+    def hold(self) -> None:
+        """Read no more from the client: the node does not keep up."""
+        if not self._reading_paused and not self.closed:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Read again."""
+        if self._reading_paused and not self.closed:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
     def suspend(self) -> bytes:
         """Stop reading, for an exchange that is not made of commands; returns what was read and not handed on."""
         self._transport.pause_reading()
@@ -101,26 +121,33 @@ class Frontend(asyncio.Protocol):
         self.metrics.client_in += len(data)
         framer = self._framer
         framer.feed(data)
-        if not self._busy:
+        if self._file is not None:
+            self._pass_file()
+        elif not self._busy:
             self._hand_on()
-        elif framer.pending > PIPELINED_BYTES and not self._reading_paused:
-            self._reading_paused = True
-            self._transport.pause_reading()
+        elif framer.pending > PIPELINED_BYTES:
+            self.hold()
+
+    def _pass_file(self) -> None:
+        while self._file is not None and (packet := self._framer.next_packet()) is not None:
+            self._file(packet)
+            if len(packet) == HEADER:
+                self._file = None
+        if self._file is None and not self._busy:
+            self._hand_on()  # its statement failed meanwhile; the file had to be read all the same
 
     def _hand_on(self) -> None:
-        if self._handing_on:
+        if self._handing_on or self._file is not None:
             return  # a command answered on the spot: the loop below goes on
         self._handing_on = True
         now = self._now
         try:
             while not (self._busy or self.paused or self.closed):
                 raw = self._framer.next()
+                self.go_on()
                 if raw is None:
                     break
                 self._busy = True
-                if self._reading_paused:
-                    self._reading_paused = False
-                    self._transport.resume_reading()
                 self.last_command = now()
                 self._conversation.command(raw)
         except ProtocolError as error:

@@ -18,6 +18,7 @@ OFFERED: Final = (
     | c.CLIENT_LONG_FLAG
     | c.CLIENT_CONNECT_WITH_DB
     | c.CLIENT_NO_SCHEMA
+    | c.CLIENT_LOCAL_FILES
     | c.CLIENT_IGNORE_SPACE
     | c.CLIENT_PROTOCOL_41
     | c.CLIENT_INTERACTIVE
@@ -37,8 +38,7 @@ OFFERED: Final = (
 """What we offer; CLIENT_SSL is added where there is a certificate. Left out, and why:
 
 COMPRESS, ZSTD_COMPRESSION_ALGORITHM: replies are forwarded as the bytes the backend sent, which are not compressed.
-LOCAL_FILES: a file's content would have to be kept for a second run of its statement, whatever its size. ODBC: without
-meaning since MySQL 3.22. QUERY_ATTRIBUTES: MariaDB has none, and they change the shape of COM_QUERY.
+ODBC: without meaning since MySQL 3.22. QUERY_ATTRIBUTES: MariaDB has none, and they change the shape of COM_QUERY.
 OPTIONAL_RESULTSET_METADATA: a reply without its column definitions cannot be told from another one by shape.
 CAN_HANDLE_EXPIRED_PASSWORDS: passwords here do not expire. MULTI_FACTOR_AUTHENTICATION, CAPABILITY_EXTENSION: nothing
 behind them is spoken here. SSL_VERIFY_SERVER_CERT, REMEMBER_OPTIONS: the client's own business, never on the wire.

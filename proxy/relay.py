@@ -500,6 +500,24 @@ class Relay:
         self.lingering = False
         self.cluster.lingering[backend.pool.node.name].pop(self, None)
 
+    # -- LOAD DATA LOCAL ----------------------------------------------------------------------------------------------
+
+    def file_wanted(self) -> None:
+        """The node asks the client for a file."""
+        self.frontend.stream_file(self._file_packet)
+
+    def _file_packet(self, packet: bytes) -> None:
+        if self.lease is not None:
+            self.lease.forward(packet)
+
+    def node_paused(self) -> None:
+        """The node does not keep up with the client's file."""
+        self.frontend.hold()
+
+    def node_resumed(self) -> None:
+        """It does again."""
+        self.frontend.go_on()
+
     # -- the client ---------------------------------------------------------------------------------------------------
 
     def client_paused(self) -> None:

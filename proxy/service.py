@@ -15,6 +15,7 @@ from proxy import http
 from proxy.auth import PasswordAccount
 from proxy.cluster import Cluster
 from proxy.handshake import Login, LoginSettings, Result
+from proxy.hello import OFFERED
 from proxy.listener import Admission, Listener
 from proxy.log import event
 from proxy.metrics import CONTENT_TYPE, Exposition, Metrics
@@ -23,11 +24,30 @@ from proxy.pool import Profile
 from proxy.session import Session
 from proxy.tls import server_context
 from proxy.version import VERSION
+from proxy.wire import constants as c
 from router.membership import Membership, Node, NodeState
 from router.statements import Classifier
 
 logger = logging.getLogger(__name__)
 
+# The capabilities that a session can tell, by the bytes of its replies or by how statements behave. Clients that
+# differ in others only share their backends.
+SEEN_IN_SESSION: Final = (
+    c.CLIENT_PROTOCOL_41
+    | c.CLIENT_FOUND_ROWS
+    | c.CLIENT_LONG_FLAG
+    | c.CLIENT_NO_SCHEMA
+    | c.CLIENT_LOCAL_FILES
+    | c.CLIENT_IGNORE_SPACE
+    | c.CLIENT_INTERACTIVE  # decides which of two timeouts is the session's wait_timeout
+    | c.CLIENT_TRANSACTIONS
+    | c.CLIENT_MULTI_STATEMENTS
+    | c.CLIENT_MULTI_RESULTS
+    | c.CLIENT_PS_MULTI_RESULTS
+    | c.CLIENT_PLUGIN_AUTH
+    | c.CLIENT_SESSION_TRACK
+    | c.CLIENT_DEPRECATE_EOF
+)
 HOUSEKEEPING: Final = 5.0  # seconds between two looks for what has been idle for too long
 
 
@@ -46,6 +66,7 @@ class Endpoint:
         self.settings = LoginSettings(
             accounts=service.accounts,
             version=service.greeted_version,
+            offered=OFFERED if settings.local_infile else OFFERED & ~c.CLIENT_LOCAL_FILES,
             tls=tls,
             tls_required=settings.tls_required,
             timeout=limits.login_timeout,
@@ -177,6 +198,7 @@ class Service:
 
     def profile(self, name: str, capabilities: int, collation: int) -> Profile:
         """What the backends of such a client log in with; equal ones are the same object."""
+        capabilities &= SEEN_IN_SESSION
         key = (name, capabilities, collation)
         profile = self._profiles.get(key)
         if profile is None:

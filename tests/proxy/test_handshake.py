@@ -104,7 +104,11 @@ def test_a_login_tells_who_came_and_what_was_agreed(run: Run, plugin: str) -> No
             assert login.account.name == "app"
             assert login.connection_id == greeting.connection_id
             assert login.capabilities == (
-                CLIENT_FLAGS | c.CLIENT_FOUND_ROWS | c.CLIENT_CONNECT_WITH_DB | c.CLIENT_CONNECT_ATTRS
+                CLIENT_FLAGS
+                | c.CLIENT_FOUND_ROWS
+                | c.CLIENT_LOCAL_FILES
+                | c.CLIENT_CONNECT_WITH_DB
+                | c.CLIENT_CONNECT_ATTRS
             )
             assert (login.database, login.attributes) == ("shop", {"program_name": "test"})
             assert (login.collation, login.max_packet) == (33, 1 << 20)

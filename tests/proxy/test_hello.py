@@ -47,7 +47,6 @@ def test_mariadb_extensions_are_not_offered() -> None:
     not_spoken = (
         c.CLIENT_COMPRESS,
         c.CLIENT_ZSTD_COMPRESSION_ALGORITHM,
-        c.CLIENT_LOCAL_FILES,
         c.CLIENT_ODBC,
         c.CLIENT_QUERY_ATTRIBUTES,
         c.CLIENT_OPTIONAL_RESULTSET_METADATA,
