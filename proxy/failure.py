@@ -102,12 +102,11 @@ def lost_while_idle(relay: "Relay", backend: Backend) -> None:
 
 
 def reads_only(relay: "Relay") -> bool:
-    """Nothing is known to have been written by the current command or, if it is a COMMIT, by its transaction."""
+    """Nothing is known to have been written by the current command or, if it commits, by its transaction."""
     assert relay.request is not None
-    statement = relay.request.statement
-    if statement.kind is Kind.COMMIT:
-        return not relay.transaction.wrote
-    return not statement.may_write
+    if relay.phase is Phase.COMMIT and relay.transaction.wrote:
+        return False
+    return not relay.request.statement.may_write
 
 
 def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: int) -> None:

@@ -100,7 +100,7 @@ class NodePool:
         self._on_linger_end = on_linger_end
         self._shelves: dict[Profile, Shelf] = {}
         self._waiters: deque[Waiter] = deque()
-        self._resetting: set[asyncio.Task[None]] = set()
+        self._resetting: dict[Backend, asyncio.Task[None]] = {}
         self.leased: set[Backend] = set()
         self.connecting = 0
         self.closed = False
@@ -279,9 +279,9 @@ class NodePool:
             self._close(backend)
             return
         self.leased.discard(backend)
-        task = asyncio.get_running_loop().create_task(self._reset(backend), name=f"reset {backend!r}")
-        self._resetting.add(task)
-        task.add_done_callback(self._resetting.discard)
+        self._resetting[backend] = asyncio.get_running_loop().create_task(
+            self._reset(backend), name=f"reset {backend.thread_id} on {self.node.name}"
+        )
 
     async def _reset(self, backend: Backend) -> None:
         try:
@@ -290,6 +290,7 @@ class NodePool:
             clean = answer.error is None
         except (Lost, TimeoutError):
             clean = False
+        del self._resetting[backend]
         self.leased.add(backend)
         if clean:
             backend.forget_session()
@@ -379,4 +380,4 @@ class NodePool:
         for backend in list(self.leased):
             self._close(backend)
         if self._resetting:
-            await asyncio.wait(self._resetting)
+            await asyncio.wait(self._resetting.values())
