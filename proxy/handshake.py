@@ -23,7 +23,7 @@ from proxy.channel import ClientChannel
 from proxy.hello import OFFERED, SSL_REQUEST_BYTES, greeting, parse_change_user, parse_response
 from proxy.wire import constants as c
 from proxy.wire.framing import PacketTooLarge, ProtocolError
-from proxy.wire.packets import error_packet, ok_packet
+from proxy.wire.packets import Change, error_packet, ok_packet
 
 _NAME_SHOWN: Final = 128  # characters of a name in an error's text; a name may be as long as a login packet
 
@@ -156,8 +156,9 @@ class Login:
 
 
 def accept(login: Login, status: int = c.SERVER_STATUS_AUTOCOMMIT) -> bytes:
-    """The OK packet that ends the login."""
-    return ok_packet(login.seq, status=status, capabilities=login.capabilities)
+    """The OK packet that ends the login. It reports the schema that was named, as servers do."""
+    changes = (Change(c.SESSION_TRACK_SCHEMA, b"", login.database.encode()),) if login.database else ()
+    return ok_packet(login.seq, status=status, changes=changes, capabilities=login.capabilities)
 
 
 async def login(channel: ClientChannel, settings: LoginSettings, connection_id: int) -> Login:

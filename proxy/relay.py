@@ -16,6 +16,7 @@ from proxy.backend import Backend
 from proxy.cluster import Cluster
 from proxy.failure import Refusal
 from proxy.frontend import Frontend
+from proxy.insert_id import InsertIds
 from proxy.pool import Profile
 from proxy.prepared import PreparedStatements
 from proxy.request import Request
@@ -25,6 +26,7 @@ from proxy.wire.constants import (
     COM_STMT_PREPARE,
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
+    SERVER_STATUS_IN_TRANS_READONLY,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
 from proxy.wire.framing import frame
@@ -36,9 +38,10 @@ from router.facts import Asks, End, Kind, Modes, Statement
 from router.journal import Entry, Journal, ReplyDigest
 from router.membership import Node, NodeState
 from router.outcomes import Phase
-from router.plan import KEEPS_ONE_SHOT, UNGUARDED, Opening, Plan, may_begin_late, opening_text, plan
+from router.plan import KEEPS_ONE_SHOT, UNGUARDED, Opening, Plan, is_read_only, may_begin_late, opening_text, plan
 from router.retry import Attempts
 from router.session import Stage, State, Transaction
+from router.variables import ACCESS
 
 # Their replies carry no status flags.
 STATUSLESS: Final = frozenset((COM_STATISTICS, COM_STMT_PREPARE))
@@ -69,7 +72,7 @@ class Relay:
         "frontend",
         "homes",
         "id",
-        "insert_id",
+        "insert_ids",
         "journal",
         "leading",
         "lease",
@@ -120,7 +123,7 @@ class Relay:
         self.homes: dict[str, Backend] = {}  # node -> the backend it used last there
         self.causal = False  # it has written, so that not every node is known to have it
         self.synced: set[str] = set()  # the nodes that are
-        self.insert_id = 0  # what LAST_INSERT_ID() is, as far as replies tell
+        self.insert_ids = InsertIds()
 
         self.attempts: Attempts | None = None
         self.delay = 0.0  # seconds before the next attempt
@@ -207,6 +210,9 @@ class Relay:
             return True
         if statement.one_shot and self.transaction.stage is Stage.NONE:
             self.transaction.one_shot += (request.as_query(),)
+            for name, value in statement.one_shot:
+                if name == ACCESS:
+                    self.transaction.read_only = value == "READ ONLY"
             self.answer_ok()
             return True
         return False
@@ -214,9 +220,9 @@ class Relay:
     def _begin_late(self, request: Request) -> None:
         """Tell the client that its transaction has begun; a node hears of it with the first statement."""
         transaction = self.transaction
-        one_shot = transaction.one_shot
+        one_shot, read_only = transaction.one_shot, transaction.read_only
         transaction.clear()
-        transaction.one_shot = one_shot
+        transaction.one_shot, transaction.read_only = one_shot, read_only
         transaction.stage = Stage.BEGUN
         transaction.begin = request.statement.transaction
         transaction.begin_text = request.as_query()
@@ -229,7 +235,10 @@ class Relay:
         if request.statement.kind is Kind.LOCKING_READ and request.key(self.transaction, self.state) is not None:
             return None
         now = cluster.now()
-        node = cluster.choose(self.node, now)
+        if request.statement.asks and self.node is not None and self.node.state is NodeState.UP:
+            node = self.node  # it has the answer
+        else:
+            node = cluster.choose(self.node, now)
         if node is None:
             return None
         backend = cluster.pools[node.name].take(self.profile, self.state, wanted.guarded, self.homes.get(node.name))
@@ -244,6 +253,7 @@ class Relay:
         self.node = node
         self.homes[node.name] = backend
         backend.holder = self
+        backend.last_user = self
         node.outstanding += 1
 
     # -- it is sent ---------------------------------------------------------------------------------------------------
@@ -270,6 +280,9 @@ class Relay:
                 self._digest = ReplyDigest()
         if backend.pool.node.state is not NodeState.UP:
             self.cluster.used(backend.pool.node)
+        if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and self.is_synced(backend):
+            backend.send_quietly(UNCAUSAL, COM_QUERY)
+            backend.causal = False
         self.told = False
         self._collected = [] if request.code == COM_STMT_PREPARE or self._then is not None else None
         raw = request.bind(backend)
@@ -314,8 +327,7 @@ class Relay:
         if request.changes_state:
             backend.state = self.state = request.state_after(self.state)
         if reply.insert_id:
-            self.insert_id = reply.insert_id
-            backend.insert_id_of = self
+            self.insert_ids.told(backend, reply.insert_id)
         if statement.pins is not None and self.pinned is None:
             self.pinned = statement.pins.value
             self.metrics.pinned[self.pinned] += 1
@@ -379,14 +391,19 @@ class Relay:
         self.account("rolled_back" if rolled_back else "committed", backend)
         if not rolled_back:
             self._wrote(transaction.wrote or statement.may_write, backend)
-        one_shot = transaction.one_shot if statement.kind in KEEPS_ONE_SHOT else ()
+        one_shot, read_only = transaction.one_shot, transaction.read_only
         self.end_transaction()
-        transaction.one_shot = one_shot
+        if statement.kind in KEEPS_ONE_SHOT:
+            transaction.one_shot, transaction.read_only = one_shot, read_only
 
     def record(self, request: Request, insert_id: int, affected_rows: int, error: int) -> None:
         digest = self._digest
         if digest is not None and request.journaled:
             self.journal.append(Entry(request, request.size, digest.digest(), insert_id, affected_rows, error))
+
+    def is_synced(self, backend: Backend) -> bool:
+        """All that this session has written is known to be there."""
+        return not self.causal or backend.pool.node.name in self.synced
 
     def _wrote(self, wrote: bool, backend: Backend) -> None:
         if wrote:
@@ -439,8 +456,12 @@ class Relay:
         flags = self._status
         if self.state.autocommit:
             flags |= SERVER_STATUS_AUTOCOMMIT
-        if self.transaction.stage is not Stage.NONE:
+        transaction = self.transaction
+        if transaction.stage is not Stage.NONE:
             flags |= SERVER_STATUS_IN_TRANS
+            begin = transaction.begin
+            if begin is not None and is_read_only(begin, self.state, transaction):
+                flags |= SERVER_STATUS_IN_TRANS_READONLY
         return flags
 
     def end_transaction(self) -> None:
@@ -474,9 +495,6 @@ class Relay:
             return
         backend = self._unhold()
         if backend is not None:
-            if backend.causal and backend.lost is None:
-                backend.send_quietly(UNCAUSAL, COM_QUERY)
-                backend.causal = False
             backend.pool.release(backend)
 
     def recycle(self) -> None:
@@ -555,7 +573,7 @@ class Relay:
         self.prepared.clear()
         self.pinned = None
         self.deferred = None
-        self.insert_id = 0
+        self.insert_ids.clear()
         self._status = 0
         self._read_modes()
 

@@ -81,6 +81,15 @@ def opening_text(begin: Begin, state: State) -> bytes:
     return b"START TRANSACTION"
 
 
+def is_read_only(begin: Begin, state: State, transaction: Transaction) -> bool:
+    """Is the transaction that it began READ ONLY? What BEGIN itself says counts before SET TRANSACTION, and that before
+    the session's default.
+    """
+    if begin.read_only or begin.read_write:
+        return begin.read_only
+    return state.read_only if transaction.read_only is None else transaction.read_only
+
+
 def may_begin_late(begin: Begin) -> bool:
     """Can the client be answered before a node knows? The snapshot of WITH CONSISTENT SNAPSHOT is taken by the BEGIN
     itself.
