@@ -6,6 +6,8 @@ import pytest
 
 from tests.proxy.scripted import Stage
 
+Build = Callable[..., Stage]
+
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
@@ -16,7 +18,7 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.fixture
-def build() -> Iterator[Callable[..., Stage]]:
+def build() -> Iterator[Build]:
     """Stages with other settings."""
     made: list[Stage] = []
 

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from config import Address, Cluster, Config, Endpoint, Limits, Pool, Replay, Secret, User
 from proxy import login
+from proxy import pool as pool_module
 from proxy.auth import PasswordAccount
 from proxy.channel import ClientChannel
 from proxy.handshake import Login
@@ -42,6 +43,7 @@ from proxy.wire.constants import (
     COMMAND_NAMES,
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
+    SERVER_STATUS_IN_TRANS_READONLY,
 )
 from proxy.wire.framing import CommandFramer, frame, message_end, payload_of
 from proxy.wire.packets import ServerError, error_packet, parse_error
@@ -52,6 +54,7 @@ from tests.wire.speaking import Server
 CAPABILITIES = CLIENT_PROTOCOL_41
 AUTO = SERVER_STATUS_AUTOCOMMIT
 TRANS = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS
+READ_ONLY = TRANS | SERVER_STATUS_IN_TRANS_READONLY
 MANUAL = 0  # autocommit is off, and nothing has begun
 MANUAL_TRANS = SERVER_STATUS_IN_TRANS
 
@@ -556,6 +559,7 @@ class Stage:
         self.one, self.two, self.three = self.nodes
         self.clients: list[Client] = []
         self._dial, login.connect = login.connect, self._connect
+        self._monotonic, pool_module.monotonic = pool_module.monotonic, self.clock.time
         for name in up:
             getattr(self, name).comes_up()
 
@@ -658,6 +662,7 @@ class Stage:
 
     def _close(self) -> None:
         login.connect = self._dial
+        pool_module.monotonic = self._monotonic
         for task in asyncio.all_tasks(self.clock):
             task.cancel()
         self.clock.faults.clear()

@@ -140,6 +140,28 @@ def test_a_backend_that_refuses_to_be_reset_is_closed(stage: Stage) -> None:
     assert stage.one.pool.size == 0
 
 
+def test_who_waits_gets_the_place_of_a_backend_that_refused_to_be_reset(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, "SET @a = 1", ok())
+    other.says(READ)
+    client.vanishes()
+    stage.one.hears(RESET).says(error(1205))
+    stage.one.hears(READ).says(rows("1"))
+    other.hears(rows("1"))
+
+
+def test_who_waits_with_another_account_gets_the_place_of_a_backend_that_was_reset(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client(user="other")
+    client.runs(stage.one, "SET @a = 1", ok())
+    other.says(READ)
+    client.vanishes()
+    stage.one.hears(RESET).says(ok())
+    stage.one.hears(READ).says(rows("1"))
+    other.hears(rows("1"))
+
+
 def test_a_login_with_a_schema_is_answered_once_a_node_has_it(stage: Stage) -> None:
     client = stage.client(database="app")
     link = stage.one.hears(command(COM_INIT_DB, b"app"))

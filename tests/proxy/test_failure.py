@@ -231,6 +231,16 @@ def test_whatever_commits_by_itself_has_an_unknown_outcome(stage: Stage, stateme
     client.hears_error(1180, "08007")
 
 
+@pytest.mark.parametrize("statement", ["SET autocommit=1", "START TRANSACTION WITH CONSISTENT SNAPSHOT"])
+def test_what_commits_a_transaction_that_wrote_has_an_unknown_outcome(stage: Stage, statement: str) -> None:
+    client = stage.client()
+    client.runs(stage.one, "SET autocommit=0", ok(MANUAL))
+    client.runs(stage.one, INSERT, ok(MANUAL_TRANS, rows=1))
+    client.says(statement)
+    stage.one.hears(statement).breaks()
+    client.hears_error(1180, "08007")
+
+
 def test_the_commit_of_what_only_read_is_not_unknown(stage: Stage) -> None:
     two_up(stage)
     client = stage.client()

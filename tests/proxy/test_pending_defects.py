@@ -1,47 +1,83 @@
 """What the proxy does not do yet as it should: each of these fails."""
 
-from collections.abc import Callable
+import asyncio
 
 import pytest
 
 from config import Pool
-from tests.proxy.scripted import MANUAL, MANUAL_TRANS, Stage, command, error, ok, rows
+from proxy.backend import Backend
+from tests.proxy.conftest import Build
+from tests.proxy.scripted import Stage, rows
+from tests.proxy.test_pool import APP, PLAIN, desk
 
-Build = Callable[..., Stage]
 INSERT = "INSERT INTO t (c) VALUES (1)"
-UPDATE = "UPDATE t SET c = 2"
 READ = "SELECT c FROM t"
-RESET = command(0x1F)
 ONE = Pool(max_backends=1)
 
 
-def test_who_waits_gets_the_place_of_a_backend_that_refused_to_be_reset(build: Build) -> None:
-    stage = build(pool=ONE)
-    client, other = stage.client(), stage.client()
-    client.runs(stage.one, "SET @a = 1", ok())
-    other.says(READ)
-    client.vanishes()
-    stage.one.hears(RESET).says(error(1205))
-    stage.one.hears(READ).says(rows("1"))
-    other.hears(rows("1"))
-
-
-def test_who_waits_with_another_account_gets_the_place_of_a_backend_that_was_reset(build: Build) -> None:
-    stage = build(pool=ONE)
-    client, other = stage.client(), stage.client(user="other")
-    client.runs(stage.one, "SET @a = 1", ok())
-    other.says(READ)
-    client.vanishes()
-    stage.one.hears(RESET).says(ok())
-    stage.one.hears(READ).says(rows("1"))
-    other.hears(rows("1"))
-
-
-@pytest.mark.parametrize("statement", ["SET autocommit=1", "START TRANSACTION WITH CONSISTENT SNAPSHOT"])
-def test_what_commits_a_transaction_that_wrote_has_an_unknown_outcome(stage: Stage, statement: str) -> None:
+def test_a_client_is_silent_from_the_end_of_its_last_command_on(stage: Stage) -> None:
     client = stage.client()
-    client.runs(stage.one, "SET autocommit=0", ok(MANUAL))
-    client.runs(stage.one, INSERT, ok(MANUAL_TRANS, rows=1))
-    client.says(statement)
-    stage.one.hears(statement).breaks()
-    client.hears_error(1180, "08007")
+    client.says(READ)
+    stage.passes(5)
+    stage.one.hears(READ).says(rows("1"))
+    client.hears(rows("1"))
+    stage.passes(1)
+    assert client.session.idle_for(stage.clock.time()) == pytest.approx(1)
+
+
+# -- what happens in the same turn of the loop ------------------------------------------------------------------------
+
+
+def test_a_place_that_was_given_to_who_waits_is_not_given_again(build: Build) -> None:
+    """A lost backend is reported by itself and by its session: one place, not two."""
+    stage = build(pool=ONE)
+    clients = [stage.client() for _ in range(3)]
+    clients[0].begins(stage.one, INSERT)
+    for client in clients[1:]:
+        client.says(READ)
+    assert stage.one.pool.waiting == 2
+    lost = stage.one.links[0]
+    stage.clock.call_soon(lost.wire.breaks, ConnectionResetError())
+    stage.clock.call_soon(clients[0].wire.breaks, ConnectionResetError())
+    stage.clock.settle()
+    assert sum(not link.closed for link in stage.one.links) <= 1
+    stage.one.heard.clear()
+
+
+def test_a_place_that_was_given_to_who_waits_is_taken(build: Build) -> None:
+    at = desk(build, max_backends=1)
+    one = at.gets()
+    first = at.asks()
+    later: list[asyncio.Task[Backend]] = []
+
+    loop = at.stage.clock
+    loop.call_soon(at.pool.discard, one)
+    later.append(loop.create_task(at.pool.acquire(APP, PLAIN, False, None)))
+    loop.settle()
+    assert at.pool.size == 1
+    at.gives(first.result())
+    at.gives(later[0].result())
+
+
+def test_a_place_goes_on_when_who_got_it_has_stopped_waiting(build: Build) -> None:
+    at = desk(build, max_backends=1)
+    one = at.gets()
+    first, second = at.asks(), at.asks()
+
+    def closes_and_cancels() -> None:
+        at.pool.discard(one)
+        first.cancel()
+
+    at.stage.clock.does(closes_and_cancels)
+    at.gives(second.result())
+
+
+def test_a_backend_handed_over_when_the_wait_ends_is_not_lost(build: Build) -> None:
+    at = desk(build, max_backends=1, acquire_timeout=3.0)
+    one = at.gets()
+    waiting = at.asks()
+    at.stage.clock.call_later(3.0 - 1e-10, at.pool.release, one)  # just before, in the same turn
+    at.stage.passes(3.1)
+    if waiting.exception() is None:
+        at.gives(waiting.result())
+    assert not at.pool.leased

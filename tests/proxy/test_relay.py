@@ -13,6 +13,7 @@ from tests.proxy.scripted import (
     MANUAL,
     MANUAL_TRANS,
     OPENING,
+    READ_ONLY,
     TRANS,
     UNGUARD,
     Stage,
@@ -36,12 +37,13 @@ READ = "SELECT c FROM t"
 )
 def test_a_transaction_that_does_nothing_touches_no_node(stage: Stage, begin: str) -> None:
     client = stage.client()
+    begun = ok(READ_ONLY if begin.endswith("ONLY") else TRANS)
     client.says(begin)
-    client.hears(ok(TRANS))
+    client.hears(begun)
     client.says("COMMIT")
     client.hears(ok())
     client.says(begin, "ROLLBACK")
-    client.hears(ok(TRANS), ok())
+    client.hears(begun, ok())
     assert not stage.one.links
 
 
@@ -94,10 +96,10 @@ def test_a_guarded_backend_is_guarded_once(stage: Stage) -> None:
 def test_a_read_only_transaction_is_opened_as_one(stage: Stage) -> None:
     client = stage.client()
     client.says("START TRANSACTION READ ONLY", READ)
-    client.hears(ok(TRANS))
+    client.hears(ok(READ_ONLY))
     stage.one.hears(GUARD).says(ok())
-    stage.one.hears("START TRANSACTION READ ONLY", READ).says(ok(TRANS), rows(status=TRANS))
-    client.hears(rows(status=TRANS))
+    stage.one.hears("START TRANSACTION READ ONLY", READ).says(ok(READ_ONLY), rows(status=READ_ONLY))
+    client.hears(rows(status=READ_ONLY))
     client.runs(stage.one, "COMMIT", ok())
 
 
@@ -137,11 +139,11 @@ def test_ping_before_the_first_statement_needs_no_node(stage: Stage) -> None:
 def test_begin_twice_before_the_first_statement_is_one_transaction(stage: Stage) -> None:
     client = stage.client()
     client.says("BEGIN", "START TRANSACTION READ ONLY")
-    client.hears(ok(TRANS), ok(TRANS))
+    client.hears(ok(TRANS), ok(READ_ONLY))
     client.says(READ)
     stage.one.hears(GUARD).says(ok())
-    stage.one.hears("START TRANSACTION READ ONLY", READ).says(ok(TRANS), rows(status=TRANS))
-    client.hears(rows(status=TRANS))
+    stage.one.hears("START TRANSACTION READ ONLY", READ).says(ok(READ_ONLY), rows(status=READ_ONLY))
+    client.hears(rows(status=READ_ONLY))
     client.runs(stage.one, "COMMIT", ok())
 
 
@@ -328,9 +330,9 @@ def test_a_session_that_is_read_only_guards_itself(stage: Stage) -> None:
     client = stage.client()
     client.runs(stage.one, "SET SESSION TRANSACTION READ ONLY", ok())
     client.says("BEGIN", READ)
-    client.hears(ok(TRANS))
-    stage.one.hears("START TRANSACTION", READ).says(ok(TRANS), rows(status=TRANS))
-    client.hears(rows(status=TRANS))
+    client.hears(ok(READ_ONLY))
+    stage.one.hears("START TRANSACTION", READ).says(ok(READ_ONLY), rows(status=READ_ONLY))
+    client.hears(rows(status=READ_ONLY))
     client.runs(stage.one, "COMMIT", ok())
 
 
