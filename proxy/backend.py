@@ -44,11 +44,20 @@ class Sink(Protocol):
         """The connection is gone; replies that were still due will not come."""
 
 
-class Owner(Protocol):
-    """A session, as far as a backend has to know the one that it keeps something for."""
+class User(Protocol):
+    """A session, as far as a backend has to know the one that used it last."""
 
-    insert_id: int
     closed: bool
+
+
+class InsertIdKeeper(Protocol):
+    """Who wants to know the LAST_INSERT_ID() that a backend holds, before somebody else overwrites it."""
+
+    @property
+    def settled(self) -> bool:
+        """It knows already, or does not care."""
+
+    def learn(self, backend: "Backend", value: int) -> None: ...
 
 
 class Lost(Exception):
@@ -87,6 +96,8 @@ class Backend(asyncio.Protocol):
         "holder",
         "idle_since",
         "insert_id_of",
+        "last_insert_id",
+        "last_user",
         "lost",
         "one_shot",
         "pool",
@@ -114,7 +125,9 @@ class Backend(asyncio.Protocol):
         self.created = now
         self.idle_since = now
         self.holder: Sink | None = None  # who leases it, and so learns of its loss also when nothing is due
-        self.insert_id_of: Owner | None = None  # the session whose LAST_INSERT_ID() this backend holds
+        self.last_user: User | None = None  # it may still ask for what its last statement left here
+        self.last_insert_id: int | None = 0  # LAST_INSERT_ID() here; None: only `insert_id_of` can tell, or the server
+        self.insert_id_of: InsertIdKeeper | None = None
         self.prepared: dict[tuple[State, bytes], PreparedThere] = {}
         self._scanner = ReplyScanner(capabilities)
         self._sink: Sink | None = None
@@ -218,6 +231,8 @@ class Backend(asyncio.Protocol):
         self.guarded = self.causal = self.one_shot = False
         self.prepared.clear()
         self.insert_id_of = None
+        self.last_insert_id = 0
+        self.last_user = None
 
     def close(self) -> None:
         """Say goodbye and close; nobody is told."""

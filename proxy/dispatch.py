@@ -75,11 +75,10 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
         return False
     if request.prepared is not None and _lacks(backend, request.prepared):
         return False
-    if backend.insert_id_of is not relay:
-        if statement.asks & Asks.LAST_INSERT_ID and relay.insert_id:
-            return False
-        if statement.may_write and backend.insert_id_of is not None and not backend.insert_id_of.closed:
-            return False
+    if statement.asks & Asks.LAST_INSERT_ID and not _knows_insert_id(relay, backend):
+        return False
+    if statement.may_write and _has_anothers_id(relay, backend):
+        return False
     if relay.transaction.one_shot and not _begun_or_keeps(relay, request):
         return False
     return not (relay.causal and not backend.causal and backend.pool.node.name not in relay.synced)
@@ -309,11 +308,43 @@ async def _restore(relay: "Relay", backend: Backend, state: State) -> None:
 
 async def _save_insert_id(relay: "Relay", backend: Backend) -> None:
     """Another session may still ask for the LAST_INSERT_ID() that it left here: learn it before it is overwritten."""
-    owner = backend.insert_id_of
-    if owner is not None and owner is not relay and not owner.closed:
-        answer = await _ask(backend, b"SELECT LAST_INSERT_ID()")
-        owner.insert_id = _single_number(answer.data)
-    backend.insert_id_of = None
+    if _has_anothers_id(relay, backend):
+        keeper = backend.insert_id_of
+        assert keeper is not None
+        keeper.learn(backend, await _last_insert_id(backend))
+        backend.insert_id_of = None
+
+
+async def _settle_insert_id(relay: "Relay", backend: Backend) -> None:
+    """Make LAST_INSERT_ID() on this backend what it is for the session."""
+    insert_ids = relay.insert_ids
+    while (asked := insert_ids.in_doubt()) is not None:
+        if asked is backend:
+            insert_ids.learn(asked, await _last_insert_id(asked))
+        elif asked.pool.borrow(asked):
+            try:
+                insert_ids.learn(asked, await _last_insert_id(asked))
+            finally:
+                asked.pool.release(asked)
+        else:
+            asked.insert_id_of = None  # in another session's hands
+    if backend.last_insert_id != insert_ids.known:
+        await _ask(backend, b"SET last_insert_id=%d" % insert_ids.known)
+        backend.insert_id_of = None
+        backend.last_insert_id = insert_ids.known
+
+
+async def _last_insert_id(backend: Backend) -> int:
+    return _single_number((await _ask(backend, b"SELECT LAST_INSERT_ID()")).data)
+
+
+def _has_anothers_id(relay: "Relay", backend: Backend) -> bool:
+    keeper = backend.insert_id_of
+    return keeper is not None and keeper is not relay.insert_ids and not keeper.settled
+
+
+def _knows_insert_id(relay: "Relay", backend: Backend) -> bool:
+    return relay.insert_ids.settled and backend.last_insert_id == relay.insert_ids.known
 
 
 def _single_number(reply: bytes) -> int:
@@ -369,12 +400,10 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
         else:
             answer = await _step(backend, prepared.raw, COM_STMT_PREPARE)
         keep(backend, prepared, answer.statement_id)
-    if backend.insert_id_of is not relay:
-        if statement.may_write:
-            await _save_insert_id(relay, backend)
-        if statement.asks & Asks.LAST_INSERT_ID and relay.insert_id:
-            await _ask(backend, b"SET last_insert_id=%d" % relay.insert_id)
-            backend.insert_id_of = relay
+    if statement.may_write:
+        await _save_insert_id(relay, backend)
+    if statement.asks & Asks.LAST_INSERT_ID and not _knows_insert_id(relay, backend):
+        await _settle_insert_id(relay, backend)
 
 
 # -- the journal ------------------------------------------------------------------------------------------------------
@@ -436,7 +465,7 @@ async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | Non
                 return entry
             raise Different
         if answer.insert_id:
-            backend.insert_id_of = relay
+            relay.insert_ids.told(backend, answer.insert_id)
         if answer.error is None and request.changes_state:
             relay.state = backend.state = request.state_after(relay.state)
     return None

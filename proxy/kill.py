@@ -44,7 +44,7 @@ def _kill(session: "Session", connection_id: int, *, query_only: bool) -> None:
     victim = session.service.sessions.get(connection_id)
     if victim is None:
         relay.answer_error(answers.kill_unknown(connection_id))
-    elif victim.relay.profile.user != relay.profile.user:
+    elif victim.login.account.name != session.login.account.name:
         relay.answer_error(answers.kill_denied(connection_id))
     elif query_only:
         relay.answer_ok()

@@ -79,6 +79,11 @@ class Waiter:
     ready: "asyncio.Future[Backend | None]"  # None: a place is free, connect
 
 
+def _nobody_asks(backend: Backend) -> bool:
+    """The session that used it last is gone, or there was none."""
+    return backend.last_user is None or backend.last_user.closed
+
+
 class NodePool:
     """At most `max_backends` backends to one node. Its methods never raise for a lost backend: that arrives as
     `on_lost`.
@@ -140,16 +145,25 @@ class NodePool:
         ):
             self.leased.add(own)
             return own
+        full = self.size >= self.settings.max_backends
         for wanted in (False, True) if guarded is None else (guarded,):
             group = shelf.fitting.get((state, wanted))
             if group:
-                backend = next(reversed(group))
-                if self._keeps_an_id(backend) and self.size < self.settings.max_backends:
-                    continue  # better a new connection than asking it for what its session may still ask
-                shelf.remove(backend)
-                self.leased.add(backend)
-                return backend
+                # With room for another connection, what a session may still ask its last backend for is left to it.
+                backend = next(iter(group)) if full else next(filter(_nobody_asks, reversed(group)), None)
+                if backend is not None:
+                    shelf.remove(backend)
+                    self.leased.add(backend)
+                    return backend
         return None
+
+    def borrow(self, backend: Backend) -> bool:
+        """Take this very backend, if it is idle."""
+        shelf = self._shelves.get(backend.profile)
+        if shelf is None or not shelf.remove(backend):
+            return False
+        self.leased.add(backend)
+        return True
 
     async def acquire(self, profile: Profile, state: State, guarded: bool | None, own: Backend | None) -> Backend:
         """A backend of this profile, in whatever state; raises `Exhausted`, or `login.ConnectFailed` when a new one
@@ -168,7 +182,7 @@ class NodePool:
             return None
         full = self.size >= self.settings.max_backends
         for backend in shelf.all():
-            if reachable(backend.state, state) and (full or not self._keeps_an_id(backend)):
+            if reachable(backend.state, state) and (full or _nobody_asks(backend)):
                 shelf.remove(backend)
                 self.leased.add(backend)
                 return backend
@@ -338,11 +352,6 @@ class NodePool:
         if shelf is None:
             shelf = self._shelves[profile] = Shelf()
         return shelf
-
-    def _keeps_an_id(self, backend: Backend) -> bool:
-        """Does it hold the LAST_INSERT_ID() of a session that is still there?"""
-        owner = backend.insert_id_of
-        return owner is not None and not owner.closed
 
     # -- events -------------------------------------------------------------------------------------------------------
 

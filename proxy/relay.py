@@ -235,10 +235,9 @@ class Relay:
         if request.statement.kind is Kind.LOCKING_READ and request.key(self.transaction, self.state) is not None:
             return None
         now = cluster.now()
-        if request.statement.asks and self.node is not None and self.node.state is NodeState.UP:
-            node = self.node  # it has the answer
-        else:
-            node = cluster.choose(self.node, now)
+        node = self.node  # the last one has what may be asked for
+        if node is None or not request.statement.asks or node.state is not NodeState.UP:
+            node = cluster.choose(node, now)
         if node is None:
             return None
         backend = cluster.pools[node.name].take(self.profile, self.state, wanted.guarded, self.homes.get(node.name))

@@ -1,0 +1,66 @@
+"""LAST_INSERT_ID() of one session, which moves from backend to backend.
+
+A reply with an insert id does not say whether the server generated the id (then it is the new LAST_INSERT_ID()) or
+the statement named it (then the old one stands). The backend knows: it is asked when the session asks, or before
+another session overwrites it.
+"""
+
+from typing import Final
+
+from proxy.backend import Backend
+
+REMEMBERED: Final = 16  # replies whose ids may still turn out either way; older ones are taken for generated
+
+
+class InsertIds:
+    """`known` is LAST_INSERT_ID() before the replies that are not `settled`."""
+
+    __slots__ = ("_told", "known")
+
+    def __init__(self) -> None:
+        self.known = 0
+        self._told: list[tuple[Backend, int]] = []  # the newest last
+
+    def __repr__(self) -> str:
+        return f"<InsertIds {self.known}{''.join(f' or {value}' for _, value in self._told)}>"
+
+    @property
+    def settled(self) -> bool:
+        return not self._told
+
+    def told(self, backend: Backend, value: int) -> None:
+        """A reply on `backend` had this insert id."""
+        backend.insert_id_of = self
+        backend.last_insert_id = None
+        self._told.append((backend, value))
+        if len(self._told) > REMEMBERED:
+            self.known = self._told.pop(0)[1]
+
+    def in_doubt(self) -> Backend | None:
+        """The backend that has to be asked next; None: `known` is it."""
+        while self._told:
+            backend, value = self._told[-1]
+            if backend.lost is None and backend.insert_id_of is self:
+                return backend
+            self._settle(value)  # nobody can be asked any more, and most ids are generated
+        return None
+
+    def learn(self, backend: Backend, value: int) -> None:
+        """`backend` says that LAST_INSERT_ID() is `value` there."""
+        backend.last_insert_id = value
+        for at in range(len(self._told) - 1, -1, -1):
+            where, told = self._told[at]
+            if where is backend and told == value:
+                newer = [entry for entry in self._told[at + 1 :] if entry[0] is not backend]
+                self.known = value
+                self._told = newer
+                return
+        self._told = [entry for entry in self._told if entry[0] is not backend]
+
+    def clear(self) -> None:
+        self.known = 0
+        self._told.clear()
+
+    def _settle(self, value: int) -> None:
+        self.known = value
+        self._told.clear()
