@@ -54,12 +54,13 @@ class Failed(Exception):
 
 
 class GiveUp(Exception):
-    """The command can't be run: the client gets `error`."""
+    """The command can't be run: the client gets `error`. `goes_on`: the transaction that it came in is still open."""
 
-    def __init__(self, error: ProxyError | bytes, reason: str) -> None:
+    def __init__(self, error: ProxyError | bytes, reason: str, *, goes_on: bool = False) -> None:
         super().__init__(reason)
         self.error = error
         self.reason = reason
+        self.goes_on = goes_on
 
 
 class Different(Exception):
@@ -104,7 +105,11 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
             backend, wanted = await _lease(relay, request)
     except GiveUp as given_up:
         relay.task = None
-        failure.give_up(relay, given_up.error, given_up.reason)
+        if given_up.goes_on:
+            relay.tell(given_up.error)
+            relay.finish()
+        else:
+            failure.give_up(relay, given_up.error, given_up.reason)
         return
     except TimeoutError:
         relay.task = None
@@ -172,13 +177,17 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
             verdict, error = failed.verdict, failed.error
             if verdict.close_backend:
                 relay.drop()
-            else:
+            elif relay.transaction.stage is Stage.OPEN and not relay.replaying and not verdict.ends_transaction:
+                raise GiveUp(error, verdict.reason, goes_on=True) from None
+            elif relay.pinned is None:
                 relay.recycle()
         except Different:
             relay.recycle()
             raise GiveUp(relay.original, "different") from None
         else:
             return backend, wanted
+        if relay.transaction.stage is Stage.OPEN and not relay.replaying:
+            failure.lost_on_the_way(relay, verdict, error)
         if not failure.another_attempt(relay, verdict):
             if relay.replaying or error is None:
                 name = relay.node.name if relay.node is not None else ""
@@ -277,6 +286,11 @@ async def _step(backend: Backend, raw: bytes, command: int, phase: Phase = Phase
     return answer
 
 
+def _phase(relay: "Relay") -> Phase:
+    """Of a step that may come within the transaction: its error can be that the transaction is gone."""
+    return Phase.STATEMENT if relay.transaction.stage is Stage.OPEN and not relay.replaying else Phase.SETUP
+
+
 def _as_packet(error: ServerError) -> bytes:
     return error_packet(1, error.code, error.sqlstate, error.message)
 
@@ -286,7 +300,7 @@ async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan) -
     if backend.state is not state:
         await _restore(relay, backend, state)
     if wanted.guarded is not None and backend.guarded is not wanted.guarded:
-        await _ask(backend, GUARD if wanted.guarded else UNGUARD)
+        await _ask(backend, GUARD if wanted.guarded else UNGUARD, _phase(relay))
         backend.guarded = wanted.guarded
     if relay.causal and not backend.causal and backend.pool.node.name not in relay.synced:
         await _ask(backend, WAIT)
@@ -398,7 +412,7 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
             answer = await _step(backend, prepared.raw, COM_STMT_PREPARE)
             await _restore(relay, backend, relay.state)
         else:
-            answer = await _step(backend, prepared.raw, COM_STMT_PREPARE)
+            answer = await _step(backend, prepared.raw, COM_STMT_PREPARE, _phase(relay))
         keep(backend, prepared, answer.statement_id)
     if statement.may_write:
         await _save_insert_id(relay, backend)

@@ -232,6 +232,20 @@ def retry(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, backend: 
     relay.work(relay.request)
 
 
+def lost_on_the_way(relay: "Relay", verdict: Verdict, error: ProxyError | bytes | None) -> None:
+    """For dispatch: a step ahead of the client's command found the open transaction gone. It has to be run again first,
+    or the command would run without what came before it.
+    """
+    node = relay.node
+    assert node is not None
+    if verdict.conflict:
+        relay.metrics.conflicts[node.name, Phase.STATEMENT.value] += 1
+    relay.original = answers.lost_in_transaction(node.name, verdict.reason) if error is None else error
+    relay.retry_reason = verdict.reason
+    relay.replaying = True
+    relay.replay_from = node
+
+
 def another_attempt(relay: "Relay", verdict: Verdict) -> bool:
     """For dispatch: it failed again, before the client's command was sent."""
     return verdict.retry and relay.node is not None and why_not(relay, verdict, relay.node) is None
@@ -244,7 +258,7 @@ def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
         relay.metrics.unreplayable[reason] += 1
     if relay.retry_reason:
         retried(relay, "gave_up")
-    if relay.lease is not None:
+    if relay.lease is not None and relay.pinned is None:
         relay.recycle()
     if relay.request is None:
         relay.end_transaction()
