@@ -65,6 +65,8 @@ OPENING = "START TRANSACTION READ WRITE"
 WAIT = "SET SESSION wsrep_sync_wait=15"
 DO_NOT_WAIT = "SET SESSION wsrep_sync_wait=DEFAULT"
 
+_POOL_CLOCK = vars(pool_module)
+
 HIGH_WATER = 1 << 16  # bytes written and not taken by a deaf peer, after which a transport says so
 
 TEXTS = {
@@ -109,8 +111,14 @@ def error(code: int, text: str = "", *, sqlstate: str = "") -> bytes:
     return error_packet(1, code, sqlstate or usual[0], text or usual[1])
 
 
-def prepared(statement: int, *, columns: int = 0, params: int = 0) -> bytes:
-    return Server(CAPABILITIES).prepared(statement, columns, params).sent
+def prepared(statement: int, *, columns: int = 0, params: int = 0, status: int = AUTO) -> bytes:
+    """A reply to COM_STMT_PREPARE."""
+    server = Server(CAPABILITIES)
+    numbers = statement.to_bytes(4, "little") + columns.to_bytes(2, "little") + params.to_bytes(2, "little")
+    server.packet(b"\x00" + numbers + bytes(3))
+    for count in filter(None, (params, columns)):
+        server.definitions(count, status)
+    return server.sent
 
 
 def told(raw: bytes) -> str:
@@ -340,12 +348,16 @@ class Link:
     def __init__(self, node: "Node", thread_id: int) -> None:
         self.node = node
         self.thread_id = thread_id
+        self.file = b""  # of LOAD DATA LOCAL
         self.wire = Wire(node.stage.clock, self._hear)
 
     def __repr__(self) -> str:
         return f"<Link {self.node.name}#{self.thread_id}{' closed' if self.closed else ''}>"
 
     def _hear(self, data: bytes) -> None:
+        if data[3]:  # no command starts in the middle of an exchange
+            self.file += data
+            return
         raws = [raw for raw in commands(data) if raw[4] != COM_QUIT]
         answer = self.node.script
         if answer is None:
@@ -362,6 +374,12 @@ class Link:
         self.wire.arrives(b"".join(replies))
         self.node.stage.clock.settle()
         return self
+
+    def stops_reading(self) -> None:
+        self.wire.deaf = True
+
+    def reads_on(self) -> None:
+        self.node.stage.clock.does(self.wire.listens)
 
     def drips(self, reply: bytes) -> Self:
         """Byte by byte."""
@@ -404,7 +422,9 @@ class Node:
         """The next write of the proxy's, on whichever connection, is these commands and no other."""
         assert self.heard, f"{self.name} heard nothing; {self.stage!r}"
         link, raws = self.heard.popleft()
-        assert list(map(told, raws)) == [told(one) if isinstance(one, bytes) else one for one in expected]
+        heard = list(map(told, raws))
+        wanted = [told(one) if isinstance(one, bytes) else one for one in expected]
+        assert heard == wanted, f"{self.name} heard {heard}, not {wanted}"
         for raw, one in zip(raws, expected, strict=True):
             assert isinstance(one, str) or raw == one
         return link
@@ -559,7 +579,7 @@ class Stage:
         self.one, self.two, self.three = self.nodes
         self.clients: list[Client] = []
         self._dial, login.connect = login.connect, self._connect
-        self._monotonic, pool_module.monotonic = pool_module.monotonic, self.clock.time
+        self._monotonic, _POOL_CLOCK["monotonic"] = _POOL_CLOCK["monotonic"], self.clock.time
         for name in up:
             getattr(self, name).comes_up()
 
@@ -662,7 +682,7 @@ class Stage:
 
     def _close(self) -> None:
         login.connect = self._dial
-        pool_module.monotonic = self._monotonic
+        _POOL_CLOCK["monotonic"] = self._monotonic
         for task in asyncio.all_tasks(self.clock):
             task.cancel()
         self.clock.faults.clear()

@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 
 from proxy.backend import Answer, Backend, Lost
 from proxy.wire.constants import COM_PING, COM_QUERY, COM_STMT_PREPARE
+from proxy.wire.framing import frame
 from proxy.wire.replies import ReplyScanner
 from router.journal import ReplyDigest
 from router.session import State
-from tests.proxy.scripted import CAPABILITIES, Link, Stage, error, ok, prepared, query, rows
+from tests.proxy.scripted import CAPABILITIES, HIGH_WATER, Link, Stage, error, ok, prepared, query, rows
+from tests.wire.speaking import Server
 
 
 class Listener:
@@ -27,6 +29,15 @@ class Listener:
     def reply_done(self, reply: ReplyScanner) -> None:
         self.told.append(reply.error.code if reply.error else "done")
 
+    def file_wanted(self) -> None:
+        self.told.append("file wanted")
+
+    def node_paused(self) -> None:
+        self.told.append("paused")
+
+    def node_resumed(self) -> None:
+        self.told.append("resumed")
+
     def backend_lost(self, reason: str) -> None:
         self.told.append(f"lost: {reason}")
 
@@ -35,10 +46,10 @@ def leased(stage: Stage) -> tuple[Backend, Link]:
     """A backend of the first node, and the node's end of it."""
     client = stage.client()
     link = client.runs(stage.one, "SELECT 1", rows("1"))
-    relay = client.session.relay
-    backend = stage.one.pool.take(relay.profile, State(), False, None)
-    assert backend is not None
+    profile = client.session.relay.profile
     client.vanishes()
+    backend = stage.one.pool.take(profile, State(), False, None)
+    assert backend is not None
     return backend, link
 
 
@@ -46,10 +57,10 @@ def test_a_reply_goes_to_who_asked(stage: Stage) -> None:
     backend, link = leased(stage)
     sink = Listener()
     backend.send(sink, query("SELECT 1"), COM_QUERY)
-    assert backend.busy
+    busy = [backend.busy]
     stage.one.hears("SELECT 1").says(rows("1"))
     assert sink.told == [rows("1"), "done"]
-    assert not backend.busy
+    assert [*busy, backend.busy] == [True, False]
     stage.one.pool.release(backend)
     assert not link.closed
 
@@ -236,3 +247,34 @@ def test_a_scanner_is_made_for_what_was_agreed(stage: Stage) -> None:
     stage.one.hears("PING").says(ok())
     assert sink.told == [ok(), "done"]
     stage.one.pool.release(backend)
+
+
+def test_the_clients_file_goes_between_a_request_and_its_reply(stage: Stage) -> None:
+    backend, link = leased(stage)
+    sink = Listener()
+    request = Server(CAPABILITIES).packet(b"\xfb/tmp/t.csv").sent
+    backend.send(sink, query("LOAD"), COM_QUERY)
+    stage.one.hears("LOAD").drips(request)
+    assert sink.told == [request, "file wanted"]
+    backend.forward(frame(b"1,2", 2))
+    backend.forward(frame(b"", 3))
+    assert link.file == frame(b"1,2", 2) + frame(b"", 3)
+    answer = Server(CAPABILITIES)
+    answer.seq = 4
+    link.says(answer.ok(rows=1).sent)
+    assert sink.told == [request, "file wanted", answer.sent, "done"]
+    stage.one.pool.release(backend)
+
+
+def test_a_node_that_does_not_keep_up_is_reported(stage: Stage) -> None:
+    backend, link = leased(stage)
+    sink = Listener()
+    backend.holder = sink
+    request = Server(CAPABILITIES).packet(b"\xfb/tmp/t.csv").sent
+    backend.send(sink, query("LOAD"), COM_QUERY)
+    stage.one.hears("LOAD").says(request)
+    link.stops_reading()
+    backend.forward(frame(bytes(HIGH_WATER), 2))
+    link.reads_on()
+    assert sink.told[2:] == ["paused", "resumed"]
+    stage.one.pool.discard(backend)

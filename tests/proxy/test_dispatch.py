@@ -19,6 +19,7 @@ from tests.proxy.scripted import (
     error,
     ok,
     rows,
+    told,
 )
 
 INSERT = "INSERT INTO t (c) VALUES (1)"
@@ -181,38 +182,79 @@ def test_a_login_with_a_schema_that_does_not_exist_is_refused(stage: Stage) -> N
 
 # -- LAST_INSERT_ID() -------------------------------------------------------------------------------------------------
 
+ID = "SELECT LAST_INSERT_ID()"
+ASKED = "SELECT LAST_INSERT_ID() LIMIT 1"  # by the proxy, whatever the session's sql_select_limit is
 
-def test_last_insert_id_is_asked_where_it_was_made(stage: Stage) -> None:
+
+def test_a_reply_does_not_say_whether_the_id_was_generated_and_so_the_backend_is_asked(stage: Stage) -> None:
+    """INSERT .. (id) VALUES (7) replies 7, too, and leaves LAST_INSERT_ID() as it was."""
     client = stage.client()
-    link = client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
-    assert client.runs(stage.one, "SELECT LAST_INSERT_ID()", rows("7")) is link
+    link = client.runs(stage.one, INSERT, ok(rows=1, insert_id=3))
+    assert client.runs(stage.one, "INSERT INTO t (id) VALUES (7)", ok(rows=1, insert_id=7)) is link
+    client.says(ID)
+    assert stage.one.hears(ASKED).says(rows("3")) is link
+    assert stage.one.hears(ID).says(rows("3")) is link
+    client.hears(rows("3"))
+    client.runs(stage.one, ID, rows("3"))
+
+
+def test_an_id_that_another_session_left_is_none_of_ours(stage: Stage) -> None:
+    client = stage.client()
+    link = client.runs(stage.one, "INSERT INTO t (id) VALUES (7)", ok(rows=1, insert_id=7))
+    client.says(ID)
+    assert stage.one.hears(ASKED).says(rows("3")) is link
+    assert stage.one.hears("SET last_insert_id=0").says(ok()) is link
+    assert stage.one.hears(ID).says(rows("0")) is link
+    client.hears(rows("0"))
 
 
 def test_it_is_taken_along_to_another_backend(stage: Stage) -> None:
     client = stage.client()
     client.runs(stage.one, INSERT, ok(rows=1, insert_id=7)).breaks()
     stage.one.comes_up()
-    client.says("SELECT LAST_INSERT_ID()")
+    client.says(ID)
     stage.one.hears("SET last_insert_id=7").says(ok())
-    stage.one.hears("SELECT LAST_INSERT_ID()").says(rows("7"))
+    stage.one.hears(ID).says(rows("7"))
     client.hears(rows("7"))
 
 
 def test_another_session_does_not_overwrite_it(build: Build) -> None:
-    """It is asked for only when the backend is needed: not every reply tells the id (a multi-row insert of several
-    statements, a trigger).
-    """
     stage = build(pool=ONE)
     client, other = stage.client(), stage.client()
     client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
     other.says(INSERT)
-    stage.one.hears("SELECT LAST_INSERT_ID()").says(rows("7"))
+    stage.one.hears(ASKED).says(rows("7"))
     stage.one.hears(INSERT).says(ok(rows=1, insert_id=8))
     other.hears(ok(rows=1, insert_id=8))
-    client.says("SELECT LAST_INSERT_ID()")
+    client.says(ID)
     stage.one.hears("SET last_insert_id=7").says(ok())
-    stage.one.hears("SELECT LAST_INSERT_ID()").says(rows("7"))
+    stage.one.hears(ID).says(rows("7"))
     client.hears(rows("7"))
+    other.says(ID)
+    other.hears_nothing()
+    while stage.one.heard:
+        link, raws = stage.one.heard[0]
+        stage.one.hears(*raws)
+        link.says(rows("8") if b"SELECT" in raws[0] else ok())
+    other.hears(rows("8"))
+
+
+def test_a_session_that_never_had_one_is_not_told_anothers(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
+    other.says(ID)
+    for _ in range(3):
+        link, raws = stage.one.heard[0]
+        said = told(raws[0])
+        stage.one.hears(said)
+        if said == ID:
+            link.says(rows("0"))
+            break
+        link.says(rows("7") if said == ASKED else ok())
+        last = said
+    assert last == "SET last_insert_id=0"
+    other.hears(rows("0"))
 
 
 def test_a_reset_does_not_lose_it(build: Build) -> None:
@@ -221,7 +263,7 @@ def test_a_reset_does_not_lose_it(build: Build) -> None:
     client.runs(stage.one, "SET sql_mode='ANSI'", ok())
     client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
     other.says(READ)
-    stage.one.hears("SELECT LAST_INSERT_ID()").says(rows("7"))
+    stage.one.hears(ASKED).says(rows("7"))
     stage.one.hears(RESET).says(ok())
     stage.one.hears(READ).says(rows("1"))
     other.hears(rows("1"))
@@ -261,9 +303,12 @@ def test_after_a_write_a_read_elsewhere_waits_for_it(build: Build) -> None:
     wait.says(ok())
     link = stage.two.hears(READ).says(rows("1"))
     client.hears(rows("1"))
-    # Nobody else is to wait because of it, and nobody is told.
-    assert stage.two.hears(DO_NOT_WAIT).says(ok()) is link
-    client.runs(stage.two, READ, rows("1"))
+    # It has waited, and does not wait again; nobody waits for the answer to that.
+    client.says(READ)
+    assert stage.two.hears(DO_NOT_WAIT) is link
+    assert stage.two.hears(READ).says(ok(), rows("2")) is link
+    client.hears(rows("2"))
+    client.runs(stage.two, READ, rows("3"))
 
 
 def test_a_transaction_that_wrote_counts_when_it_is_committed(stage: Stage) -> None:
@@ -279,7 +324,6 @@ def test_a_transaction_that_wrote_counts_when_it_is_committed(stage: Stage) -> N
     client.hears(rows("1", status=TRANS))
     client.says("COMMIT")
     stage.two.hears("COMMIT").says(ok())
-    stage.two.hears(DO_NOT_WAIT).says(ok())
     client.hears(ok())
 
 
@@ -304,7 +348,6 @@ def test_a_wait_that_runs_out_keeps_the_statement_from_running_and_another_node_
     stage.passes(0.1)
     stage.somewhere(WAIT).says(ok())
     stage.somewhere(READ).says(rows("1"))
-    stage.somewhere(DO_NOT_WAIT).says(ok())
     client.hears(rows("1"))
 
 
@@ -316,23 +359,27 @@ def test_a_backend_that_does_not_stop_waiting_is_not_used_again(stage: Stage) ->
     stage.two.hears(WAIT).says(ok())
     stage.two.hears(READ).says(rows("1"))
     client.hears(rows("1"))
-    link = stage.two.hears(DO_NOT_WAIT).says(error(1193))
-    assert client.runs(stage.two, READ, rows("1")) is link  # it was idle, and this is harmless
+    client.says(READ)
+    stage.two.hears(DO_NOT_WAIT)
+    link = stage.two.hears(READ).says(error(1193), rows("2"))
+    client.hears(rows("2"))
     assert link.closed
+    client.runs(stage.two, READ, rows("3"))
 
 
-def test_a_command_may_overtake_the_answer_to_that(stage: Stage) -> None:
-    client = stage.client()
+def test_a_session_that_has_written_nothing_does_not_wait_on_anothers_account(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
     client.runs(stage.one, INSERT, ok(rows=1))
     moved_to_two(stage)
     client.says(READ)
     stage.two.hears(WAIT).says(ok())
     stage.two.hears(READ).says(rows("1"))
     client.hears(rows("1"))
-    link = stage.two.hears(DO_NOT_WAIT)
-    client.says(READ)
-    assert stage.two.hears(READ).says(ok(), rows("2")) is link
-    client.hears(rows("2"))
+    other.says(READ)
+    stage.two.hears(DO_NOT_WAIT)
+    stage.two.hears(READ).says(ok(), rows("1"))
+    other.hears(rows("1"))
 
 
 def test_locking_reads_of_a_table_meet_on_one_node(build: Build) -> None:
@@ -358,7 +405,6 @@ def test_a_new_owner_first_waits_for_what_the_old_one_committed(stage: Stage) ->
     client.hears(rows(status=TRANS))
     client.says("COMMIT")
     stage.one.hears("COMMIT").says(ok())
-    stage.one.hears(DO_NOT_WAIT).says(ok())
     client.hears(ok())
     stage.passes(5)
     later = stage.client()

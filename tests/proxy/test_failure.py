@@ -11,7 +11,6 @@ from config import Pool, Replay
 from router.membership import NodeState
 from tests.proxy.scripted import (
     AUTO,
-    DO_NOT_WAIT,
     GUARD,
     MANUAL,
     MANUAL_TRANS,
@@ -255,7 +254,6 @@ def test_the_commit_of_what_only_read_is_not_unknown(stage: Stage) -> None:
     stage.somewhere("BEGIN").says(ok(TRANS))
     stage.somewhere(READ).says(rows("1", status=TRANS))
     stage.somewhere("COMMIT").says(ok())
-    stage.somewhere(DO_NOT_WAIT).says(ok())
     client.hears(ok())
 
 

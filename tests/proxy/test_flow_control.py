@@ -1,7 +1,10 @@
 """Flow control goes through from the slower side to the faster, so that nobody's pace costs memory."""
 
+from config import Pool
+from proxy.wire.framing import frame
 from tests.proxy.conftest import Build
-from tests.proxy.scripted import HIGH_WATER, TRANS, Link, Stage, ok, query, rows
+from tests.proxy.scripted import CAPABILITIES, HIGH_WATER, TRANS, Client, Link, Stage, error, ok, query, rows
+from tests.wire.speaking import Server
 
 READ = "SELECT c FROM t"
 
@@ -73,7 +76,7 @@ def test_the_next_session_of_a_paused_backend_reads_it(stage: Stage) -> None:
 
 
 def test_a_reply_that_ends_while_the_client_is_paused_frees_its_backend(build: Build) -> None:
-    stage = build()
+    stage = build(pool=Pool(max_backends=1))
     client, other = stage.client(), stage.client()
     client.says(READ)
     link = stage.one.hears(READ)
@@ -128,3 +131,94 @@ def test_a_backend_leased_by_a_paused_client_is_paused_until_it_reads(stage: Sta
     client.hears(reply)
     stage.one.hears(READ).says(rows("1"))
     client.hears(rows("1"))
+
+
+# -- the other direction: the client's file of LOAD DATA LOCAL ---------------------------------------------------------
+
+LOAD = "LOAD DATA LOCAL INFILE 't.csv' INTO TABLE t"
+REQUEST = Server(CAPABILITIES).packet(b"\xfbt.csv").sent
+
+
+def file_of(size: int) -> list[bytes]:
+    """A file as a client sends it: packets of 16 KiB and an empty one, their sequence counted on."""
+    pieces = [frame(bytes(16384), (2 + at) % 256) for at in range(size // 16384)]
+    return [*pieces, frame(b"", (2 + len(pieces)) % 256)]
+
+
+def loading(stage: Stage, client: Client) -> Link:
+    client.says(LOAD)
+    link = stage.one.hears(LOAD).says(REQUEST)
+    client.hears(REQUEST)
+    return link
+
+
+def test_a_file_goes_to_the_node_and_its_reply_to_the_client(stage: Stage) -> None:
+    client = stage.client()
+    link = loading(stage, client)
+    packets = file_of(100_000)
+    client.says(*packets)
+    assert link.file == b"".join(packets)
+    link.says(ok(rows=9, seq=9))
+    client.hears(ok(rows=9, seq=9))
+    client.runs(stage.one, READ, rows("1"))
+
+
+def test_a_node_that_does_not_read_stops_the_client(stage: Stage) -> None:
+    client = stage.client()
+    link = loading(stage, client)
+    link.stops_reading()
+    left = file_of(1 << 20)
+    whole = b"".join(left)
+    while left and client.wire.reading:
+        client.says(left.pop(0))
+    assert left, "a megabyte was taken for a node that reads nothing"
+    assert link.wire.unread <= HIGH_WATER + 2 * 16384
+    link.reads_on()
+    assert client.wire.reading
+    for packet in left:
+        client.says(packet)
+    assert link.file == whole
+    link.says(ok(seq=9))
+    client.hears(ok(seq=9))
+
+
+def test_a_command_sent_behind_a_file_waits_for_its_reply(stage: Stage) -> None:
+    client = stage.client()
+    link = loading(stage, client)
+    client.says(*file_of(20_000), READ)
+    stage.quiet()
+    link.says(ok(seq=4))
+    client.hears(ok(seq=4))
+    stage.one.hears(READ).says(rows("1"))
+    client.hears(rows("1"))
+
+
+def test_a_file_is_read_to_its_end_though_the_statement_has_failed(stage: Stage) -> None:
+    client = stage.client()
+    link = loading(stage, client)
+    packets = file_of(100_000)
+    client.says(packets[0])
+    link.says(error(1146))
+    client.hears(error(1146))
+    client.says(*packets[1:], READ)
+    stage.one.hears(READ).says(rows("1"))
+    client.hears(rows("1"))
+
+
+def test_a_file_whose_node_is_lost_has_an_unknown_outcome(stage: Stage) -> None:
+    client = stage.client()
+    link = loading(stage, client)
+    packets = file_of(100_000)
+    client.says(packets[0])
+    link.breaks()
+    assert client.received or client.closed
+    client.received.clear()
+    assert stage.service.metrics.unknown_outcomes["one:3306"] == 1
+
+
+def test_a_client_that_vanishes_with_half_of_its_file_sent_leaves_nothing(stage: Stage) -> None:
+    client = stage.client()
+    link = loading(stage, client)
+    client.says(file_of(100_000)[0])
+    client.vanishes()
+    assert link.closed

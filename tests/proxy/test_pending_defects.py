@@ -7,7 +7,7 @@ import pytest
 from config import Pool
 from proxy.backend import Backend
 from tests.proxy.conftest import Build
-from tests.proxy.scripted import Stage, rows
+from tests.proxy.scripted import Stage, ok, rows
 from tests.proxy.test_pool import APP, PLAIN, desk
 
 INSERT = "INSERT INTO t (c) VALUES (1)"
@@ -81,3 +81,21 @@ def test_a_backend_handed_over_when_the_wait_ends_is_not_lost(build: Build) -> N
     if waiting.exception() is None:
         at.gives(waiting.result())
     assert not at.pool.leased
+
+
+def test_a_kill_query_that_comes_too_late_hits_nobody_else(stage: Stage) -> None:
+    """The backend runs another session's statement by the time that the connection for the KILL is there."""
+    victim, killer, other = stage.client(), stage.client(), stage.client()
+    victim.says(READ)
+    link = stage.one.hears(READ)
+    stage.one.slow = True
+    killer.says(f"KILL QUERY {victim.session.login.connection_id}")
+    killer.hears(ok())
+    link.says(rows("1"))
+    victim.hears(rows("1"))
+    other.says(READ)
+    assert stage.one.hears(READ) is link
+    stage.one.lets_in()
+    stage.quiet()
+    link.says(rows("2"))
+    other.hears(rows("2"))

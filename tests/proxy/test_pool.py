@@ -457,8 +457,8 @@ class Anything(RuleBasedStateMachine):
             task.cancel()
         self.stage.clock.settle()
         self._collect()
-        for backend in self.held:
-            self.stage.clock.does(lambda backend=backend: self.pool.discard(backend))
+        while self.held:
+            self.closes(0)
         self.stage.one.heard.clear()
         self.stage.end()
 

@@ -21,6 +21,7 @@ from tests.proxy.scripted import (
     OPENING,
     TRANS,
     Client,
+    Link,
     Stage,
     command,
     error,
@@ -62,10 +63,11 @@ def fetch(statement: int) -> bytes:
     return command(COM_STMT_FETCH, statement.to_bytes(4, "little") + (10).to_bytes(4, "little"))
 
 
-def has_prepared(stage: Stage, client: Client, sql: str, *, there: int, here: int = 1) -> None:
+def has_prepared(stage: Stage, client: Client, sql: str, *, there: int, here: int = 1) -> Link:
     client.says(prepare(sql))
-    stage.one.hears(prepare(sql)).says(prepared(there, columns=1, params=1))
+    link = stage.one.hears(prepare(sql)).says(prepared(there, columns=1, params=1))
     client.hears(prepared(here, columns=1, params=1))
+    return link
 
 
 def test_the_client_gets_ids_of_ours_that_count_up(stage: Stage) -> None:
@@ -92,18 +94,16 @@ def test_an_execution_has_the_backends_id(stage: Stage) -> None:
 
 
 def test_a_statement_is_prepared_on_another_backend_when_it_is_first_executed_there(stage: Stage) -> None:
-    client, other = stage.client(), stage.client()
-    has_prepared(stage, client, READ, there=41)
-    other.says("SELECT 1")  # takes the backend
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41).breaks()
+    stage.one.comes_up()
     client.says(execute(1, 5))
-    stage.one.hears("SELECT 1")
     stage.one.hears(prepare(READ)).says(prepared(7, columns=1, params=1))
     stage.one.hears(execute(7, 5)).says(rows("5"))
     client.hears(rows("5"))
     client.says(execute(1, 6))
     stage.one.hears(execute(7, 6)).says(rows("6"))
     client.hears(rows("6"))
-    other.vanishes()
 
 
 def test_types_that_a_backend_has_not_seen_are_sent_again(stage: Stage) -> None:
@@ -243,13 +243,14 @@ def test_preparing_begins_no_transaction(stage: Stage) -> None:
     client.says("BEGIN", prepare(WRITE))
     client.hears(ok(TRANS))
     stage.one.hears(prepare(WRITE)).says(prepared(41, params=1))
-    client.hears(prepared(1, params=1))
+    client.hears(prepared(1, params=1, status=TRANS))  # as far as the client knows, it has begun
     assert not stage.one.pool.leased
     client.says("ROLLBACK")
     client.hears(ok())
 
 
-def test_an_execution_opens_a_transaction_in_one_write(stage: Stage) -> None:
+def test_an_execution_opens_a_transaction_in_one_write(build: Build) -> None:
+    stage = build(pool=Pool(max_backends=1))
     client = stage.client()
     has_prepared(stage, client, READ, there=41)
     client.says("BEGIN", execute(1, 5))
@@ -262,10 +263,9 @@ def test_an_execution_opens_a_transaction_in_one_write(stage: Stage) -> None:
 
 def test_on_a_guarded_backend_that_lacks_it_the_transaction_is_open_before_it_is_prepared(stage: Stage) -> None:
     """A read-only session does not even prepare a write."""
-    client, other = stage.client(), stage.client()
-    has_prepared(stage, client, WRITE, there=41)
-    other.says("SELECT 1")  # takes the backend
-    stage.one.hears("SELECT 1")
+    client = stage.client()
+    has_prepared(stage, client, WRITE, there=41).breaks()
+    stage.one.comes_up()
     client.says("BEGIN", execute(1, 5))
     client.hears(ok(TRANS))
     stage.one.hears(GUARD).says(ok())
@@ -274,7 +274,6 @@ def test_on_a_guarded_backend_that_lacks_it_the_transaction_is_open_before_it_is
     stage.one.hears(execute(7, 5)).says(ok(TRANS, rows=1))
     client.hears(ok(TRANS, rows=1))
     client.runs(stage.one, "COMMIT", ok())
-    other.vanishes()
 
 
 @pytest.mark.parametrize("sql", ["BEGIN", "START TRANSACTION"])
