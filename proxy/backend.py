@@ -15,7 +15,7 @@ from proxy.wire.constants import COM_QUIT
 from proxy.wire.framing import ProtocolError, frame
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import Digest, ReplyScanner
-from router.session import State
+from router.session import UNKNOWN, State
 
 if TYPE_CHECKING:
     from proxy.pool import NodePool, Profile
@@ -93,6 +93,7 @@ class Backend(asyncio.Protocol):
         "causal",
         "created",
         "guarded",
+        "hides_use",
         "holder",
         "idle_since",
         "insert_id_of",
@@ -118,6 +119,7 @@ class Backend(asyncio.Protocol):
         self.thread_id = thread_id
         self.guarded = False
         self.causal = False
+        self.hides_use = False  # something was run that may have changed the schema unseen
         self.one_shot = False  # a SET TRANSACTION was sent that may still wait for its transaction
         self.reusable = True
         self.lost: str | None = None
@@ -227,7 +229,8 @@ class Backend(asyncio.Protocol):
 
     def forget_session(self) -> None:
         """What COM_RESET_CONNECTION leaves: the schema, and nothing else."""
-        self.state = State(self.state.schema)
+        self.state = State(UNKNOWN if self.hides_use else self.state.schema)
+        self.hides_use = False
         self.guarded = self.causal = self.one_shot = False
         self.prepared.clear()
         self.insert_id_of = None

@@ -29,7 +29,7 @@ from router.facts import Asks, Kind, Statement
 from router.journal import Entry, ReplyDigest
 from router.membership import Node
 from router.outcomes import Phase, Verdict, judge, lost
-from router.plan import ANYWHERE, KEEPS_ONE_SHOT, Opening, Plan, opening_text, plan
+from router.plan import ANYWHERE, Opening, Plan, keeps_one_shot, opening_text, plan
 from router.session import Stage, State, restore
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _begun_or_keeps(relay: "Relay", request: Request) -> bool:
     return (
         relay.transaction.stage is Stage.OPEN
         or request.code == COM_STMT_PREPARE
-        or request.statement.kind in KEEPS_ONE_SHOT
+        or keeps_one_shot(request.statement)
     )
 
 
@@ -349,7 +349,8 @@ async def _settle_insert_id(relay: "Relay", backend: Backend) -> None:
 
 
 async def _last_insert_id(backend: Backend) -> int:
-    return _single_number((await _ask(backend, b"SELECT LAST_INSERT_ID()")).data)
+    """The LIMIT stands against the session's own sql_select_limit, which may be 0."""
+    return _single_number((await _ask(backend, b"SELECT LAST_INSERT_ID() LIMIT 1")).data)
 
 
 def _has_anothers_id(relay: "Relay", backend: Backend) -> bool:

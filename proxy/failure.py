@@ -44,7 +44,9 @@ def refused(relay: "Relay", reply: ReplyScanner) -> None:
     error = reply.error
     assert error is not None
     verdict = judge(error.code, error.message, relay.phase, reads_only=reads_only(relay))
-    failed(relay, verdict, reply.error_raw, error.code)
+    assert relay.request is not None
+    assert relay.lease is not None
+    failed(relay, verdict, relay.request.in_our_words(error, reply.error_raw, relay.lease), error.code)
 
 
 def opening_refused(relay: "Relay", refusal: Refusal) -> None:
@@ -167,7 +169,11 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         relay.record(request, 0, 0, code)
     elif transaction.stage is Stage.NONE:
         relay.account("failed", backend)
+        one_shot, read_only = transaction.one_shot, transaction.read_only
         relay.end_transaction()
+        if not statement.commits and (unread(code) or verdict.guard):
+            # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
+            transaction.one_shot, transaction.read_only = one_shot, read_only
     if transaction.stage is not Stage.OPEN and relay.pinned is None:
         relay.linger(backend)
     relay.tell(error)

@@ -76,6 +76,7 @@ class Shelf:
 @dataclass(slots=True, eq=False)
 class Waiter:
     profile: Profile
+    state: State
     ready: "asyncio.Future[Backend | None]"  # None: a place is free, connect
 
 
@@ -174,7 +175,7 @@ class NodePool:
             return backend
         if self._make_room(profile):
             return await self._connect(profile)
-        return await self._wait(profile)
+        return await self._wait(profile, state)
 
     def _take_other(self, profile: Profile, state: State) -> Backend | None:
         shelf = self._shelves.get(profile)
@@ -246,8 +247,8 @@ class NodePool:
         finally:
             backend.close()
 
-    async def _wait(self, profile: Profile) -> Backend:
-        waiter = Waiter(profile, asyncio.get_running_loop().create_future())
+    async def _wait(self, profile: Profile, state: State) -> Backend:
+        waiter = Waiter(profile, state, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         began = monotonic()
         self._on_linger_end(self.node)
@@ -318,14 +319,14 @@ class NodePool:
 
     def _hand_over(self, backend: Backend) -> None:
         for waiter in self._waiters:
-            if waiter.profile is backend.profile:
+            if waiter.profile is backend.profile and reachable(backend.state, waiter.state):
                 self._waiters.remove(waiter)
                 if not waiter.ready.done():
                     waiter.ready.set_result(backend)
                     return
                 self._hand_over(backend) if self._waiters else self.release(backend)
                 return
-        self._close(backend)  # nobody waits for this profile: its place goes to one that does
+        self._close(backend)  # nobody who waits can use it: its place goes to one that does
 
     def _place_free(self) -> None:
         while self._waiters and self.size < self.settings.max_backends:

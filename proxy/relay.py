@@ -22,8 +22,10 @@ from proxy.prepared import PreparedStatements
 from proxy.request import Request
 from proxy.wire.constants import (
     COM_QUERY,
+    COM_SET_OPTION,
     COM_STATISTICS,
     COM_STMT_PREPARE,
+    SERVER_STATUS_ANSI_QUOTES,
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
     SERVER_STATUS_IN_TRANS_READONLY,
@@ -31,20 +33,34 @@ from proxy.wire.constants import (
 )
 from proxy.wire.framing import frame
 from proxy.wire.packets import error_packet, ok_packet
+from proxy.wire.prepared import with_status
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
 from router.causality import DO_NOT_WAIT
-from router.facts import Asks, End, Kind, Modes, Statement
+from router.facts import Asks, End, Kind, Modes, PinReason, Statement
 from router.journal import Entry, Journal, ReplyDigest
 from router.membership import Node, NodeState
 from router.outcomes import Phase
-from router.plan import KEEPS_ONE_SHOT, UNGUARDED, Opening, Plan, is_read_only, may_begin_late, opening_text, plan
+from router.plan import (
+    UNGUARDED,
+    Opening,
+    Plan,
+    is_read_only,
+    keeps_one_shot,
+    may_begin_late,
+    opening_text,
+    plan,
+)
 from router.retry import Attempts
 from router.session import Stage, State, Transaction
 from router.variables import ACCESS
 
 # Their replies carry no status flags.
 STATUSLESS: Final = frozenset((COM_STATISTICS, COM_STMT_PREPARE))
+# What may be in a text that changes the schema unseen: a USE among several statements, or in a PREPARE.
+HIDES_USE: Final = frozenset((PinReason.VARIABLE, PinReason.SQL_PREPARE, PinReason.UNCLASSIFIED))
+# Flags that stay until sql_mode is set again.
+LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
 UNCAUSAL: Final = frame(bytes((COM_QUERY,)) + DO_NOT_WAIT)
 COMMIT: Final = frame(bytes((COM_QUERY,)) + b"COMMIT")
 COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
@@ -284,6 +300,8 @@ class Relay:
             backend.causal = False
         self.told = False
         self._collected = [] if request.code == COM_STMT_PREPARE or self._then is not None else None
+        if statement.pins in HIDES_USE:
+            backend.hides_use = True
         raw = request.bind(backend)
         if opening:
             assert transaction.begin is not None
@@ -332,12 +350,17 @@ class Relay:
             self.metrics.pinned[self.pinned] += 1
         if request.code == COM_STMT_PREPARE:
             assert self._collected is not None
-            self.frontend.write(self.prepared.add(request, b"".join(self._collected), reply, backend, self.state))
+            answer = self.prepared.add(request, b"".join(self._collected), reply, backend, self.state)
+            if transaction.stage is Stage.BEGUN:
+                answer = with_status(answer, self.status)  # the backend does not know of the transaction yet
+            self.frontend.write(answer)
+        elif request.code == COM_SET_OPTION:
+            backend.reusable = False  # no reset takes it back
         if backend.causal:
             self.synced.add(backend.pool.node.name)
         if request.code not in STATUSLESS:
-            if (reply.status ^ self._status) & SERVER_STATUS_NO_BACKSLASH_ESCAPES or request.changes_state:
-                self._status = reply.status & SERVER_STATUS_NO_BACKSLASH_ESCAPES
+            if (reply.status ^ self._status) & LASTING or request.changes_state:
+                self._status = reply.status & LASTING
                 self._read_modes()
             if reply.status & SERVER_STATUS_IN_TRANS:
                 self._inside(request, reply, backend)
@@ -392,7 +415,7 @@ class Relay:
             self._wrote(transaction.wrote or statement.may_write, backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only
         self.end_transaction()
-        if statement.kind in KEEPS_ONE_SHOT:
+        if keeps_one_shot(statement):
             transaction.one_shot, transaction.read_only = one_shot, read_only
 
     def record(self, request: Request, insert_id: int, affected_rows: int, error: int) -> None:

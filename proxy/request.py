@@ -6,6 +6,7 @@ from typing import Final
 from proxy.backend import Backend
 from proxy.wire.constants import COM_INIT_DB, COM_QUERY, COM_STMT_EXECUTE
 from proxy.wire.framing import frame, payload_of
+from proxy.wire.packets import ServerError, error_packet
 from proxy.wire.prepared import with_statement_id, with_types
 from router.facts import Kind, PinReason, Statement
 from router.session import Stage, State, Transaction
@@ -71,6 +72,9 @@ class Request:
     def execute(cls, raw: bytes, prepared: Prepared, *, cursor: bool) -> "Request":
         """A COM_STMT_EXECUTE, with the types and the long data that were sent ahead of it."""
         statement = prepared.statement
+        if statement.schema is not None:
+            # It holds only where it was prepared in the schema that the session is in.
+            statement = replace(statement, schema=None, pins=PinReason.VARIABLE)
         if cursor:
             statement = replace(statement, pins=statement.pins or PinReason.OPEN_CURSOR)
         self = cls.of_prepared(COM_STMT_EXECUTE, raw, prepared, statement)
@@ -112,6 +116,18 @@ class Request:
         if self.long_data:
             return b"".join((*(with_statement_id(part, there.id) for part in self.long_data), raw))
         return raw
+
+    def in_our_words(self, error: ServerError, raw: bytes, backend: Backend) -> bytes:
+        """The error packet `raw` of this backend for the client: where it names the statement's id, with ours."""
+        if self.prepared is None or "(" not in error.message:
+            return raw
+        there = backend.prepared.get(self.prepared.key)
+        if there is None:
+            return raw
+        message = error.message
+        for noun in ("statement", "handler"):
+            message = message.replace(f"{noun} ({there.id})", f"{noun} ({self.prepared.id})", 1)
+        return raw if message == error.message else error_packet(raw[3], error.code, error.sqlstate, message)
 
     def as_query(self) -> bytes:
         """The statement as a COM_QUERY, where the client may have prepared it: for BEGIN, which has no parameters."""

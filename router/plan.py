@@ -33,8 +33,10 @@ LATE: Final = Plan(True, Opening.PIPELINED)
 LATE_UNGUARDED: Final = Plan(False, Opening.PIPELINED)
 FOR_REAL: Final = Plan(False, Opening.CONFIRMED)
 
-# A SET TRANSACTION for the next transaction only is not for these.
-KEEPS_ONE_SHOT: Final = frozenset((Kind.SET, Kind.SHOW, Kind.USE))
+# A SET TRANSACTION for the next transaction only is not for these, nor for a read without tables: none begins.
+_BEGINS_NONE: Final = frozenset(
+    (Kind.SET, Kind.SHOW, Kind.USE, Kind.SAVEPOINT, Kind.DO, Kind.LOCK_TABLES, Kind.UNLOCK_TABLES)
+)
 
 # In a transaction these can't tell whether the backend is guarded, nor outlive the transaction.
 _PLAIN: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE))
@@ -64,6 +66,13 @@ def plan(statement: Statement, state: State, transaction: Transaction) -> Plan:
     if begin is None or (statement.kind in _WITHIN and _harmless(statement)):
         return ANYWHERE
     return UNGUARDED
+
+
+def keeps_one_shot(statement: Statement) -> bool:
+    """Does a SET TRANSACTION for the next transaction still wait after this statement, since it begins none?"""
+    if statement.kind is Kind.READ:
+        return not any(not table.startswith("information_schema.") for table in statement.tables)
+    return statement.kind in _BEGINS_NONE
 
 
 def _harmless(statement: Statement) -> bool:

@@ -19,6 +19,10 @@ Variables = tuple[tuple[str, str], ...]
 FOREIGN_CHARSETS: Final = ("big5", "sjis", "cp932", "gbk", "gb18030", "ucs2", "utf16", "utf32")
 
 
+# The schema of a backend of which nobody knows it; the name of none. It can only be changed for another.
+UNKNOWN: Final = b"\0"
+
+
 class State:
     """Schema and session variables, interned: equal states are the same object.
 

@@ -20,10 +20,12 @@ from proxy.wire.constants import (
     COM_STMT_RESET,
     COM_STMT_SEND_LONG_DATA,
     CURSOR_TYPE_NO_CURSOR,
+    EOF_HEADER,
     OK_HEADER,
     PARAMETER_COUNT_AVAILABLE,
 )
 from proxy.wire.framing import HEADER, MAX_PAYLOAD, ProtocolError, frame, payload_of
+from proxy.wire.packets import EOF_LENGTH
 
 LAST_PREPARED: Final = 0xFFFFFFFF
 """MariaDB: the id by which a client means the statement it prepared last, so that it can send both in one go."""
@@ -65,6 +67,21 @@ def with_prepared_id(reply: bytes, statement: int) -> bytes:
     if len(reply) < _FLAGS or reply[HEADER] != OK_HEADER:
         raise ProtocolError("not a PREPARE_OK packet")
     return reply[:_ID] + statement.to_bytes(4, "little") + reply[_FLAGS:]
+
+
+def with_status(reply: bytes, status: int) -> bytes:
+    """A whole reply to COM_STMT_PREPARE with these flags, too, in its EOF packets; without CLIENT_DEPRECATE_EOF it has
+    some.
+    """
+    answer = bytearray(reply)
+    at = 0
+    while at + HEADER < len(answer):
+        size = answer[at] | answer[at + 1] << 8 | answer[at + 2] << 16
+        if size == EOF_LENGTH and answer[at + HEADER] == EOF_HEADER:
+            answer[at + HEADER + 3] |= status & 0xFF
+            answer[at + HEADER + 4] |= status >> 8
+        at += HEADER + size
+    return bytes(answer)
 
 
 def _check(raw: bytes) -> None:
