@@ -82,6 +82,7 @@ class Frontend(asyncio.Protocol):
     def ready(self) -> None:
         """The command is answered: hand on the next one."""
         self._busy = False
+        self.last_command = self._now()
         if self._framer.pending:
             self._hand_on()
 
@@ -140,7 +141,6 @@ class Frontend(asyncio.Protocol):
         if self._handing_on or self._file is not None:
             return  # a command answered on the spot: the loop below goes on
         self._handing_on = True
-        now = self._now
         try:
             while not (self._busy or self.paused or self.closed):
                 raw = self._framer.next()
@@ -148,7 +148,6 @@ class Frontend(asyncio.Protocol):
                 if raw is None:
                     break
                 self._busy = True
-                self.last_command = now()
                 self._conversation.command(raw)
         except ProtocolError as error:
             self._busy = True  # for good: what follows can't be understood

@@ -50,7 +50,7 @@ def _kill(session: "Session", connection_id: int, *, query_only: bool) -> None:
         relay.answer_ok()
         backend = victim.relay.lease
         if backend is not None and backend.busy:
-            session.service.run(_interrupt(backend), f"kill query of {connection_id}")
+            session.service.run(_interrupt(victim, backend), f"kill query of {connection_id}")
     elif victim is session:
         relay.answer_error(answers.killed())
     else:
@@ -59,9 +59,10 @@ def _kill(session: "Session", connection_id: int, *, query_only: bool) -> None:
         victim.relay.frontend.abort()
 
 
-async def _interrupt(backend: Backend) -> None:
-    """Ask the node to stop what the backend runs. A failure leaves it running, as a lost KILL does."""
+async def _interrupt(victim: "Session", backend: Backend) -> None:
+    """Ask the node to stop what the victim runs now. A failure leaves it running, as a lost KILL does."""
+    request = victim.relay.request
     try:
-        await backend.pool.on_the_side(backend.profile, b"KILL QUERY %d" % backend.thread_id)
+        await backend.pool.interrupt(backend, lambda: victim.relay.request is request and victim.relay.lease is backend)
     except (ConnectFailed, Lost, TimeoutError) as failure:
         event(logger, "kill.failed", level=logging.WARNING, node=backend.pool.node.name, error=str(failure))

@@ -108,6 +108,7 @@ class NodePool:
         self._waiters: deque[Waiter] = deque()
         self._resetting: dict[Backend, asyncio.Task[None]] = {}
         self.leased: set[Backend] = set()
+        self._promised = 0  # places given to waiters that have not begun to connect
         self.connecting = 0
         self.closed = False
 
@@ -126,7 +127,7 @@ class NodePool:
     @property
     def size(self) -> int:
         """Places taken, of `max_backends`."""
-        return len(self.leased) + self.idle + self.connecting + len(self._resetting)
+        return len(self.leased) + self.idle + self.connecting + len(self._resetting) + self._promised
 
     # -- taking -------------------------------------------------------------------------------------------------------
 
@@ -236,16 +237,19 @@ class NodePool:
             backend.data_received(early)
         return backend
 
-    async def on_the_side(self, profile: Profile, sql: bytes) -> None:
-        """Run one statement over a connection of its own, which counts for no limit. Raises `login.ConnectFailed` or
-        `Lost`.
+    async def interrupt(self, backend: Backend, is_wanted: Callable[[], bool]) -> None:
+        """KILL QUERY for what runs on `backend`, over a connection of its own that counts for no limit, if it
+        `is_wanted` once that is there. Raises `login.ConnectFailed`, `Lost` or TimeoutError.
         """
-        backend = await self._login(profile)
+        side = await self._login(backend.profile)
         try:
+            if not is_wanted():
+                return
+            backend.reusable = False  # it may end before the KILL arrives, which then must not hit another session
             async with asyncio.timeout(self.settings.connect_timeout):
-                await backend.run(frame(bytes((COM_QUERY,)) + sql), COM_QUERY)
+                await side.run(frame(bytes((COM_QUERY,)) + b"KILL QUERY %d" % backend.thread_id), COM_QUERY)
         finally:
-            backend.close()
+            side.close()
 
     async def _wait(self, profile: Profile, state: State) -> Backend:
         waiter = Waiter(profile, state, asyncio.get_running_loop().create_future())
@@ -253,21 +257,32 @@ class NodePool:
         began = monotonic()
         self._on_linger_end(self.node)
         try:
-            async with asyncio.timeout(self.settings.acquire_timeout):
-                backend = await waiter.ready
-        except TimeoutError:
-            raise Exhausted from None
+            await asyncio.wait((waiter.ready,), timeout=self.settings.acquire_timeout)
         except asyncio.CancelledError:
-            if waiter.ready.done() and not waiter.ready.cancelled() and (handed := waiter.ready.result()) is not None:
-                self.release(handed)
+            self._withdraw(waiter)
             raise
         finally:
             self.metrics.pool_waits.observe(monotonic() - began)
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-        if backend is None:
-            return await self._connect(profile)
-        return backend
+        if not waiter.ready.done():
+            self._waiters.remove(waiter)
+            raise Exhausted
+        backend = waiter.ready.result()
+        if backend is not None:
+            return backend
+        self._promised -= 1
+        return await self._connect(profile)
+
+    def _withdraw(self, waiter: Waiter) -> None:
+        """It waits no more: what it may have been given in this turn goes on to the next."""
+        if not waiter.ready.done():
+            self._waiters.remove(waiter)
+        elif not waiter.ready.cancelled():
+            backend = waiter.ready.result()
+            if backend is not None:
+                self.release(backend)
+            else:
+                self._promised -= 1
+                self._place_free()
 
     # -- giving back --------------------------------------------------------------------------------------------------
 
@@ -332,6 +347,7 @@ class NodePool:
         while self._waiters and self.size < self.settings.max_backends:
             waiter = self._waiters.popleft()
             if not waiter.ready.done():
+                self._promised += 1
                 waiter.ready.set_result(None)
                 return
 
