@@ -416,16 +416,28 @@ def test_a_reset_that_fails_is_the_end_of_it(build: Build, how: str) -> None:
     assert at.pool.size == 0
 
 
-def test_a_statement_on_the_side_counts_for_nothing(build: Build) -> None:
+def test_an_interruption_counts_for_no_limit_and_spoils_what_it_interrupts(build: Build) -> None:
     at = desk(build, max_backends=1)
     one = at.gets()
-    side = at.stage.clock.create_task(at.pool.on_the_side(APP, b"KILL QUERY 1"))
+    side = at.stage.clock.create_task(at.pool.interrupt(one, lambda: True))
     at.stage.clock.settle()
     assert at.pool.size == 1
-    link = at.stage.one.hears("KILL QUERY 1").says(ok())
+    link = at.stage.one.hears(f"KILL QUERY {one.thread_id}").says(ok())
     assert side.done()
     assert side.exception() is None
     assert link.closed
+    assert not one.reusable
+    at.gives(one)
+
+
+def test_an_interruption_that_nobody_wants_any_more_is_none(build: Build) -> None:
+    at = desk(build, max_backends=1)
+    one = at.gets()
+    side = at.stage.clock.create_task(at.pool.interrupt(one, lambda: False))
+    at.stage.clock.settle()
+    assert side.done()
+    assert side.exception() is None
+    assert one.reusable
     at.gives(one)
 
 
