@@ -181,3 +181,13 @@ def test_a_client_whose_command_runs_is_not_silent(stage: Stage) -> None:
     assert session.idle_for(stage.clock.time()) == 0.0
     stage.one.hears("SELECT 1").says(rows("1"))
     client.hears(rows("1"))
+
+
+def test_a_client_is_silent_from_the_end_of_its_last_command_on(stage: Stage) -> None:
+    client = stage.client()
+    client.says("SELECT 1")
+    stage.passes(5)
+    stage.one.hears("SELECT 1").says(rows("1"))
+    client.hears(rows("1"))
+    stage.passes(1)
+    assert client.session.idle_for(stage.clock.time()) == pytest.approx(1)

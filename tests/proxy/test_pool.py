@@ -342,6 +342,68 @@ def test_who_stops_while_it_connects_frees_the_place(build: Build) -> None:
     at.gives(waiting.result())
 
 
+# -- what happens in the same turn of the loop ------------------------------------------------------------------------
+
+
+def test_a_place_that_was_given_to_who_waits_is_not_given_again(build: Build) -> None:
+    """A lost backend is reported by itself and by its session: one place, not two."""
+    stage = build(pool=Pool(max_backends=1))
+    clients = [stage.client() for _ in range(3)]
+    clients[0].runs(stage.one, "SET @a = 1", ok())
+    for client in clients[1:]:
+        client.says("SELECT 1")
+    assert stage.one.pool.waiting == 2
+    lost = stage.one.links[0]
+    stage.clock.call_soon(lost.wire.breaks, ConnectionResetError())
+    stage.clock.call_soon(clients[0].wire.breaks, ConnectionResetError())
+    stage.clock.settle()
+    stage.one.comes_up()
+    assert stage.one.pool.size == 1
+    for _ in clients[1:]:
+        stage.one.hears("SELECT 1").says(ok())
+    for client in clients[1:]:
+        client.hears(ok())
+
+
+def test_a_place_that_was_given_to_who_waits_is_taken(build: Build) -> None:
+    at = desk(build, max_backends=1)
+    one = at.gets()
+    first = at.asks()
+    later: list[asyncio.Task[Backend]] = []
+
+    loop = at.stage.clock
+    loop.call_soon(at.pool.discard, one)
+    later.append(loop.create_task(at.pool.acquire(APP, PLAIN, False, None)))
+    loop.settle()
+    assert at.pool.size == 1
+    at.gives(first.result())
+    at.gives(later[0].result())
+
+
+def test_a_place_goes_on_when_who_got_it_has_stopped_waiting(build: Build) -> None:
+    at = desk(build, max_backends=1)
+    one = at.gets()
+    first, second = at.asks(), at.asks()
+
+    def closes_and_cancels() -> None:
+        at.pool.discard(one)
+        first.cancel()
+
+    at.stage.clock.does(closes_and_cancels)
+    at.gives(second.result())
+
+
+def test_a_backend_handed_over_when_the_wait_ends_is_not_lost(build: Build) -> None:
+    at = desk(build, max_backends=1, acquire_timeout=3.0)
+    one = at.gets()
+    waiting = at.asks()
+    at.stage.clock.call_later(3.0 - 1e-10, at.pool.release, one)  # just before, in the same turn
+    at.stage.passes(3.1)
+    if waiting.exception() is None:
+        at.gives(waiting.result())
+    assert not at.pool.leased
+
+
 # -- what is not kept -------------------------------------------------------------------------------------------------
 
 
@@ -547,6 +609,19 @@ class Anything(RuleBasedStateMachine):
             (link, raws) for link, raws in self.stage.one.heard if not link.closed
         )
         self.stage.one.comes_up()
+        self._collect()
+
+    @precondition(lambda self: self.held and self.asking)
+    @rule(which=st.integers(0, 9), closes=st.booleans(), cancels=st.booleans(), profile=st.sampled_from([APP, OTHER]))
+    def all_at_once(self, which: int, closes: bool, cancels: bool, profile: Profile) -> None:
+        """In one turn of the loop a place becomes free, somebody stops waiting and somebody comes."""
+        loop = self.stage.clock
+        backend = self.held.pop(which % len(self.held))
+        loop.call_soon(self.pool.discard if closes else self.pool.release, backend)
+        if cancels:
+            loop.call_soon(list(self.asking)[which % len(self.asking)].cancel)
+        self.asking[loop.create_task(self.pool.acquire(profile, PLAIN, None, None))] = loop.time()
+        loop.settle()
         self._collect()
 
     @rule(slow=st.booleans())
