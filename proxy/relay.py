@@ -389,6 +389,8 @@ class Relay:
                 transaction.begin_text = request.as_query()
                 transaction.state = self.state
                 return
+            if self.state.autocommit:
+                self.journal.forbid("chained")  # there is no BEGIN to repeat: AND CHAIN, or a procedure, began it
         elif statement.commits:
             # COMMIT AND CHAIN, or a BEGIN or procedure that committed and began another: one has ended all the same.
             self.account("committed", backend)
@@ -579,6 +581,7 @@ class Relay:
         self.closed = True
         if self.task is not None:
             self.task.cancel()
+        self.cluster.recovery.leave(self)
         self.reset()
         self.journal.release()
 
