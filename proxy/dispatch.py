@@ -88,9 +88,7 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
 def _begun_or_keeps(relay: "Relay", request: Request) -> bool:
     """The SET TRANSACTION for the next transaction has been sent, or is not for this command."""
     return (
-        relay.transaction.stage is Stage.OPEN
-        or request.code == COM_STMT_PREPARE
-        or keeps_one_shot(request.statement)
+        relay.transaction.stage is Stage.OPEN or request.code == COM_STMT_PREPARE or keeps_one_shot(request.statement)
     )
 
 
