@@ -11,8 +11,8 @@ from typing import Final
 from router.facts import Modes
 from router.tokens import COMMENT_PATTERN, SPACE, quoted
 
-# What makes a digit behind it a part of a name.
-_NAME: Final = r"[A-Za-z0-9_$\x80-\xff`@.]"
+# What makes a digit behind it a part of a name, or of a number that has become a "?".
+_NAME: Final = r"[A-Za-z0-9_$\x80-\xff`@.?]"
 _END: Final = r"(?![A-Za-z0-9_$\x80-\xff])"
 _STAYS: Final = frozenset("sno")  # names and hints; the other groups are blanks and comments
 
@@ -76,5 +76,5 @@ def normalize(text: bytes, modes: int = 0) -> bytes:
         form = _IN.sub(rb"\1 (?, ...)", form)
     stripped = form.rstrip(b"; ").lstrip(b" ")
     if stripped.endswith(b"-"):
-        return form.strip(b" ")  # without what follows, the sign could open a comment
+        return text  # without what followed, the sign could open a comment
     return stripped

@@ -86,9 +86,9 @@ def test_other_literals_are_the_same_statement(text: str, number: int, string: s
     other = []
     for token in tokenize(text):
         piece = token.text
-        if token.kind == STRING:
+        if token.kind == STRING and piece[0] in "'\"":  # N'..', x'..' and the like keep their letter in the form
             piece = f"'{escaped}'"
-        elif token.kind == NUMBER:
+        elif token.kind == NUMBER and piece[0] in "0123456789.":
             piece = str(number)
         other.append(f" {piece}" if token.spaced else piece)
     classifier = Classifier()
