@@ -2,7 +2,10 @@
 
 import pytest
 
+from config import Pool
+from proxy.login import ConnectFailed
 from proxy.wire.constants import COM_PROCESS_KILL
+from tests.proxy.conftest import Build
 from tests.proxy.scripted import Client, Stage, command, error, ok, rows
 
 SLEEP = "SELECT SLEEP(60)"
@@ -79,8 +82,6 @@ def test_nobody_kills_another_account(stage: Stage, said: str) -> None:
 
 
 def test_a_kill_that_the_node_does_not_let_in_is_lost(stage: Stage) -> None:
-    from proxy.login import ConnectFailed
-
     victim, killer = stage.client(), stage.client()
     victim.says(SLEEP)
     link = stage.one.hears(SLEEP)
@@ -97,3 +98,22 @@ def test_kill_in_a_transaction_leaves_it_open(stage: Stage) -> None:
     killer.says(kill_of(victim))
     killer.hears(ok(3))
     assert killer.runs(stage.one, "COMMIT", ok()) is link
+
+
+def test_a_kill_query_that_comes_too_late_hits_nobody_else(build: Build) -> None:
+    """The backend runs another session's statement by the time that the connection for the KILL is there."""
+    stage = build(pool=Pool(max_backends=1))
+    victim, killer, other = stage.client(), stage.client(), stage.client()
+    victim.says(SLEEP)
+    link = stage.one.hears(SLEEP)
+    stage.one.slow = True
+    killer.says(f"KILL QUERY {victim.session.login.connection_id}")
+    killer.hears(ok())
+    link.says(rows("1"))
+    victim.hears(rows("1"))
+    other.says(SLEEP)
+    assert stage.one.hears(SLEEP) is link
+    stage.one.lets_in()
+    stage.quiet()
+    link.says(rows("2"))
+    other.hears(rows("2"))

@@ -667,5 +667,5 @@ class Anything(RuleBasedStateMachine):
         assert not self.pool.waiting or self.pool.size == self.MOST
 
 
-Anything.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Anything.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestAnything = Anything.TestCase

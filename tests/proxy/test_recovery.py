@@ -179,3 +179,13 @@ def test_who_leaves_meanwhile_holds_up_nobody(stage: Stage) -> None:
     assert stage.service.cluster.recovery.active
     client.vanishes()
     assert not stage.service.cluster.recovery.active
+
+
+def test_a_client_that_leaves_in_the_moment_of_its_nodes_loss_is_waited_for_by_nobody(stage: Stage) -> None:
+    """Its replay was announced, and the task cancelled before its first step: nothing takes the announcement back."""
+    client = stage.client()
+    link = client.begins(stage.one, INSERT)
+    stage.clock.call_soon(link.wire.breaks, ConnectionResetError())
+    stage.clock.call_soon(client.wire.breaks, ConnectionResetError())
+    stage.clock.settle()
+    assert not stage.service.cluster.recovery.active

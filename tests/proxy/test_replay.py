@@ -600,3 +600,29 @@ def test_any_command_may_carry_the_conflict_of_an_idle_transaction(stage: Stage,
     client.says("ROLLBACK")
     stage.one.hears("ROLLBACK").says(ok())
     client.hears(ok())
+
+
+# -- a transaction that something else than a BEGIN has opened --------------------------------------------------------
+
+
+@pytest.mark.parametrize("opener", ["COMMIT AND CHAIN", "ROLLBACK AND CHAIN"])
+def test_a_chained_transaction_is_not_gone_on_with_outside_of_one(stage: Stage, opener: str) -> None:
+    """The server begins one whether or not one was open. There is no BEGIN to run again: what follows would commit by
+    itself.
+    """
+    client = stage.client()
+    client.runs(stage.one, opener, ok(TRANS)).breaks()
+    stage.one.comes_up()
+    client.says(INSERT)
+    stage.quiet()
+    client.hears_error(1213, "40001")
+
+
+def test_nor_is_one_that_a_procedure_began(stage: Stage) -> None:
+    """CALL had written, and its writes are gone: to run the rest alone and commit it would be another transaction."""
+    client = stage.client()
+    client.runs(stage.one, "CALL begins_and_writes()", ok(TRANS))
+    client.runs(stage.one, INSERT, ok(TRANS, rows=1))
+    client.runs(stage.one, "COMMIT", error(1213))
+    client.vanishes()
+    stage.one.hears(RESET)

@@ -23,6 +23,7 @@ def test_equal_states_are_the_same_object() -> None:
 def test_a_state_that_nobody_has_takes_no_memory() -> None:
     from router import session
 
+    gc.collect()
     before = len(session._interned)
     states = [State(b"s%d" % number) for number in range(100)]
     assert len(session._interned) == before + 100
