@@ -75,6 +75,7 @@ class Endpoint:
     local_infile: Annotated[
         bool, Setting("Let clients send files with LOAD DATA LOCAL, where the nodes let them, too.")
     ] = True
+    compression: Annotated[bool, Setting("Let clients compress their connection, with zlib or zstd.")] = True
     placement: Annotated[
         Literal["spread"], Setting("How a transaction's node is chosen. `spread` shares them out over all writers.")
     ] = "spread"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from proxy.metrics import Metrics
+from proxy.wire.compression import CompressionError
 from proxy.wire.framing import HEADER, CommandFramer, PacketTooLarge, ProtocolError
 from proxy.wire.packets import error_packet
 from router import answers
@@ -109,6 +110,29 @@ class Frontend(asyncio.Protocol):
         self._reading_paused = False
         return self._framer.take_all()
 
+    def refuse(self, error: ProtocolError) -> None:
+        """The client sent what cannot be understood, nor what follows it: say so and close."""
+        self._busy = True  # for good
+        if isinstance(error, PacketTooLarge):
+            answer = answers.command_too_large(error.limit)
+        elif isinstance(error, CompressionError):
+            answer = answers.bad_compression(str(error))
+        else:
+            answer = answers.malformed(str(error))
+        self.metrics.errors_made[answer.reason] += 1
+        self.write(error_packet(1, answer.code, answer.sqlstate, answer.text))
+        self.close()
+
+    @property
+    def busy(self) -> bool:
+        """A command is not answered yet."""
+        return self._busy
+
+    @property
+    def pending(self) -> int:
+        """Bytes read and not handed on as commands."""
+        return self._framer.pending
+
     def close(self) -> None:
         """Close once everything written has been sent."""
         self._transport.close()
@@ -150,14 +174,7 @@ class Frontend(asyncio.Protocol):
                 self._busy = True
                 self._conversation.command(raw)
         except ProtocolError as error:
-            self._busy = True  # for good: what follows can't be understood
-            if isinstance(error, PacketTooLarge):
-                answer = answers.command_too_large(error.limit)
-            else:
-                answer = answers.malformed(str(error))
-            self.metrics.errors_made[answer.reason] += 1
-            self.write(error_packet(1, answer.code, answer.sqlstate, answer.text))
-            self.close()
+            self.refuse(error)
         finally:
             self._handing_on = False
 

@@ -21,7 +21,9 @@ from proxy import mimic
 from proxy.auth import NATIVE_PASSWORD, Account, Answer, Denied, Exchange, authenticate
 from proxy.channel import ClientChannel
 from proxy.hello import OFFERED, SSL_REQUEST_BYTES, greeting, parse_change_user, parse_response
+from proxy.wire import compression
 from proxy.wire import constants as c
+from proxy.wire.compression import Codec
 from proxy.wire.framing import PacketTooLarge, ProtocolError
 from proxy.wire.packets import Change, error_packet, ok_packet
 
@@ -96,6 +98,8 @@ class LoginSettings:
     """The collation named in the greeting: utf8mb4_general_ci."""
     status: int = c.SERVER_STATUS_AUTOCOMMIT
     tls: ssl.SSLContext | None = None
+    compression: bool = False
+    """Lets clients compress with zlib or zstd what follows the login."""
     tls_required: bool = False
     """Refuses a login in clear over TCP. A Unix socket counts as secure, as it does for the server."""
     timeout: float = 10.0
@@ -112,7 +116,9 @@ class Login:
     account: Account
     connection_id: int
     capabilities: int
-    """What the client asked for of what was offered."""
+    """What the client asked for of what was offered; nothing about compression, which is this connection's own."""
+    codec: Codec | None = None
+    """What the connection is compressed with behind the OK; None: it is not."""
     collation: int
     """The client's collation number: one byte at login, two in COM_CHANGE_USER. 0: it named none."""
     database: str
@@ -190,6 +196,8 @@ async def refuse(channel: ClientChannel, failure: LoginFailed) -> None:
 async def _converse(channel: ClientChannel, settings: LoginSettings, connection_id: int) -> Login:
     host, port, local = _peer(channel.transport)
     offered = settings.offered | (c.CLIENT_SSL if settings.tls is not None else 0)
+    if settings.compression:
+        offered |= compression.ANY
     nonce = mimic.nonce()
     channel.send(
         greeting(
@@ -228,11 +236,13 @@ async def _converse(channel: ClientChannel, settings: LoginSettings, connection_
         secure=tls or local,
     )
     account = await _authenticate(channel, answer, settings, host)
+    algorithm = compression.agreed(response.capabilities)
     return Login(
         channel=channel,
         account=account,
         connection_id=connection_id,
-        capabilities=response.capabilities,
+        capabilities=response.capabilities & ~compression.ANY,
+        codec=compression.codec(algorithm, response.zstd_level) if algorithm is not None else None,
         collation=response.collation,
         database=response.database,
         attributes=response.attributes,

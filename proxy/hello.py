@@ -35,9 +35,9 @@ OFFERED: Final = (
     | c.CLIENT_SESSION_TRACK
     | c.CLIENT_DEPRECATE_EOF
 )
-"""What we offer; CLIENT_SSL is added where there is a certificate. Left out, and why:
+"""What we offer; CLIENT_SSL is added where there is a certificate, and where clients may compress, COMPRESS and
+ZSTD_COMPRESSION_ALGORITHM. Left out, and why:
 
-COMPRESS, ZSTD_COMPRESSION_ALGORITHM: replies are forwarded as the bytes the backend sent, which are not compressed.
 ODBC: without meaning since MySQL 3.22. QUERY_ATTRIBUTES: MariaDB has none, and they change the shape of COM_QUERY.
 OPTIONAL_RESULTSET_METADATA: a reply without its column definitions cannot be told from another one by shape.
 CAN_HANDLE_EXPIRED_PASSWORDS: passwords here do not expire. MULTI_FACTOR_AUTHENTICATION, CAPABILITY_EXTENSION: nothing
@@ -89,6 +89,8 @@ class Response:
     database: str = ""
     plugin: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    zstd_level: int = 0
+    """1 to 22, where the client asks for zstd."""
 
 
 def parse_response(payload: bytes, offered: int) -> Response:
@@ -113,7 +115,9 @@ def parse_response(payload: bytes, offered: int) -> Response:
     if capabilities & c.CLIENT_PLUGIN_AUTH:
         response.plugin, at = _read_text(payload, at, collation)
     if capabilities & c.CLIENT_CONNECT_ATTRS and at < len(payload):
-        response.attributes = _read_attributes(payload, at, collation)
+        response.attributes, at = _read_attributes(payload, at, collation)
+    if capabilities & c.CLIENT_ZSTD_COMPRESSION_ALGORITHM and at < len(payload):
+        response.zstd_level = payload[at]
     return response
 
 
@@ -134,7 +138,7 @@ def parse_change_user(payload: bytes, capabilities: int, collation: int) -> Resp
         if capabilities & c.CLIENT_PLUGIN_AUTH and at < len(payload):
             response.plugin, at = _read_text(payload, at, response.collation)
         if capabilities & c.CLIENT_CONNECT_ATTRS and at < len(payload):
-            response.attributes = _read_attributes(payload, at, response.collation)
+            response.attributes, at = _read_attributes(payload, at, response.collation)
     return response
 
 
@@ -154,7 +158,8 @@ def _read_short_bytes(payload: bytes, at: int) -> tuple[bytes, int]:
     return payload[at + 1 : end], end
 
 
-def _read_attributes(payload: bytes, at: int, collation: int) -> dict[str, str]:
+def _read_attributes(payload: bytes, at: int, collation: int) -> tuple[dict[str, str], int]:
+    """The attributes, and the offset behind them."""
     length, at = read_lenenc_int(payload, at)
     end = at + length
     if end > len(payload):
@@ -166,4 +171,4 @@ def _read_attributes(payload: bytes, at: int, collation: int) -> dict[str, str]:
         key, at = read_lenenc_str(block, at)
         value, at = read_lenenc_str(block, at)
         attributes[mimic.decode(key, collation)] = mimic.decode(value, collation)
-    return attributes
+    return attributes, end

@@ -69,6 +69,7 @@ class Endpoint:
             offered=OFFERED if settings.local_infile else OFFERED & ~c.CLIENT_LOCAL_FILES,
             tls=tls,
             tls_required=settings.tls_required,
+            compression=settings.compression,
             timeout=limits.login_timeout,
             max_packet=limits.max_login_packet,
         )

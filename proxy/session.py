@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from proxy import commands
 from proxy.channel import ClientChannel
-from proxy.frontend import Frontend
+from proxy.compression import FromClient
+from proxy.frontend import Conversation, Frontend
 from proxy.handshake import Login, LoginFailed, accept, change_user, refuse
 from proxy.pool import Profile
 from proxy.relay import Relay
@@ -44,7 +45,14 @@ class Session:
             login.connection_id,
             foreign=login.collation in FOREIGN_COLLATIONS,
         )
-        self.frontend = Frontend(login.transport, self, service.metrics, max_command_bytes=self.max_command_bytes)
+        conversation: Conversation = self
+        if login.codec is not None:
+            layer = FromClient(login.transport, login.codec)
+            login.channel.transport = layer
+            conversation = layer.numbering(self)
+        self.frontend = Frontend(
+            login.transport, conversation, service.metrics, max_command_bytes=self.max_command_bytes
+        )
         self.relay.frontend = self.frontend
 
     def __repr__(self) -> str:

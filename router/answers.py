@@ -66,6 +66,8 @@ class Told(Enum):
     COMMAND_TOO_LARGE = (
         1153, "08S01", "Got a packet bigger than the {limit} bytes that this endpoint takes", "command-too-large", True)
     MALFORMED = (1835, "HY000", "Malformed communication packet: {why}", "malformed", True)
+    BAD_COMPRESSION = (
+        1157, "08S01", "Couldn't uncompress communication packet: {why}", "bad-compression", True)
     UNKNOWN_COMMAND = (1047, "08S01", "Unknown command", "unknown-command", False)
     UNKNOWN_STATEMENT = (
         1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}", "unknown-statement", False)
@@ -152,6 +154,10 @@ def command_too_large(limit: int) -> Answer:
 
 def malformed(why: str) -> Answer:
     return _answer(Told.MALFORMED, why=why)
+
+
+def bad_compression(why: str) -> Answer:
+    return _answer(Told.BAD_COMPRESSION, why=why)
 
 
 def unknown_command() -> Answer:

@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from proxy.auth import Account, PasswordAccount
 from proxy.channel import ClientChannel
+from proxy.compression import FromClient
 from proxy.handshake import Login, LoginFailed, LoginSettings, Result, accept, change_user, refuse
 from proxy.listener import Admission, Listener
 from proxy.wire import constants as c
@@ -310,6 +311,8 @@ class Door:
     async def _on_client(self, login: Login) -> None:
         self.logins.append(login)
         self.check()
+        if login.codec is not None:
+            login.channel.transport = FromClient(login.transport, login.codec)
         if self.gate is not None:
             await self.gate.wait()
         if login.database == self.unknown_database:

@@ -14,6 +14,7 @@ from proxy.handshake import Result
 from proxy.hello import OFFERED
 from proxy.tls import server_context
 from proxy.wire import constants as c
+from proxy.wire.compression import Zlib, Zstd
 from proxy.wire.packets import parse_error
 from tests.proxy.login_client import (
     CLIENT_FLAGS,
@@ -68,6 +69,31 @@ FULL = response(
 
 
 # Getting in
+
+
+@pytest.mark.parametrize("let", [True, False])
+@pytest.mark.parametrize(
+    ("asked", "codec"), [(c.CLIENT_COMPRESS, Zlib), (c.CLIENT_ZSTD_COMPRESSION_ALGORITHM, Zstd), (0, type(None))]
+)
+def test_a_client_may_compress_what_follows_the_login(run: Run, let: bool, asked: int, codec: type) -> None:
+    """The bits are the connection's own: nobody behind the login sees them."""
+
+    async def talk() -> None:
+        async with door(compression=let) as at:
+            client = await at.connect()
+            greeting = await client.log_in(flags=CLIENT_FLAGS | asked)
+            assert bool(greeting.capabilities & c.CLIENT_COMPRESS) is let
+            assert bool(greeting.capabilities & c.CLIENT_ZSTD_COMPRESSION_ALGORITHM) is let
+            (login,) = at.logins
+            assert type(login.codec) is (codec if let else type(None))
+            assert login.capabilities == CLIENT_FLAGS
+            if let and asked:
+                client.writer.write(b"\x05\0\0\0\0\0\0" + packet(0, PING))
+                assert await client.reader.readexactly(7) == b"\x0b\0\0\x01\0\0\0"
+                client.seq = 1
+                await client.ok()
+
+    run(talk())
 
 
 def test_the_greeting_says_what_the_backends_are_and_what_we_offer(run: Run) -> None:

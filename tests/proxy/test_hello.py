@@ -142,3 +142,14 @@ def test_com_change_user_may_end_behind_any_field_from_the_database_on(tail: str
     for end in set(range(len(full))) - set(ends.values()):
         with pytest.raises(ProtocolError):
             parse_change_user(full[:end], flags, 45)
+
+
+def test_a_client_that_asks_for_zstd_says_its_level() -> None:
+    """The last byte of the handshake response."""
+    offered = OFFERED | c.CLIENT_ZSTD_COMPRESSION_ALGORITHM
+    flags = CLIENT_FLAGS | c.CLIENT_ZSTD_COMPRESSION_ALGORITHM
+    for attributes in (None, {"_os": "Linux"}):
+        made = response("app", flags=flags, attributes=attributes)
+        assert parse_response(made + b"\x07", offered).zstd_level == 7
+        assert parse_response(made, offered).zstd_level == 0
+        assert parse_response(made + b"\x07", OFFERED).zstd_level == 0

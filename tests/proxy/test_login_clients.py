@@ -71,7 +71,11 @@ ACCOUNTS: dict[str, Account] = {
 def serving(directory: Path, certificate: tuple[Path, Path], plugin: str) -> Iterator[Place]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         context = door(
-            accounts=ACCOUNTS, plugin=plugin, unix=directory / "mysql.sock", tls=server_context(*certificate)
+            accounts=ACCOUNTS,
+            plugin=plugin,
+            unix=directory / "mysql.sock",
+            tls=server_context(*certificate),
+            compression=True,
         )
         stack = AsyncExitStack()
         try:
@@ -280,3 +284,29 @@ def test_connector_changes_its_user(place: Place, tls: bool) -> None:
 def test_connector_c_changes_its_user(place: Place, way: str) -> None:
     place.run(lambda: use_connector_c(place, way, "app", PASSWORD, "ann", "hers", "hers"))
     assert [(login.account.name, login.database) for login in place.at.logins] == [("app", "shop"), ("ann", "hers")]
+
+
+@pytest.mark.parametrize("tls", [True, False])
+@pytest.mark.parametrize("client", ["mysqlclient", "connector", "command_line"])
+def test_a_client_compresses(place: Place, client: str, tls: bool) -> None:
+    def use() -> None:
+        options: dict[str, Any] = {"host": "127.0.0.1", "port": place.port, "user": "app", "password": PASSWORD}
+        if client == "mysqlclient":
+            one = MySQLdb.connect(**options, compress=True, **({"ssl": {"ca": str(place.certificate)}} if tls else {}))
+            one.change_user("ann", "hers", "shop")
+            one.query("DO " + "1" * 100)
+            one.close()
+        elif client == "connector":
+            secure: dict[str, Any] = {"ssl_ca": str(place.certificate)} if tls else {"ssl_disabled": True}
+            other = mysql.connector.connect(**options, compress=True, use_pure=True, **secure)
+            other.cmd_query("DO " + "1" * 100)
+            other.close()
+        else:
+            where = ["--protocol=tcp", "-h127.0.0.1", f"-P{place.port}", "-uapp", f"-p{PASSWORD}", "--compress"]
+            secured = f"--ssl-ca={place.certificate}" if tls else "--skip-ssl"
+            OtherProcessError.check(["mysql", "--no-defaults", *where, secured, "-e", "DO " + "1" * 100])
+
+    place.run(use)
+    assert place.at.logins[0].codec is not None
+    assert place.at.logins[0].tls is tls
+    assert b"\x03DO " + b"1" * 100 in place.at.commands

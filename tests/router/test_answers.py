@@ -24,6 +24,7 @@ MAKERS: dict[str, tuple[Callable[..., Answer], tuple[object, ...], dict[str, obj
     "KILLED": (answers.killed, (), {}),
     "COMMAND_TOO_LARGE": (answers.command_too_large, (67108864,), {}),
     "MALFORMED": (answers.malformed, ("a length past the end",), {}),
+    "BAD_COMPRESSION": (answers.bad_compression, ("a length past the end",), {}),
     "UNKNOWN_COMMAND": (answers.unknown_command, (), {}),
     "UNKNOWN_STATEMENT": (answers.unknown_statement, (7, "mysqld_stmt_execute"), {}),
     "TOO_MANY_STATEMENTS": (answers.too_many_statements, (16382,), {}),

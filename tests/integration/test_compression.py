@@ -1,0 +1,127 @@
+"""Clients that compress, as they do it themselves, through the proxy to real nodes."""
+
+import hashlib
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mysql.connector
+import MySQLdb
+import pytest
+
+from proxy.demo.galera import Cluster
+from proxy.wire.constants import CLIENT_COMPRESS, CLIENT_ZSTD_COMPRESSION_ALGORITHM
+from tests.integration.conftest import MakeProxy
+from tests.proxy.login_client import Greeting
+from tests.support.proxy import Proxy
+
+BIG = 20 << 20  # more than one packet, inside and outside
+
+# What each client is asked to do: give the query's only value as text.
+Ask = Callable[[Proxy, list[str]], list[str]]
+
+
+def ask_mysqlclient(proxy: Proxy, statements: list[str]) -> list[str]:
+    connection = MySQLdb.connect(
+        host="127.0.0.1", port=proxy.port, user="app", password="app", compress=True, autocommit=True
+    )
+    connection.change_user("app", "app", "mysql")
+    cursor = connection.cursor()
+    answers = []
+    for statement in statements:
+        cursor.execute(statement)
+        answers.append(str(cursor.fetchone()[0]))
+    connection.close()
+    return answers
+
+
+def ask_connector(proxy: Proxy, statements: list[str]) -> list[str]:
+    connection: Any = mysql.connector.connect(
+        host="127.0.0.1", port=proxy.port, user="app", password="app", compress=True, use_pure=True, ssl_disabled=True
+    )
+    cursor = connection.cursor()
+    answers = []
+    for statement in statements:
+        cursor.execute(statement)
+        answers.append(str(cursor.fetchone()[0]))
+    connection.close()
+    return answers
+
+
+# The C extension brings an OpenSSL of its own, which must be loaded before the system's: not in the tests' process.
+CONNECTOR_C = """
+import json, sys
+import _mysql_connector
+import mysql.connector
+options, statements = json.load(sys.stdin)
+connection = mysql.connector.connect(use_pure=False, compress=True, ssl_disabled=True, **options)
+assert type(connection).__name__ == "CMySQLConnection"
+cursor = connection.cursor()
+for statement in statements:
+    cursor.execute(statement)
+    print(cursor.fetchone()[0])
+connection.close()
+"""
+
+
+def ask_connector_c(proxy: Proxy, statements: list[str]) -> list[str]:
+    options = {"host": "127.0.0.1", "port": proxy.port, "user": "app", "password": "app"}
+    return run([sys.executable, "-c", CONNECTOR_C], json.dumps([options, statements]))
+
+
+def ask_command_line(proxy: Proxy, statements: list[str]) -> list[str]:
+    where = ["--protocol=tcp", "-h127.0.0.1", f"-P{proxy.port}", "--skip-ssl", "-uapp", "-papp"]
+    options = ["--no-defaults", "--compress", "--max-allowed-packet=64M", "-N", "-B"]
+    return run(["mysql", *options, *where], ";\n".join(statements))
+
+
+def run(command: list[str], text: str) -> list[str]:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.splitlines()
+
+
+CLIENTS = [ask_mysqlclient, ask_connector, ask_connector_c, ask_command_line]
+
+
+@pytest.fixture
+def roomy(cluster: Cluster, make_proxy: MakeProxy) -> Iterator[MakeProxy]:
+    """Makes proxies before nodes that take packets of up to 64 MiB."""
+    before = [node.query("SELECT @@GLOBAL.max_allowed_packet") for node in cluster]
+    for node in cluster:
+        node.query("SET GLOBAL max_allowed_packet = 67108864")
+    yield make_proxy
+    for node, value in zip(cluster, before, strict=True):
+        node.query(f"SET GLOBAL max_allowed_packet = {value[0][0]}")
+
+
+@pytest.mark.parametrize("ask", CLIENTS, ids=[client.__name__[4:] for client in CLIENTS])
+def test_a_client_that_compresses_says_and_hears_everything(roomy: MakeProxy, ask: Ask) -> None:
+    """Short and long, in both directions, and what does not compress."""
+    proxy = roomy()
+    noise = "".join(hashlib.sha256(bytes((at >> 8, at & 0xFF))).hexdigest() for at in range(5000))
+    text = "all the same " * (BIG // 13)
+    answers = ask(
+        proxy,
+        ["SELECT 1", f"SELECT MD5('{noise}')", f"SELECT '{noise}'", f"SELECT LENGTH('{text}')",
+         f"SELECT REPEAT('x', {BIG // 2})", "SELECT MD5(REPEAT('x', 100))"],
+    )  # fmt: skip
+    assert [answer if len(answer) < 1000 else hashlib.md5(answer.encode()).hexdigest() for answer in answers] == [
+        "1",
+        hashlib.md5(noise.encode()).hexdigest(),
+        hashlib.md5(noise.encode()).hexdigest(),
+        str(len(text)),
+        hashlib.md5(b"x" * (BIG // 2)).hexdigest(),
+        hashlib.md5(b"x" * 100).hexdigest(),
+    ]
+
+
+def test_an_endpoint_may_not_let_them(make_proxy: MakeProxy) -> None:
+    proxy = make_proxy({"endpoint": [{"compression": False}]})
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as sock:
+        greeting = Greeting.parse(sock.recv(1000)[4:])
+    assert not greeting.capabilities & (CLIENT_COMPRESS | CLIENT_ZSTD_COMPRESSION_ALGORITHM)
+    assert ask_mysqlclient(proxy, ["SELECT 1"]) == ["1"]
