@@ -2,7 +2,7 @@
 
 It must not know statements. Two texts of one form differ only where classification does not look (SET, USE and KILL,
 where it does, are not looked up by form), and a form is its own form. Optimizer hints are kept; a text with an
-executable comment, or with three signs in a row, is its own form.
+executable comment, or with signs that could open one, is its own form.
 """
 
 import re
@@ -67,9 +67,11 @@ def normalize(text: bytes, modes: int = 0) -> bytes:
 
     Never raises. Linear in the length of the text.
     """
-    if b"/*!" in text or b"/*M!" in text or b"---" in text:
-        return text  # of three signs in a row two may open a comment only once what stands before them is gone
+    if b"/*!" in text or b"/*M!" in text:
+        return text
     form = _FOLDED[modes & 3].sub(_fold, text)
+    if b"-- " in form:
+        return text  # two signs that open a comment only now that another one behind them is gone
     if b"," in form:
         if b")," in form or b") ," in form:
             form = _ROWS.sub(rb"\1 \2, ...", form)
