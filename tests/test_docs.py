@@ -218,8 +218,9 @@ def test_the_capabilities_that_are_not_offered_are_the_ones_named() -> None:
     text = text_of("SUPPORTED.md").partition("## Capabilities")[2].partition("\n## ")[0]
     named = set(re.findall(r"`(CLIENT_\w+)`", text.partition("`CLIENT_SSL`")[0]))
     every = {name for name in vars(constants) if name.startswith("CLIENT_")}
-    # Those that go with a certificate, and those that say something about the client alone.
-    others = {"CLIENT_SSL", "CLIENT_SSL_VERIFY_SERVER_CERT", "CLIENT_REMEMBER_OPTIONS"}
+    # Those that go with a certificate or a setting, and those that say something about the client alone.
+    others = {"CLIENT_SSL", "CLIENT_COMPRESS", "CLIENT_ZSTD_COMPRESSION_ALGORITHM"}
+    others |= {"CLIENT_SSL_VERIFY_SERVER_CERT", "CLIENT_REMEMBER_OPTIONS"}
     assert named == every - offered - others
 
 
