@@ -262,6 +262,7 @@ def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
     transaction = relay.transaction
     if relay.replaying:
         relay.metrics.unreplayable[reason] += 1
+        error = relay.original  # whatever kept it from being replayed: it was rolled back
     if relay.retry_reason:
         retried(relay, "gave_up")
     if relay.lease is not None and relay.pinned is None:

@@ -391,15 +391,17 @@ class Relay:
                 return
             if self.state.autocommit:
                 self.journal.forbid("chained")  # there is no BEGIN to repeat: AND CHAIN, or a procedure, began it
-        elif statement.commits:
-            # COMMIT AND CHAIN, or a BEGIN or procedure that committed and began another: one has ended all the same.
-            self.account("committed", backend)
-            self._wrote(transaction.wrote or statement.end is None, backend)
+        elif statement.end is not None or statement.transaction is not None:
+            # AND CHAIN, or a BEGIN within: one has ended for certain, and another is open.
+            self.account("committed" if statement.kind is not Kind.ROLLBACK else "rolled_back", backend)
+            self._wrote(transaction.wrote and statement.kind is not Kind.ROLLBACK, backend)
             self.journal.clear()
             self.journal.forbid("chained")
             transaction.wrote = False
             transaction.started = self.cluster.now()
             return
+        elif statement.commits:
+            self.journal.forbid("chained")  # it may have committed, or not, and begun another
         if transaction.state is None:
             transaction.state = self.state
         transaction.wrote = transaction.wrote or statement.may_write
