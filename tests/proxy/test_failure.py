@@ -9,7 +9,6 @@ import pytest
 
 from config import Limits, Pool, Replay
 from router.membership import NodeState
-from tests.proxy.conftest import Build
 from tests.proxy.scripted import (
     AUTO,
     GUARD,
