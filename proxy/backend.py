@@ -108,6 +108,7 @@ class Backend(asyncio.Protocol):
         "state",
         "thread_id",
         "unsent",
+        "waits",
     )
 
     def __init__(
@@ -119,6 +120,7 @@ class Backend(asyncio.Protocol):
         self.thread_id = thread_id
         self.guarded = False
         self.causal = False
+        self.waits = True  # `wsrep_sync_wait` has an effect: on MariaDB 10.11 it has none after COM_RESET_CONNECTION
         self.hides_use = False  # something was run that may have changed the schema unseen
         self.one_shot = False  # a SET TRANSACTION was sent that may still wait for its transaction
         self.reusable = True
@@ -230,7 +232,7 @@ class Backend(asyncio.Protocol):
     def forget_session(self) -> None:
         """What COM_RESET_CONNECTION leaves: the schema, and nothing else."""
         self.state = State(UNKNOWN if self.hides_use else self.state.schema)
-        self.hides_use = False
+        self.hides_use = self.waits = False
         self.guarded = self.causal = self.one_shot = False
         self.prepared.clear()
         self.insert_id_of = None

@@ -30,7 +30,7 @@ from router.journal import Entry, ReplyDigest
 from router.membership import Node
 from router.outcomes import Phase, Verdict, judge, lost
 from router.plan import ANYWHERE, Opening, Plan, keeps_one_shot, opening_text, plan
-from router.session import Stage, State, restore
+from router.session import Stage, State, reachable, restore
 
 if TYPE_CHECKING:
     from proxy.relay import Relay
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 MEETING: Final = 2  # retries after which transactions that fight over a table go to the same node
 OTHER_NODES: Final = 0.02  # seconds between two rounds over nodes that do not let us in
 PROBE: Final = Statement(kind=Kind.READ)
+ACCESS_MODE: Final = "SET SESSION TRANSACTION READ "  # ONLY or WRITE; levels of isolation have another word there
 GUARD: Final = b"SET SESSION TRANSACTION READ ONLY"
 UNGUARD: Final = b"SET SESSION TRANSACTION READ WRITE"
 
@@ -61,6 +62,10 @@ class GiveUp(Exception):
         self.error = error
         self.reason = reason
         self.goes_on = goes_on
+
+
+class CannotWait(Exception):
+    """This backend was reset once: it would read without waiting for what the session wrote elsewhere."""
 
 
 class Different(Exception):
@@ -88,7 +93,9 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
 def _begun_or_keeps(relay: "Relay", request: Request) -> bool:
     """The SET TRANSACTION for the next transaction has been sent, or is not for this command."""
     return (
-        relay.transaction.stage is Stage.OPEN or request.code == COM_STMT_PREPARE or keeps_one_shot(request.statement)
+        relay.transaction.stage is Stage.OPEN
+        or request.code == COM_STMT_PREPARE
+        or (relay.transaction.stage is Stage.NONE and keeps_one_shot(request.statement))
     )
 
 
@@ -160,6 +167,7 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
             wanted = ANYWHERE
             if request is not None:
                 wanted = relay.plan(request)
+                await _prepare_ahead(relay, backend, request)
                 await _bring(relay, backend, relay.state, wanted)
                 wanted = await _open(relay, backend, request, wanted)
                 await _equip(relay, backend, request)
@@ -179,6 +187,9 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
                 raise GiveUp(error, verdict.reason, goes_on=True) from None
             elif relay.pinned is None:
                 relay.recycle()
+        except CannotWait:
+            relay.drop()
+            continue
         except Different:
             relay.recycle()
             raise GiveUp(relay.original, "different") from None
@@ -301,6 +312,8 @@ async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan) -
         await _ask(backend, GUARD if wanted.guarded else UNGUARD, _phase(relay))
         backend.guarded = wanted.guarded
     if relay.causal and not backend.causal and backend.pool.node.name not in relay.synced:
+        if not backend.waits:
+            raise CannotWait
         await _ask(backend, WAIT)
         backend.causal = True
 
@@ -313,6 +326,8 @@ async def _restore(relay: "Relay", backend: Backend, state: State) -> None:
         backend.forget_session()
     for sql in way.statements:
         await _ask(backend, sql.encode("latin-1"))
+        if sql.startswith(ACCESS_MODE):
+            backend.guarded = False  # the client's own choice is in force
     if way.schema is not None:
         await _step(backend, frame(bytes((COM_INIT_DB,)) + way.schema), COM_INIT_DB)
     backend.state = state
@@ -401,17 +416,42 @@ def _lacks(backend: Backend, prepared: Prepared) -> bool:
     return prepared.key not in backend.prepared
 
 
+async def _prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> None:
+    """Prepare the command's statement in the state that the session was in then: schema and SQL mode are part of what
+    it means. The way there may lead over a reset, so that this comes first of all.
+    """
+    prepared = request.prepared
+    if (
+        prepared is None
+        or prepared.state is backend.state
+        or relay.pinned is not None
+        or relay.transaction.stage is Stage.OPEN
+        or not _lacks(backend, prepared)
+        or not reachable(backend.state, prepared.state)
+        or not reachable(prepared.state, relay.state)
+    ):
+        return
+    await _restore(relay, backend, prepared.state)
+    if backend.guarded:
+        await _ask(backend, UNGUARD)  # a guarded one does not even prepare a write
+        backend.guarded = False
+    answer = await _step(backend, prepared.raw, COM_STMT_PREPARE)
+    keep(backend, prepared, answer.statement_id)
+
+
 async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
     """What this command finds on the backend: its prepared statement, the session's LAST_INSERT_ID()."""
     statement = request.statement
     prepared = request.prepared
     if prepared is not None and _lacks(backend, prepared):
-        if prepared.state is not backend.state and relay.transaction.stage is not Stage.OPEN:
-            await _restore(relay, backend, prepared.state)
-            answer = await _step(backend, prepared.raw, COM_STMT_PREPARE)
-            await _restore(relay, backend, relay.state)
-        else:
-            answer = await _step(backend, prepared.raw, COM_STMT_PREPARE, _phase(relay))
+        # Here a reset would cost the transaction, or what the session is pinned for: of the state only the schema is
+        # made what it was.
+        own = backend.state
+        if prepared.state.schema:
+            await _restore(relay, backend, own.with_schema(prepared.state.schema))
+        answer = await _step(backend, prepared.raw, COM_STMT_PREPARE, _phase(relay))
+        if reachable(backend.state, own):
+            await _restore(relay, backend, own)
         keep(backend, prepared, answer.statement_id)
     if statement.may_write:
         await _save_insert_id(relay, backend)

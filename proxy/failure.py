@@ -14,6 +14,7 @@ from router.answers import Answer as ProxyError
 from router.facts import Kind
 from router.membership import Node
 from router.outcomes import Outcome, Phase, Verdict, judge, lost, unread
+from router.plan import keeps_one_shot
 from router.retry import Attempts
 from router.session import Stage
 
@@ -171,7 +172,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         relay.account("failed", backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only
         relay.end_transaction()
-        if not statement.commits and (unread(code) or verdict.guard):
+        if keeps_one_shot(statement) or (not statement.commits and (unread(code) or verdict.guard)):
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only
     if transaction.stage is not Stage.OPEN and relay.pinned is None:

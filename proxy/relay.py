@@ -217,6 +217,8 @@ class Relay:
     def _answered_here(self, request: Request) -> bool:
         """The beginnings and ends that no node needs to hear of."""
         statement = request.statement
+        if request.prepared is not None and request.prepared.state.schema != self.state.schema:
+            return False  # the server goes to that schema and back, and tells those that track it
         if statement.transaction is not None and may_begin_late(statement.transaction):
             self._begin_late(request)
             return True

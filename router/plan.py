@@ -8,7 +8,7 @@ the statement is too. A session with autocommit off, or with READ ONLY for its d
 import enum
 from typing import Final, NamedTuple
 
-from router.facts import Begin, Kind, Statement
+from router.facts import Begin, Kind, PinReason, Statement
 from router.session import Stage, State, Transaction
 
 
@@ -72,7 +72,7 @@ def keeps_one_shot(statement: Statement) -> bool:
     """Does a SET TRANSACTION for the next transaction still wait after this statement, since it begins none?"""
     if statement.kind is Kind.READ:
         return not any(not table.startswith("information_schema.") for table in statement.tables)
-    return statement.kind in _BEGINS_NONE
+    return statement.kind in _BEGINS_NONE and statement.pins is not PinReason.UNCLASSIFIED
 
 
 def _harmless(statement: Statement) -> bool:

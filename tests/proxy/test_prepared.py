@@ -230,7 +230,6 @@ def test_it_is_prepared_in_the_schema_that_the_client_prepared_it_in(stage: Stag
     link.breaks()
     stage.one.comes_up()
     client.says(execute(1, 5))
-    stage.one.hears(command(0x02, b"other")).says(ok())
     stage.one.hears(command(0x02, b"app")).says(ok())
     stage.one.hears(prepare(READ)).says(prepared(3, columns=1, params=1))
     stage.one.hears(command(0x02, b"other")).says(ok())
