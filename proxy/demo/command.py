@@ -4,6 +4,8 @@ Exit codes: 0 done, 1 it did not work or the load saw an error, 2 wrong argument
 """
 
 import argparse
+import contextlib
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,8 +35,17 @@ def main(arguments: Sequence[str]) -> int:
             case action:
                 print(control.ask(place.control_socket(directory), action, options.node))
     except StartError as error:
+        text = str(error)
+        if options.command != "up" and not place.running(directory):
+            text = f"no demo is running in {directory} ({text}): `make demo` or `multiwriter demo up` starts one"
+        print(f"multiwriter demo: {text}", file=sys.stderr)
+        return 1
+    except OSError as error:
         print(f"multiwriter demo: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
     return 0
 
 
@@ -74,17 +85,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65_535:
-        raise argparse.ArgumentTypeError(f"{port} is no TCP port")
-    return port
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is no TCP port: one of 1 to 65535 is needed")
+    return int(text)
 
 
 def _positive(text: str) -> float:
-    seconds = float(text)
-    if not seconds > 0:
-        raise argparse.ArgumentTypeError("a time above 0 is needed")
-    return seconds
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is no time in seconds: a number above 0 is needed")
 
 
 def status(metrics: Metrics, ports: Ports) -> str:

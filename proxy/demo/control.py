@@ -98,7 +98,7 @@ def ask(path: Path, action: str, number: int) -> str:
         try:
             channel.connect(_short(path))
         except OSError as error:
-            raise StartError(f"no demo is running in {path.parent} ({error.strerror})") from error
+            raise StartError(f"no answer at {path} ({error.strerror})") from error
         with channel.makefile("rw") as stream:
             stream.write(json.dumps({"action": action, "node": number}) + "\n")
             stream.flush()

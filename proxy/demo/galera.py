@@ -18,8 +18,10 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from proxy.demo.node import STOP_SECONDS, STORAGE, Node, Site, own_account, program
-from proxy.demo.processes import StartError, free_ports, tail, wait_until
+from proxy.demo.node import STORAGE, Node, Site, own_account, program
+from proxy.demo.processes import Process, StartError, free_ports, tail, wait_until
+
+INSTALL_SECONDS = 120.0
 
 
 class Cluster:
@@ -85,15 +87,15 @@ class Cluster:
 
     def stop(self, *, clean: bool = True) -> None:
         """End every node, also paused ones; return when all are gone. Not `clean`: SIGKILL, quick and hard on data."""
-        started = [node.process for node in self.nodes if node.process is not None]
-        for process in started:
+        started = [(node.stop_seconds, node.process) for node in self.nodes if node.process is not None]
+        for _, process in started:
             if clean:
                 process.ask_to_end()
             else:
                 process.kill()
-        deadline = time.monotonic() + STOP_SECONDS
-        for process in started:
-            process.terminate(max(0.0, deadline - time.monotonic()))
+        begun = time.monotonic()
+        for seconds, process in sorted(started, key=lambda each: each[0]):
+            process.terminate(max(0.0, begun + seconds - time.monotonic()))
         if self.site.sockets != self.directory:
             shutil.rmtree(self.site.sockets, ignore_errors=True)
 
@@ -184,18 +186,34 @@ class Cluster:
         log = self.directory / "template.log"
         settings = self.directory / "template.cnf"
         settings.write_text(f"[mysqld]\nskip-log-bin\n{STORAGE}")
+        statements = self.directory / "template.sql"
+        statements.write_text(_accounts())
         owner = self.site.user or own_account()
-        own = [f"--defaults-file={settings}", f"--datadir={self.template.data}", f"--user={owner}"]
-        install = [program("mariadb-install-db"), *own]
-        install += ["--skip-test-db", "--auth-root-authentication-method=socket", "--skip-name-resolve"]
-        accounts = [program("mariadbd"), *own, "--bootstrap"]
-        with log.open("wb") as output:
-            for arguments, statements in ((install, ""), (accounts, _accounts())):
-                done = subprocess.run(  # noqa: S603 the arguments are ours
-                    arguments, input=statements.encode(), stdout=output, stderr=output, timeout=120, check=False
-                )
-                if done.returncode != 0:
-                    raise StartError(f"{arguments[0]} failed (status {done.returncode})\n{tail(log)}")
+        # This one is a shell script that takes no path with a blank in it.
+        made = self.site.sockets / "made"
+        shutil.rmtree(made, ignore_errors=True)
+        install = [program("mariadb-install-db"), f"--defaults-file={settings.name}", f"--datadir={made}"]
+        install += [
+            f"--user={owner}",
+            "--skip-test-db",
+            "--auth-root-authentication-method=socket",
+            "--skip-name-resolve",
+        ]
+        accounts = [program("mariadbd"), f"--defaults-file={settings}", f"--datadir={self.template.data}"]
+        accounts += [f"--user={owner}", "--bootstrap"]
+        with log.open("wb") as output, statements.open("rb") as source:
+            for arguments, given in ((install, subprocess.DEVNULL), (accounts, source)):
+                process = Process(arguments, output=output, source=given, directory=self.directory)
+                try:
+                    status = process.wait(INSTALL_SECONDS)
+                finally:
+                    process.kill()
+                if status != 0:
+                    how = "took too long" if status is None else f"failed (status {status})"
+                    raise StartError(f"{arguments[0]} {how}\n{tail(log)}")
+                if arguments is install:
+                    shutil.move(made, self.template.data)
+                    self.site.give(self.template.data)
         if re.search(r"^ERROR", log.read_text(errors="replace"), re.MULTILINE):
             raise StartError(f"the template's accounts could not be made\n{tail(log)}")
         try:
@@ -251,7 +269,9 @@ def _server_account(directory: Path) -> str | None:
     try:
         pwd.getpwnam("mysql")
     except KeyError:
-        raise StartError("there is no account mysql: mariadb-server is not installed") from None
+        raise StartError(
+            "there is no account mysql: mariadb-server is not installed, and galera-4 is needed, too"
+        ) from None
     if not reachable(directory):
         raise StartError(
             f"the account mysql, which the nodes run as, cannot get to {directory}: choose another directory"
@@ -260,8 +280,11 @@ def _server_account(directory: Path) -> str | None:
 
 
 def _socket_directory(directory: Path) -> Path:
-    """The cluster's directory, or a short one under the temporary directory: a socket's path has at most 107 bytes."""
-    if len(os.fsencode(directory)) < 80:
+    """The cluster's directory, or one under the temporary directory, if that is too long or has a blank in it.
+
+    A socket's path has at most 107 bytes.
+    """
+    if len(os.fsencode(directory)) < 80 and not re.search(r"\s", str(directory)):
         return directory
     number = zlib.crc32(os.fsencode(directory))
     return Path(tempfile.gettempdir()) / f"multiwriter-{os.geteuid()}-{number:08x}"

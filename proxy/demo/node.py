@@ -23,6 +23,8 @@ from proxy.demo.processes import Process, StartError, is_free, tail, wait_until
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+# A server that has not joined yet hears SIGTERM only when it has, or has given up waiting for the others, after 30 s.
+UNFINISHED_STOP_SECONDS = 2.0
 SYNC_SECONDS = 60.0
 
 # A killed member stops commits everywhere until the others have expelled it. Galera's defaults take 6 s; these less
@@ -97,7 +99,7 @@ class Site:
 
     directory: Path
     sockets: Path
-    """Where the servers' Unix sockets are: `directory`, or a shorter path."""
+    """Where the servers' Unix sockets are: `directory`, or a path that is shorter and has no blank."""
     user: str | None
     """The account that the servers run as; None for our own."""
     members: list[str] = field(default_factory=list)
@@ -128,6 +130,7 @@ class Node:
         self.log = self.directory / "error.log"
         self.socket = site.sockets / f"{self.name}.sock"
         self.process: Process | None = None
+        self._joined = False
 
     def __repr__(self) -> str:
         return f"<{self.name} 127.0.0.1:{self.port} {self.process or 'not started'}>"
@@ -151,6 +154,11 @@ class Node:
     def paused(self) -> bool:
         return self.running and self.process is not None and self.process.paused
 
+    @property
+    def stop_seconds(self) -> float:
+        """How long it may take to end when asked to; then it is killed."""
+        return STOP_SECONDS if self._joined else UNFINISHED_STOP_SECONDS
+
     # What it is told to do
 
     def start(self, *, wait: bool = True, bootstrap: bool = False, view: str | None = None) -> None:
@@ -164,6 +172,7 @@ class Node:
         for port in (self.port, self.group_port, self.state_port):
             if not is_free(port):
                 raise StartError(f"{self.name} cannot start: port {port} on 127.0.0.1 is taken by another program")
+        self._joined = False
         self.write_settings()
         saved_view = self.data / "gvwstate.dat"
         saved_view.unlink(missing_ok=True)
@@ -188,10 +197,10 @@ class Node:
         if wait:
             self.wait_synced()
 
-    def term(self, seconds: float = STOP_SECONDS) -> None:
+    def term(self) -> None:
         """SIGTERM: the server says goodbye to the others, closes its data and ends; return when it has."""
         if self.process is not None:
-            self.process.terminate(seconds)
+            self.process.terminate(self.stop_seconds)
 
     def kill(self) -> None:
         """SIGKILL: the server is gone without a word; return when it is."""
@@ -264,6 +273,7 @@ class Node:
             return self.in_step(size)
 
         wait_until(condition, seconds, failure)
+        self._joined = True
 
     # Its files
 
@@ -299,6 +309,7 @@ class Node:
                 transfer_port=self.transfer_port,
             )
         )
+        self.site.give(self._settings)  # a strict umask would hide them from the server
 
     def saved(self) -> tuple[str, int]:
         """The cluster's uuid and the last transaction's number as saved at a clean end; -1 after any other end."""
@@ -337,9 +348,11 @@ class Node:
             process = Process(
                 [*arguments, "--wsrep-recover"], output=output, directory=self.directory, user=self.site.user
             )
-            if process.wait(START_SECONDS) is None:
+            try:
+                if process.wait(START_SECONDS) is None:
+                    raise StartError(f"{self.name}: recovery did not end in {START_SECONDS:.0f} s\n{tail(log)}")
+            finally:
                 process.kill()
-                raise StartError(f"{self.name}: recovery did not end in {START_SECONDS:.0f} s\n{tail(log)}")
         found = re.findall(r"Recovered position:\s*(\S+:-?\d+)", log.read_text(errors="replace"))
         return found[-1] if found and not found[-1].endswith(":-1") else None
 
@@ -358,7 +371,7 @@ def own_account() -> str:
 def program(name: str) -> str:
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/usr/libexec")
     if found is None:
-        raise StartError(f"{name} is not installed: `make install-packages` installs MariaDB and Galera")
+        raise StartError(f"{name} is not installed: mariadb-server and galera-4 are needed")
     return found
 
 

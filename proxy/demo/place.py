@@ -3,7 +3,11 @@
 Starts nothing.
 """
 
+import contextlib
+import fcntl
+import os
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,14 +66,23 @@ class Ports:
         return address
 
 
-def default_directory() -> Path:
-    """`.demo` in the source tree that we run from, or here if it is none.
+def tree() -> Path:
+    """The source tree that we run from, or the working directory if it is none."""
+    source = Path(__file__).resolve().parents[2]
+    return source if (source / "pyproject.toml").exists() else Path.cwd()
 
-    Root's private directories are closed to the account that the nodes run as; then it is one under /var/lib.
+
+def default_directory() -> Path:
+    """`.demo` in our tree.
+
+    Root's private directories are closed to the account that the nodes run as; then it is one under /var/lib, for this
+    tree alone.
     """
-    tree = Path(__file__).resolve().parents[2]
-    directory = (tree if (tree / "pyproject.toml").exists() else Path.cwd()) / ".demo"
-    return directory if reachable(directory) else Path("/var/lib/multiwriter-demo")
+    directory = tree() / ".demo"
+    if reachable(directory):
+        return directory
+    name = "-".join(tree().parts[1:])
+    return Path("/var/lib") / f"multiwriter-demo-{name[-100:]}"
 
 
 def settings_file(directory: Path) -> Path:
@@ -80,13 +93,38 @@ def control_socket(directory: Path) -> Path:
     return directory / "control.sock"
 
 
+@contextlib.contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock, which the kernel lets go however we end; StartError if another demo holds it."""
+    with (directory / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise StartError(f"a demo is running in {directory} already (process {lock.read().strip()})") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def running(directory: Path) -> bool:
+    """Whether a demo holds the directory's lock."""
+    with contextlib.suppress(FileNotFoundError), (directory / "lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def read_ports(directory: Path) -> Ports:
     """The ports of the demo that was started in this directory; StartError if none was."""
     path = settings_file(directory)
     try:
         settings = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise StartError(f"no demo was started in {directory}: run `make demo` or `multiwriter demo up`") from None
+        raise StartError(f"{path} is not there") from None
 
     def port(address: str) -> int:
         return int(address.rpartition(":")[2])
@@ -110,11 +148,12 @@ def choose_ports(port: int | None, http_port: int | None, first_node_port: int |
         if asked is not None:
             raise StartError(f"port {asked} on 127.0.0.1, asked for {use}, is taken by another program")
         other = spare.pop()
-        notes.append(f"port {usual} is taken by another program: {use} is on {other} instead")
+        notes.append(f"port {usual} is taken by another program: {other} instead for {use}")
         return other
 
     first = FIRST_NODE_PORT if first_node_port is None else first_node_port
+    endpoint, http = choose(port, PORT, "the endpoint"), choose(http_port, HTTP_PORT, "the metrics")
     nodes = tuple(
         choose(None if first_node_port is None else first + i, first + i, f"node{i + 1}") for i in range(NODES)
     )
-    return Ports(choose(port, PORT, "the endpoint"), choose(http_port, HTTP_PORT, "the metrics"), nodes), notes
+    return Ports(endpoint, http, nodes), notes

@@ -36,19 +36,23 @@ class Process:
         arguments: Sequence[str | Path],
         *,
         output: IO[bytes] | int,
+        source: IO[bytes] | int = subprocess.DEVNULL,
         directory: Path | None = None,
         user: str | None = None,
         environment: dict[str, str] | None = None,
         on_parent_death: signal.Signals = signal.SIGKILL,
     ) -> None:
-        """Start `arguments`; stdout and stderr go to `output`. `user` is an account, root's to choose."""
+        """Start `arguments`. stdin comes from `source`, stdout and stderr go to `output`.
+
+        `user` is an account, root's to choose.
+        """
         command = ["setpriv", "--pdeathsig", on_parent_death.name.removeprefix("SIG"), "--", *map(str, arguments)]
         account = pwd.getpwnam(user) if user else None
 
         def start() -> subprocess.Popen[bytes]:
             return subprocess.Popen(  # noqa: S603 the arguments are ours
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=source,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=directory,

@@ -4,9 +4,8 @@ What it started ends with it, and nothing else does.
 """
 
 import contextlib
-import fcntl
-import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,11 +19,12 @@ from proxy.demo import place
 from proxy.demo.control import Control
 from proxy.demo.galera import Cluster
 from proxy.demo.instance import Instance
-from proxy.demo.processes import StartError, tail
+from proxy.demo.processes import tail
 
 # The proxy would let open transactions finish for longer than somebody wants to wait who pressed Ctrl-C.
 PROXY_STOP_SECONDS = 5.0
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Say = Callable[[str], None]
 
@@ -38,44 +38,42 @@ def run(directory: Path, port: int | None, http_port: int | None, first_node_por
     begun = time.monotonic()
 
     def say(line: str) -> None:
-        print(f"{time.monotonic() - begun:5.1f} s  {line}", flush=True)
+        # A terminal that was closed takes no more lines, which is no reason to leave the nodes.
+        with contextlib.suppress(OSError):
+            print(f"{time.monotonic() - begun:5.1f} s  {line}", flush=True)
 
-    print(f"multiwriter demo in {directory}", flush=True)
-    with contextlib.ExitStack() as ending:
+    with contextlib.suppress(_End), contextlib.ExitStack() as ending:
         ending.enter_context(_signals())
+        print(f"multiwriter demo in {directory}{_why_there(directory)}", flush=True)
         directory.mkdir(parents=True, exist_ok=True)
-        ending.enter_context(_alone(directory))
+        ending.enter_context(place.alone(directory))
         ports, notes = place.choose_ports(port, http_port, first_node_port)
         for note in notes:
             say(note)
         cluster = Cluster(directory, size=place.NODES, ports=ports.nodes, progress=say)
         proxy = Instance(directory, place.settings_file(directory), ports.http)
-        try:
-            ending.callback(_stop, cluster, proxy, say)
-            cluster.start()
-            proxy.settings.write_text(ports.settings())
-            proxy.start()
-            say(f"the proxy is ready on 127.0.0.1:{ports.port}")
-            control = Control(place.control_socket(directory), cluster, say)
-            control.start()
-            ending.callback(control.close)
-            print(_welcome(ports, directory), flush=True)
-            return _watch(cluster, proxy, say)
-        except _End:
-            return 0
+        ending.callback(_stop, cluster, proxy, say)
+        cluster.start()
+        proxy.settings.write_text(ports.settings())
+        proxy.start()
+        say(f"the proxy is ready on 127.0.0.1:{ports.port}")
+        control = Control(place.control_socket(directory), cluster, say)
+        control.start()
+        ending.callback(control.close)
+        print(_welcome(ports, directory), flush=True)
+        return _watch(cluster, proxy, say)
+    return 0
 
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP end the demo once: in the midst of ending they change nothing any more."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def end(number: int, frame: FrameType | None) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
+        _ignore_signals()
         raise _End
 
-    before = {number: signal.signal(number, end) for number in numbers}
+    before = {number: signal.signal(number, end) for number in _SIGNALS}
     try:
         yield
     finally:
@@ -83,25 +81,16 @@ def _signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock, which the kernel lets go however we end."""
-    with (directory / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise StartError(f"a demo is running in {directory} already (process {lock.read().strip()})") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
+def _ignore_signals() -> None:
+    # Not SIG_IGN: Python would complain of a signal that came just before and has not been handled yet.
+    for number in _SIGNALS:
+        signal.signal(number, lambda number, frame: None)
 
 
 def _stop(cluster: Cluster, proxy: Instance, say: Say) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    print(flush=True)
+    _ignore_signals()
+    with contextlib.suppress(OSError):
+        print(flush=True)
     say("ending the proxy and the nodes")
     if proxy.running:
         proxy.stop(PROXY_STOP_SECONDS)
@@ -124,8 +113,17 @@ def _watch(cluster: Cluster, proxy: Instance, say: Say) -> int:
     return 1
 
 
+def _why_there(directory: Path) -> str:
+    tree = place.tree()
+    if directory != place.default_directory() or directory.parent == tree:
+        return ""
+    return f" (the nodes run as the account mysql, which cannot get to {tree})"
+
+
 def _welcome(ports: place.Ports, directory: Path) -> str:
-    command = "multiwriter demo" if directory == place.default_directory() else f"multiwriter demo --dir {directory}"
+    command = "multiwriter demo"
+    if directory != place.default_directory():
+        command += f" --dir {shlex.quote(str(directory))}"
     nodes = ", ".join(f"node{i} 127.0.0.1:{port}" for i, port in enumerate(ports.nodes, start=1))
     return f"""
   endpoint   127.0.0.1:{ports.port}   user app, password app, schema demo

@@ -33,6 +33,10 @@ class Demo:
         self.process: subprocess.Popen[bytes] | None = None
 
     def up(self) -> None:
+        self.begin()
+        self.wait_for("Ctrl-C")
+
+    def begin(self) -> None:
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [*COMMAND, "up", "--dir", self.directory, *self.options],
@@ -40,7 +44,11 @@ class Demo:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        wait_until(lambda: "Ctrl-C" in self.text() or self.process.poll() is not None, 60, self.text)
+
+    def wait_for(self, text: str) -> None:
+        """Return when it has said this."""
+        assert self.process is not None
+        wait_until(lambda: text in self.text() or self.process.poll() is not None, 60, self.text, every=0.02)
         assert self.process.poll() is None, self.text()
 
     def end(self, number: signal.Signals) -> int:
@@ -76,7 +84,7 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    directory = Path(tempfile.mkdtemp(prefix="multiwriter-demo-"))
+    directory = Path(tempfile.mkdtemp(prefix="multiwriter demo "))  # a blank must do no harm
     started = Demo(directory)
     try:
         started.up()
@@ -147,6 +155,27 @@ def test_ctrl_c_ends_all_of_it_and_the_next_start_is_quick_and_has_the_same_data
     assert load.returncode == 0, load.stdout + load.stderr
     assert demo.end(signal.SIGTERM) == 0
     assert demo.processes() == []
+
+
+def test_killed_itself_it_leaves_nothing_that_runs_and_starts_again(demo: Demo) -> None:
+    demo.up()
+    assert demo.end(signal.SIGKILL) == -signal.SIGKILL
+    wait_until(lambda: demo.processes() == [], 10, lambda: f"left: {demo.processes()}")
+    assert "no demo is running" in demo.run("status").stderr
+    demo.up()
+    assert demo.run("status").stdout.count(" up ") == 3
+    assert demo.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("said", ["multiwriter demo in", "starting 3 nodes"])
+def test_ctrl_c_ends_it_soon_also_before_it_is_up(demo: Demo, said: str) -> None:
+    demo.begin()
+    demo.wait_for(said)
+    begun = time.monotonic()
+    assert demo.end(signal.SIGINT) == 0
+    assert time.monotonic() - begun < 10
+    assert demo.processes() == []
+    assert "Traceback" not in demo.text()
 
 
 def test_an_error_at_a_client_makes_the_load_fail(make_proxy: MakeProxy, direct: Direct, tmp_path: Path) -> None:

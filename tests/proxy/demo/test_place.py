@@ -1,5 +1,6 @@
 """The demo says which port was busy, and its settings file tells the other commands where it is."""
 
+import os
 import socket
 import tomllib
 from collections.abc import Iterator
@@ -45,9 +46,31 @@ def test_the_ports_are_read_back_from_the_settings(tmp_path: Path) -> None:
     assert place.read_ports(tmp_path) == ports
 
 
-def test_where_nothing_was_started_is_said_how_to(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match="make demo"):
-        place.read_ports(tmp_path)
+def test_a_directory_has_one_demo_at_a_time(tmp_path: Path) -> None:
+    assert not place.running(tmp_path)
+    with place.alone(tmp_path):
+        assert place.running(tmp_path)
+        with (
+            pytest.raises(StartError, match=f"running in {tmp_path} already .process {os.getpid()}"),
+            place.alone(tmp_path),
+        ):
+            pass
+    assert not place.running(tmp_path)
+
+
+def test_trees_that_the_nodes_cannot_get_to_have_a_directory_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "reachable", lambda directory: False)
+    directories = []
+    for name in ("one", "two"):
+        monkeypatch.setattr(place, "tree", lambda name=name: tmp_path / name)
+        directories.append(place.default_directory())
+    assert directories[0] != directories[1]
+    assert all(str(directory).startswith("/var/lib/multiwriter-demo-") for directory in directories)
+    monkeypatch.undo()
+    monkeypatch.setattr(place, "reachable", lambda directory: True)
+    assert place.default_directory() == place.tree() / ".demo"
 
 
 def test_a_usual_port_that_is_busy_is_named_and_replaced(busy: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +82,7 @@ def test_a_usual_port_that_is_busy_is_named_and_replaced(busy: int, monkeypatch:
     assert ports.port != busy
     assert place.is_free(ports.port)
     assert (ports.http_port, ports.nodes) == (http, (first, first + 1, first + 2))
-    assert notes == [f"port {busy} is taken by another program: the endpoint is on {ports.port} instead"]
+    assert notes == [f"port {busy} is taken by another program: {ports.port} instead for the endpoint"]
 
 
 def test_a_port_that_was_asked_for_is_not_replaced(busy: int) -> None:
