@@ -20,19 +20,22 @@ help:
 
 install: $(RUN)
 
-# The newest of the usual names would do; the first that can make a virtual environment is taken.
+# The newest of the usual names would do; the first that can make a virtual environment is taken. What the goal needs
+# besides is installed along with it. An environment whose pip does not work was interrupted, or lost its Python.
 $(RUN): requirements.lock pyproject.toml
 	@find_python() { for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 		$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return; done; false; }; \
-	test -x $(BIN)/python || { \
-		find_python || deploy/install-packages python; \
-		find_python || { echo "Python 3.11 or newer with its venv module is needed" >&2; exit 1; }; \
+	$(BIN)/pip --version >/dev/null 2>&1 || { \
+		find_python || deploy/install-packages python $(PACKAGES) || exit; \
+		find_python || { echo "Python 3.11 or newer with its venv module is needed, but python3 is" \
+			"$$(python3 --version 2>&1) and there is no python3.11 to 3.14" >&2; exit 1; }; \
 		echo "making $(VENV) with $$($$python --version)"; \
-		$$python -m venv $(VENV); }
+		$$python -m venv --clear $(VENV); }
 	@echo "installing the locked dependencies"
 	@$(PIP) install --require-hashes --requirement requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
+	@echo "the command is $(BIN)/multiwriter, or multiwriter after \`. $(BIN)/activate\`"
 
 $(DEV): requirements-dev.lock $(RUN)
 	@deploy/install-packages demo test
@@ -40,9 +43,12 @@ $(DEV): requirements-dev.lock $(RUN)
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
+demo: PACKAGES := demo
 demo: $(RUN)
 	@deploy/install-packages demo
 	@exec $(BIN)/multiwriter demo up $(DEMO)
+
+test check: PACKAGES := demo test
 
 test: $(DEV)
 	$(BIN)/pytest $(TESTS)
