@@ -57,6 +57,18 @@ class Told(Enum):
     BAD_HANDSHAKE = (1043, "08S01", "Bad handshake", "bad-handshake", True)
     ACCESS_DENIED = (
         1045, "28000", "Access denied for user '{user}'@'{host}' (using password: {password})", "access-denied", True)
+    ACCOUNT_LOCKED = (4151, "HY000", "Access denied, this account is locked", "account-locked", True)
+    ACCOUNT_IS_LOCKED = (
+        3118, "HY000", "Access denied for user '{user}'@'{host}'. Account is locked.", "account-locked-mysql", True)
+    PASSWORD_EXPIRED = (
+        1862, "HY000", "Your password has expired. To log in you must change it using a client that supports expired "
+        "passwords.", "password-expired", True)
+    PLUGIN_UNSUPPORTED = (
+        1045, "28000", "Access denied for user '{user}'@'{host}': an account with {plugin} logs in here only where the "
+        "settings have its password", "plugin-unsupported", True)
+    ACCOUNTS_UNKNOWN = (1040, "08004", "The cluster's accounts are not known ({why})", "accounts-unknown", True)
+    LOGIN_BLOCKED = (
+        1129, "HY000", "Host '{host}' is blocked because of many failed logins; try again later", "login-blocked", True)
     TLS_REQUIRED = (
         3159, "HY000", "Connections using insecure transport are prohibited on this endpoint", "tls-required", True)
     SHUTDOWN = (1053, "08S01", "Server shutdown in progress", "shutdown", True)
@@ -132,6 +144,34 @@ def bad_handshake() -> Answer:
 
 def access_denied(user: str, host: str, *, using_password: bool) -> Answer:
     return _answer(Told.ACCESS_DENIED, user=user, host=host, password="YES" if using_password else "NO")
+
+
+def account_locked() -> Answer:
+    """MariaDB's answer to the right password of a locked account."""
+    return _answer(Told.ACCOUNT_LOCKED)
+
+
+def account_is_locked(user: str, host: str) -> Answer:
+    """MySQL's."""
+    return _answer(Told.ACCOUNT_IS_LOCKED, user=user, host=host)
+
+
+def password_expired() -> Answer:
+    return _answer(Told.PASSWORD_EXPIRED)
+
+
+def plugin_unsupported(user: str, host: str, plugin: str) -> Answer:
+    """The account's plugin shows the proxy nothing that it could log in to a node with."""
+    return _answer(Told.PLUGIN_UNSUPPORTED, user=user, host=host, plugin=plugin)
+
+
+def accounts_unknown(why: str) -> Answer:
+    """No node could be asked for its accounts, or not for too long."""
+    return _answer(Told.ACCOUNTS_UNKNOWN, why=why)
+
+
+def login_blocked(host: str) -> Answer:
+    return _answer(Told.LOGIN_BLOCKED, host=host)
 
 
 def tls_required() -> Answer:

@@ -151,6 +151,8 @@ ROWS: tuple[Row, ...] = (
     # One account's password is no news of the node: marking the node down would let one misconfigured login
     # take every node from everybody.
     Row(1045, "", "C", (), ELSEWHERE, _FULL, "access"),
+    # Where the account is the cluster's and not the settings': what a client brings is no news of the node at all.
+    Row(1698, "", "C", (), REFUSED, _SIGN_NONE, "refused"),
     Row(1044, "", "C", (), REFUSED, _SIGN_NONE, "refused"),     # no right to the schema: the client's own error
     Row(1049, "", "C", (), REFUSED, _SIGN_NONE, "refused"),     # no such schema
 

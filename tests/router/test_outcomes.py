@@ -70,6 +70,7 @@ MATRIX = [
     (1129, "", C, "elsewhere", NodeSign.DOWN, "access"),
     (1130, "", C, "elsewhere", NodeSign.DOWN, "access"),
     (1045, "Access denied", C, "elsewhere", NodeSign.FULL, "access"),
+    (1698, "Access denied", C, "refused", NodeSign.NONE, "refused"),
     (1044, "", C, "refused", NodeSign.NONE, "refused"),
     (1049, "", C, "refused", NodeSign.NONE, "refused"),
     (1251, "", C, "elsewhere", NodeSign.FULL, "refused"),
