@@ -12,7 +12,8 @@ import asyncio
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha1
 from typing import Any, NoReturn, cast
 
 import aiomysql
@@ -45,6 +46,8 @@ _OWN = (
     | CLIENT_CONNECT_WITH_DB
     | CLIENT_CONNECT_ATTRS
 )
+_COM_QUERY = 3
+_REPLICATED = 0.2  # seconds
 _EXTENDED = 0xFFFFFFFF << 32  # MariaDB's own; the low half's CLIENT_MYSQL bit says that there are none
 
 # aiomysql reads the results of the query connection: without DEPRECATE_EOF and what else it does not know.
@@ -63,6 +66,26 @@ _UNKNOWN_HOST = 2005
 _LOST = 2013
 _MALFORMED = 2027
 _PLUGIN_MISSING = 2059
+_ACCESS_DENIED = 1045
+NOT_THIS_ACCOUNT = 1698  # "Access denied" too; of one account alone, so that it says nothing of the node
+
+
+@dataclass(frozen=True, slots=True)
+class NativeKey:
+    """SHA1(password): all that mysql_native_password needs of a password, and useless for other plugins."""
+
+    sha1: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class Credential:
+    """What an account logs in with, which may change while its profile is in use; None: not known any more.
+
+    `confirmed`: a node has let us in with it.
+    """
+
+    value: str | NativeKey | None = field(repr=False, default=None)
+    confirmed: bool = False
 
 
 class ConnectFailed(Exception):
@@ -115,9 +138,10 @@ class Connected:
 class _Stream(asyncio.Protocol):
     """Reader and writer for aiomysql. It never pauses reading, and what it has buffered can be taken along."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_buffered: int = _MAX_BUFFERED) -> None:
         self.buffer = bytearray()
         self.lost = False
+        self._max_buffered = max_buffered
         self.transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -126,7 +150,7 @@ class _Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        if len(self.buffer) > _MAX_BUFFERED and self.transport is not None:
+        if len(self.buffer) > self._max_buffered and self.transport is not None:
             self.lost = True
             self.transport.abort()
         self._wake()
@@ -193,14 +217,16 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         self,
         address: tuple[str, int],
         user: str,
-        password: str,
+        password: str | NativeKey,
         capabilities: int,
         collation: int,
         database: str | None,
         attributes: Mapping[str, str],
     ) -> None:
+        self.native_key = password if isinstance(password, NativeKey) else None
         # aiomysql encodes passwords as latin-1; servers compare bytes, and every terminal types UTF-8.
-        secret = password.encode().decode("latin-1")
+        plain = "" if isinstance(password, NativeKey) else password
+        secret = plain.encode("utf-8", "surrogateescape").decode("latin-1")
         super().__init__(
             host=address[0], port=address[1], user=user, password=secret, charset="utf8mb4", autocommit=None, conv={}
         )
@@ -257,8 +283,11 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
 
         plugin = self._server_auth_plugin.encode()
         secret = self._password.encode("latin-1")
-        if plugin == b"caching_sha2_password":
-            answer: bytes = client._auth.scramble_caching_sha2(secret, self.salt)
+        if self.native_key is not None:
+            plugin = b"mysql_native_password"
+            answer: bytes = _native_answer(self.native_key, self.salt)
+        elif plugin == b"caching_sha2_password":
+            answer = client._auth.scramble_caching_sha2(secret, self.salt)
         else:
             # Anything else we speak is asked for by name in an AuthSwitchRequest.
             plugin = b"mysql_native_password"
@@ -289,11 +318,46 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         elif packet.is_extra_auth_data() and plugin == b"caching_sha2_password":
             await self.caching_sha2_password_auth(packet)
 
+    async def current_user(self) -> str:
+        """The account that the server takes us for, whatever was agreed on for results."""
+        await self._execute_command(_COM_QUERY, "SELECT CURRENT_USER()")
+        for _ in range(2):  # the number of columns, and the column
+            await self._read_packet()
+        row = await self._read_packet()
+        if _ends(row):
+            row = await self._read_packet()
+        found: bytes = row.read_length_coded_string() or b""
+        while not _ends(self.last):
+            await self._read_packet()
+        return found.decode("utf-8", "replace")
+
     async def _process_auth(self, plugin_name: bytes | None, auth_packet: Any) -> None:
         if plugin_name not in _PLUGINS:
             name = (plugin_name or b"mysql_old_password").decode("ascii", "replace")
             raise ConnectFailed(_PLUGIN_MISSING, f"The node asks for unsupported authentication: {name}")
+        if self.native_key is not None:
+            if plugin_name != b"mysql_native_password":
+                name = plugin_name.decode("ascii")
+                raise ConnectFailed(_PLUGIN_MISSING, f"The node asks for {name}, which needs the password itself")
+            self.write_packet(_native_answer(self.native_key, auth_packet.read_all()))
+            packet = await self._read_packet()
+            packet.check_error()
+            return
         await super()._process_auth(plugin_name, auth_packet)
+
+
+def _ends(packet: Any) -> bool:
+    """EOF, or the OK in its place."""
+    data: bytes = packet.get_all_data()
+    return data[:1] == b"\xfe" and len(data) < 0xFFFFFF
+
+
+def _native_answer(key: NativeKey, salt: bytes) -> bytes:
+    """SHA1(password) XOR SHA1(salt + SHA1(SHA1(password)))
+    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_authentication_methods_native_password_authentication.html).
+    """
+    mask = sha1(salt[:20] + sha1(key.sha1).digest()).digest()  # noqa: S324 - the plugin's definition
+    return bytes(one ^ other for one, other in zip(key.sha1, mask, strict=True))
 
 
 class QueryConnection:
@@ -338,7 +402,8 @@ async def connect(
     address: tuple[str, int],
     *,
     user: str,
-    password: str,
+    password: str | NativeKey | Credential,
+    account: str | None = None,
     capabilities: int,
     collation: int,
     database: str | None = None,
@@ -351,12 +416,24 @@ async def connect(
     The agreed capabilities are those of `capabilities` that the server has too, and what a login cannot do without
     (PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH; CONNECT_WITH_DB and CONNECT_ATTRS where given). TLS and compression
     are never agreed on. `collation` is a collation id of one byte (ValueError otherwise). `timeout` seconds bound the
-    whole, `connect_timeout` the TCP connection. No query is sent. Raises ConnectFailed; on it, and when cancelled, no
-    socket is left behind.
+    whole, `connect_timeout` the TCP connection. No query is sent, unless `account` says which one ("user@host") the
+    node must take us for: then it is asked. Raises ConnectFailed; on it, and when cancelled, no socket is left behind.
     """
-    logged_in, status, stream = await _open(
-        address, user, password, capabilities, collation, database, attributes or {}, timeout, connect_timeout
-    )
+    secret = password.value if isinstance(password, Credential) else password
+    if secret is None:
+        why = "its password was changed and nobody has logged in with the new one yet"
+        raise ConnectFailed(NOT_THIS_ACCOUNT, f"Access denied for user '{user}': {why}", "28000")
+    given = (address, user, secret, capabilities, collation, database, attributes or {}, timeout, connect_timeout)
+    try:
+        logged_in, status, stream = await _open(*given, account)
+    except ConnectFailed as failed:
+        if failed.code != NOT_THIS_ACCOUNT:
+            raise
+        # What was changed at one node a moment ago may not have reached this one.
+        await asyncio.sleep(_REPLICATED)
+        logged_in, status, stream = await _open(*given, account)
+    if isinstance(password, Credential) and secret is password.value:
+        password.confirmed = True
     logged_in.detach()
     assert stream.transport is not None
     return Connected(
@@ -378,8 +455,10 @@ async def open_queries(
     attributes: Mapping[str, str] | None = None,
     timeout: float = 5.0,  # noqa: ASYNC109  # told apart from the callers\' own
     connect_timeout: float = 2.0,
+    max_buffered: int = _MAX_BUFFERED,
 ) -> QueryConnection:
-    """Log in for queries of our own, in utf8mb4. Arguments and errors as for connect()."""
+    """Log in for queries of our own, in utf8mb4. Arguments and errors as for connect(); a node that sends more than
+    `max_buffered` bytes ahead of their reading is cut off."""
     logged_in, _, _ = await _open(
         address,
         user,
@@ -390,6 +469,7 @@ async def open_queries(
         attributes or {},
         timeout,
         connect_timeout,
+        max_buffered=max_buffered,
     )
     return QueryConnection(logged_in)
 
@@ -397,18 +477,20 @@ async def open_queries(
 async def _open(
     address: tuple[str, int],
     user: str,
-    password: str,
+    password: str | NativeKey,
     capabilities: int,
     collation: int,
     database: str | None,
     attributes: Mapping[str, str],
     timeout: float,  # noqa: ASYNC109  # told apart from the callers\' own
     connect_timeout: float,
+    account: str | None = None,
+    max_buffered: int = _MAX_BUFFERED,
 ) -> tuple[_Client, int, _Stream]:
     if not 0 < collation < 256:
         raise ValueError(f"collation {collation} does not fit in the handshake's one byte")
     place = f"{address[0]}:{address[1]}"
-    stream = _Stream()
+    stream = _Stream(max_buffered)
     logging_in = _Client(address, user, password, capabilities, collation, database, attributes)
     try:
         async with asyncio.timeout(timeout) as whole:
@@ -422,12 +504,17 @@ async def _open(
                 raise ConnectFailed(_UNREACHABLE, f"Can't connect to {place} ({why})") from error
             _tune(stream)
             status = await logging_in.log_in(stream)
+            if account is not None and (found := await logging_in.current_user()) != account:
+                why = f"from here a node takes it for {found}, not for {account}"
+                raise ConnectFailed(NOT_THIS_ACCOUNT, f"Access denied for user '{user}': {why}", "28000")
     except BaseException as error:
         logging_in.detach()
         if stream.transport is not None:
             stream.transport.abort()
         if isinstance(error, TimeoutError) and whole.expired():
             raise ConnectFailed(_LOST, f"No answer from {place} to the login within {timeout:g} s") from error
+        if account is not None and isinstance(error, ConnectFailed) and error.code == _ACCESS_DENIED:
+            raise ConnectFailed(NOT_THIS_ACCOUNT, error.message, error.sqlstate) from error
         if isinstance(error, ConnectFailed) or not isinstance(error, Exception):
             raise
         failure = _as_failure(error)

@@ -13,7 +13,7 @@ import uvloop
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from proxy.login import Connected, ConnectFailed, connect, open_queries
+from proxy.login import Connected, ConnectFailed, Credential, NativeKey, connect, open_queries
 from proxy.wire import constants as c
 from tests.proxy.plain_mariadb import PlainMariadb, plain_mariadb
 
@@ -272,6 +272,77 @@ def test_refusals_carry_the_servers_error(
         with pytest.raises(ConnectFailed) as failed:
             await try_login(server.address, **changes)
         assert (failed.value.code, failed.value.sqlstate, failed.value.message) == (code, sqlstate, message)
+
+    run(main())
+
+
+def test_the_digest_that_clients_show_is_enough(server: PlainMariadb, run: Run) -> None:
+    async def main() -> None:
+        key = NativeKey(hashlib.sha1(PASSWORD.encode()).digest())
+        connected = await try_login(server.address, password=key)
+        connected.transport.abort()
+        with pytest.raises(ConnectFailed) as refused:
+            await try_login(server.address, password=NativeKey(hashlib.sha1(b"another").digest()))
+        assert refused.value.code == 1045
+
+    run(main())
+
+
+@pytest.mark.parametrize("capabilities", [0, c.CLIENT_DEPRECATE_EOF, c.CLIENT_DEPRECATE_EOF | c.CLIENT_SESSION_TRACK])
+def test_the_account_is_the_one_that_was_meant(server: PlainMariadb, run: Run, capabilities: int) -> None:
+    async def main() -> None:
+        given = {"account": "app@127.0.0.1", "capabilities": capabilities}
+        credential = Credential(PASSWORD)
+        connected = await try_login(server.address, password=credential, **given)
+        assert credential.confirmed
+        reply = await ask(connected, b"SELECT 7")  # what was asked before has left nothing behind
+        assert b"\x017" in reply
+        other = Credential(PASSWORD)
+        with pytest.raises(ConnectFailed, match=r"takes it for app@127\.0\.0\.1, not for app@%") as refused:
+            await try_login(server.address, password=other, account="app@%", capabilities=capabilities)
+        assert refused.value.code == 1698
+        assert not other.confirmed
+        with pytest.raises(ConnectFailed) as refused:
+            await try_login(server.address, password="wrong", account="app@127.0.0.1")
+        assert refused.value.code == 1698  # says nothing of the node, unlike a refusal of the settings' own account
+
+    run(main())
+
+
+def test_a_password_that_is_not_known_any_more_is_not_tried(run: Run) -> None:
+    async def main() -> None:
+        with pytest.raises(ConnectFailed, match="was changed") as refused:
+            await try_login(("127.0.0.1", 1), password=Credential(), account="app@%")
+        assert refused.value.code == 1698
+
+    run(main())
+
+
+def test_a_digest_answers_a_switch_to_its_own_plugin_and_to_no_other(run: Run) -> None:
+    key = NativeKey(hashlib.sha1(PASSWORD.encode()).digest())
+
+    def switch(plugin: bytes) -> Script:
+        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(greeting(b"caching_sha2_password"))
+            assert b"mysql_native_password\0" in await read_packet(reader)
+            writer.write(packet(2, b"\xfe" + plugin + b"\0" + SALT[::-1] + b"\0"))
+            if plugin == b"mysql_native_password":
+                digest = hashlib.sha1(hashlib.sha1(PASSWORD.encode()).digest()).digest()
+                mask = hashlib.sha1(SALT[::-1] + digest).digest()
+                assert bytes(a ^ b for a, b in zip(await read_packet(reader), mask, strict=True)) == key.sha1
+                writer.write(packet(4, OK))
+
+        return script
+
+    async def main() -> None:
+        async with scripted(switch(b"mysql_native_password")) as (address, ended):
+            (await try_login(address, password=key)).transport.abort()
+            assert await ended == b""
+        async with scripted(switch(b"caching_sha2_password")) as (address, ended):
+            with pytest.raises(ConnectFailed, match="needs the password itself") as refused:
+                await try_login(address, password=key)
+            assert refused.value.code == 2059
+            assert await ended == b""
 
     run(main())
 
