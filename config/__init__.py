@@ -4,12 +4,13 @@ Knows nothing of what runs with it.
 """
 
 from config.load import ConfigError, Problem, from_nodes, load, loads
-from config.model import Cluster, Config, Endpoint, Http, Limits, Log, Monitor, Pool, Replay, User
+from config.model import Accounts, Cluster, Config, Endpoint, Http, Limits, Log, Monitor, Pool, Replay, User
 from config.reference import reference
 from config.secret import Secret
 from config.units import Address, SettingError
 
 __all__ = [
+    "Accounts",
     "Address",
     "Cluster",
     "Config",

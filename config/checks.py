@@ -40,6 +40,7 @@ def disagreements(config: Config) -> Iterator[Disagreement]:
         yield from _tls(endpoint, ("endpoint", index))
         yield from _socket(endpoint, ("endpoint", index))
     yield from _replay(config)
+    yield from _backoff(config)
 
 
 def _at(path: Path, message: str, hint: str, *involved: Path) -> Disagreement:
@@ -61,10 +62,10 @@ def _nodes(config: Config) -> Iterator[Disagreement]:
 def _present(config: Config) -> Iterator[Disagreement]:
     if not config.endpoints:
         yield _at(("endpoint",), "there is no [[endpoint]]", "write a table [[endpoint]] with name and listen")
-    if not config.users:
-        yield _at(
-            ("user",), "there is no [[user]]: nobody could log in", "write a table [[user]] with name and password"
-        )
+    if not config.users and not config.accounts.cluster:
+        hint = "write a table [[user]] with name and password, or [accounts] cluster = true"
+        message = "there is no [[user]], and the cluster's accounts are off: nobody could log in"
+        yield _at(("user",), message, hint, ("accounts", "cluster"))
     for index, endpoint in enumerate(config.endpoints):
         path: Path = ("endpoint", index)
         if endpoint.listen is None and endpoint.socket is None:
@@ -182,3 +183,11 @@ def _replay(config: Config) -> Iterator[Disagreement]:
         message = f"{format_size(replay.journal_bytes)} is more than total_journal_bytes ({limit})"
         hint = f"write {limit} or less"
         yield _at(("replay", "journal_bytes"), message, hint, ("replay", "total_journal_bytes"))
+
+
+def _backoff(config: Config) -> Iterator[Disagreement]:
+    limits = config.limits
+    if limits.login_backoff > limits.login_backoff_max:
+        limit = format_duration(limits.login_backoff_max)
+        message = f"{format_duration(limits.login_backoff)} is longer than login_backoff_max ({limit})"
+        yield _at(("limits", "login_backoff"), message, f"write {limit} or less", ("limits", "login_backoff_max"))

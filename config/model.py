@@ -36,7 +36,10 @@ class Cluster:
         tuple[Address, ...], Setting('The nodes, as `"host"` or `"host:port"`. The default port is 3306.', kind="node")
     ]
     user: Annotated[
-        str, Setting("Account that watches the nodes. It needs to log in and to read status variables.", least=1)
+        str,
+        Setting(
+            "Account that watches the nodes. It needs to log in, and SELECT on `mysql.*` for `[accounts]`.", least=1
+        ),
     ]
     password: Annotated[Secret, Setting("Password of that account.")]
 
@@ -86,8 +89,29 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """The cluster's own accounts, with which clients log in as they would to a node."""
+
+    cluster: Annotated[
+        bool,
+        Setting(
+            "Let clients log in with the cluster's accounts. That of `[cluster]` needs SELECT on `mysql.*` for it."
+        ),
+    ] = True
+    refresh: Annotated[
+        float, Setting("A change of an account is noticed within this time.", kind="duration", least=0.1, most=300)
+    ] = 2.0
+    max_age: Annotated[
+        float,
+        Setting(
+            "When no node can tell its accounts, the last known ones hold for this long.", kind="duration", least=1
+        ),
+    ] = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account that clients log in with. Repeat the table for several."""
+    """An account that clients log in with beside the cluster's, or instead of one of them. Repeat for several."""
 
     # MariaDB allows 80 characters, MySQL 32 (https://mariadb.com/kb/en/identifier-names/#maximum-length).
     name: Annotated[str, Setting("User name that clients give.", least=1, most=80)]
@@ -138,6 +162,17 @@ class Limits:
     login_timeout: Annotated[float, Setting("Time for a client to log in.", kind="duration", least=0.1, most=3600)] = (
         10.0
     )
+    login_backoff: Annotated[
+        float,
+        Setting(
+            "After a failed login, time until the next one from the same address; it doubles with each. 0: none.",
+            kind="duration",
+            most=60,
+        ),
+    ] = 0.1
+    login_backoff_max: Annotated[
+        float, Setting("The longest such time. A success forgives all.", kind="duration", most=60)
+    ] = 3.0
     max_login_packet: Annotated[
         int, Setting("Size of a packet before login.", kind="size", least=1024, most=0xFFFFFF)
     ] = 65_536
@@ -198,7 +233,8 @@ class Config:
 
     cluster: Cluster
     endpoints: tuple[Endpoint, ...] = field(metadata={"key": "endpoint"})
-    users: tuple[User, ...] = field(metadata={"key": "user"})
+    users: tuple[User, ...] = field(default=(), metadata={"key": "user"})
+    accounts: Accounts = Accounts()
     monitor: Monitor = Monitor()
     http: Http = Http()
     pool: Pool = Pool()

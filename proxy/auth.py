@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from proxy import mimic
+from router.answers import Answer as ErrorAnswer
 
 NATIVE_PASSWORD: Final = "mysql_native_password"  # noqa: S105 - a plugin's name
 CACHING_SHA2: Final = "caching_sha2_password"
@@ -45,6 +46,10 @@ class Account(Protocol):
     def name(self) -> str: ...
 
     @property
+    def plugin(self) -> str | None:
+        """The only one that it can log in with; None: any of ours."""
+
+    @property
     def native_digest(self) -> bytes | None:
         """SHA1(SHA1(password)), b"" for an empty password; None if not known: mysql_native_password fails then."""
 
@@ -55,6 +60,26 @@ class Account(Protocol):
 
     async def verify(self, password: bytes) -> bool:
         """Whether this is the password, in time that does not depend on it."""
+
+    async def renew(self) -> bool:
+        """Looks again at where the digests came from, after one did not fit; whether something changed."""
+
+    def objection(self, host: str, *, tls: bool) -> ErrorAnswer | None:
+        """What keeps a client out that proved who it is."""
+
+
+class Finder(Protocol):
+    """Knows the accounts."""
+
+    @property
+    def plugin_of_unknown(self) -> str | None:
+        """What a name that nobody has is asked for; None: whatever the client proposes."""
+
+    async def find(self, name: str, host: str) -> Account | None:
+        """The account of a client that gives this name, from an address or "localhost" (a Unix socket).
+
+        Raises Refused for one that cannot log in here, whatever its password.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +100,16 @@ class PasswordAccount:
     async def verify(self, password: bytes) -> bool:
         return hmac.compare_digest(sha256(sha256(password).digest()).digest(), self.sha2_digest or b"")
 
+    @property
+    def plugin(self) -> None:
+        return None
+
+    async def renew(self) -> bool:
+        return False
+
+    def objection(self, host: str, *, tls: bool) -> None:
+        return None
+
 
 # An unknown name goes through the same motions against this account: neither time nor packets tell which names exist.
 _NOBODY: Final = PasswordAccount.of("", secrets.token_hex(32))
@@ -86,6 +121,23 @@ class Denied(Exception):
     def __init__(self, used_password: bool) -> None:
         super().__init__("access denied")
         self.used_password = used_password
+
+
+class Refused(Exception):
+    """The client is not let in for a reason of its account's, with the error that says it."""
+
+    def __init__(self, answer: ErrorAnswer) -> None:
+        super().__init__(answer.text)
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Who the client is, and what it showed of its password."""
+
+    account: Account
+    native_key: bytes | None = field(repr=False)
+    """SHA1(password), b"" for an empty password; None where mysql_native_password was not what it used."""
 
 
 class Exchange(Protocol):
@@ -128,8 +180,13 @@ def native_matches(digest: bytes, scramble: bytes, nonce: bytes) -> bool:
     """Whether `scramble` is SHA1(password) XOR SHA1(nonce + digest), digest being SHA1(SHA1(password))."""
     if len(scramble) != 20 or len(digest) != 20:
         return False
-    stage1 = _xor(scramble, sha1(nonce + digest).digest())  # noqa: S324 - the plugin's definition
-    return hmac.compare_digest(sha1(stage1).digest(), digest)  # noqa: S324
+    return hmac.compare_digest(sha1(native_key(digest, scramble, nonce)).digest(), digest)  # noqa: S324
+
+
+def native_key(digest: bytes, scramble: bytes, nonce: bytes) -> bytes:
+    """SHA1(password), which is in a scramble for everyone who knows the digest; b"" for an empty password. Enough to
+    log in with the password to any server."""
+    return _xor(scramble, sha1(nonce + digest).digest())  # noqa: S324 - the plugin's definition
 
 
 def sha2_matches(digest: bytes, scramble: bytes, nonce: bytes) -> bool:
@@ -243,37 +300,53 @@ class Answer:
 
 
 async def authenticate(
-    exchange: Exchange, answer: Answer, accounts: Mapping[str, Account], *, default_plugin: str
-) -> Account:
-    """Runs the exchange to its end and returns the account, or raises Denied.
+    exchange: Exchange,
+    answer: Answer,
+    account: Account | None,
+    *,
+    default_plugin: str,
+    plugin_of_unknown: str | None = None,
+) -> Proof:
+    """Runs the exchange to its end and returns the account (None: nobody has the name), or raises Denied.
 
     Neither OK nor ERR is sent: the caller has more to check first. `default_plugin` is asked for when the client
     proposed none of ours.
     """
-    account = accounts.get(answer.name, _NOBODY)
+    known: Account = account if account is not None else _NOBODY
+    wanted = account.plugin if account is not None else plugin_of_unknown
     if answer.plugin is None:
         plugin, switch = NATIVE_PASSWORD, False
     else:
-        plugin = answer.plugin if answer.plugin in PLUGINS else default_plugin
+        plugin = wanted or (answer.plugin if answer.plugin in PLUGINS else default_plugin)
         switch = plugin != answer.plugin or plugin != answer.data_plugin
-    digest = account.native_digest
-    # mysql-mimic takes an empty string for an empty password, so what is not known must not be one.
-    auth_string = _UNKNOWN if digest is None else digest.hex()
     info = LoginInfo(
         username=answer.name,
         data=answer.data,
-        user=mimic.User(account.name, auth_string, plugin),
+        user=_user(known, plugin),
         connect_attrs=answer.attributes,
         client_plugin_name=answer.plugin,
         handshake_auth_data=answer.nonce,
         handshake_plugin_name=plugin,
-        account=account,
+        account=known,
         secure=answer.secure,
     )
     if switch:
         exchange.send(mimic.auth_switch_request(plugin, answer.nonce + b"\0"))
         info.data = await exchange.receive()
     used_password = info.data not in (b"", b"\0")
+    decision = await _decision(exchange, plugin, info)
+    if plugin == NATIVE_PASSWORD and not isinstance(decision, mimic.Success) and await known.renew():
+        info.user = _user(known, plugin)
+        decision = await _decision(exchange, plugin, info)
+    if not isinstance(decision, mimic.Success) or account is None:
+        raise Denied(used_password)
+    if plugin != NATIVE_PASSWORD:
+        return Proof(account, None)
+    return Proof(account, native_key(account.native_digest or b"", info.data, answer.nonce) if used_password else b"")
+
+
+async def _decision(exchange: Exchange, plugin: str, info: LoginInfo) -> mimic.AuthState:
+    """The plugin's rounds, up to Success or Forbidden."""
     async with aclosing(PLUGINS[plugin].auth(info)) as state:
         decision = await anext(state)
         while isinstance(decision, bytes):
@@ -281,6 +354,11 @@ async def authenticate(
             decision = await state.asend(info.copy(await exchange.receive()))
         if isinstance(decision, SuccessAfter):
             exchange.send(mimic.auth_more_data(decision.last_message))
-        if not isinstance(decision, mimic.Success) or account is _NOBODY:
-            raise Denied(used_password)
-    return account
+        return decision
+
+
+def _user(account: Account, plugin: str) -> mimic.User:
+    """An account as mysql-mimic's plugin wants it."""
+    digest = account.native_digest
+    # It takes an empty string for an empty password, so what is not known must not be one.
+    return mimic.User(account.name, _UNKNOWN if digest is None else digest.hex(), plugin)

@@ -28,10 +28,10 @@ DEFAULT_HTTP: Final = "127.0.0.1:9306"
 _SERVE: Final = f"""\
 Serves with the settings of a file, or of the nodes given here and defaults for all else.
 
-Without a file there is one account. With it the proxy watches the nodes, and it is the one login for clients, who
-get that account's rights: it must exist on the nodes with the same password. Its password is read from
---password-file, else from {PASSWORD_VARIABLE}, else asked for at the terminal; never from an argument, which every
-user of the machine could read."""
+Without a file, the account given here watches the nodes, and clients may log in with it and get its rights: it must
+exist on the nodes with the same password. With the right to read the schema mysql, it lets them log in with all other
+accounts of the cluster, too. Its password is read from --password-file, else from {PASSWORD_VARIABLE}, else asked for
+at the terminal; never from an argument, which every user of the machine could read."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -152,7 +152,9 @@ def _summary(settings: Config) -> str:
     parts = [
         _count(len(settings.cluster.nodes), "node"),
         f"{_count(len(settings.endpoints), 'endpoint')} ({endpoints})",
-        _count(len(settings.users), "user"),
+        " and ".join(
+            [*(["the cluster's accounts"] if settings.accounts.cluster else []), _count(len(settings.users), "user")]
+        ),
         f"HTTP on {settings.http.listen}" if settings.http.listen is not None else "no HTTP",
     ]
     return ", ".join(parts)

@@ -12,13 +12,13 @@ https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 from proxy import mimic
-from proxy.auth import NATIVE_PASSWORD, Account, Answer, Denied, Exchange, authenticate
+from proxy.auth import NATIVE_PASSWORD, Account, Answer, Denied, Exchange, Finder, Proof, Refused, authenticate
 from proxy.channel import ClientChannel
 from proxy.hello import OFFERED, SSL_REQUEST_BYTES, greeting, parse_change_user, parse_response
 from proxy.wire import compression
@@ -26,6 +26,8 @@ from proxy.wire import constants as c
 from proxy.wire.compression import Codec
 from proxy.wire.framing import PacketTooLarge, ProtocolError
 from proxy.wire.packets import Change, error_packet, ok_packet
+from router import answers
+from router.backoff import LoginBackoff
 
 _NAME_SHOWN: Final = 128  # characters of a name in an error's text; a name may be as long as a login packet
 
@@ -44,6 +46,11 @@ class Result(StrEnum):
     GONE = "gone"
     FULL = "full"
     BUSY = "busy"
+    LOCKED = "account_locked"
+    EXPIRED = "password_expired"
+    UNSUPPORTED = "plugin_unsupported"
+    UNKNOWN = "accounts_unknown"
+    BLOCKED = "login_blocked"
 
 
 # What the client is told: code, SQLSTATE, text. A verdict that is not listed closes the connection without a word.
@@ -66,8 +73,26 @@ _ANSWERS: Final[dict[Result, tuple[int, str, str]]] = {
 }
 
 
+_RESULTS: Final = {
+    "access-denied": Result.DENIED,
+    "account-locked": Result.LOCKED,
+    "account-locked-mysql": Result.LOCKED,
+    "password-expired": Result.EXPIRED,
+    "plugin-unsupported": Result.UNSUPPORTED,
+    "accounts-unknown": Result.UNKNOWN,
+    "login-blocked": Result.BLOCKED,
+}
+
+
 class LoginFailed(Exception):
     """The client does not get in. `packet` is the ERR packet for it, or None where it gets no answer."""
+
+    @classmethod
+    def because(cls, answer: answers.Answer) -> "LoginFailed":
+        """With an error of the account's own."""
+        failed = cls(_RESULTS[answer.reason])
+        failed.code, failed.sqlstate, failed.message = answer.code, answer.sqlstate, answer.text
+        return failed
 
     def __init__(self, result: Result, *, name: str = "", host: str = "", used_password: bool = False) -> None:
         self.result = result
@@ -88,7 +113,7 @@ class LoginFailed(Exception):
 class LoginSettings:
     """What an endpoint lets in, and how long it listens to strangers."""
 
-    accounts: Mapping[str, Account]
+    accounts: Finder
     version: Callable[[], str]
     """The server version to greet with, as the backends send it."""
     offered: int = OFFERED
@@ -106,6 +131,8 @@ class LoginSettings:
     """Seconds from the greeting to the last word of authentication."""
     max_packet: int = 65536
     """Bytes of payload in one packet before login."""
+    backoff: LoginBackoff = field(default_factory=lambda: LoginBackoff(0.0, 0.0))
+    """Common to all endpoints: it slows down addresses that fail."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,6 +141,8 @@ class Login:
 
     channel: ClientChannel = field(repr=False)
     account: Account
+    native_key: bytes | None = field(default=None, repr=False)
+    """SHA1(password), where the client showed it (see auth.Proof)."""
     connection_id: int
     capabilities: int
     """What the client asked for of what was offered; nothing about compression, which is this connection's own."""
@@ -235,11 +264,12 @@ async def _converse(channel: ClientChannel, settings: LoginSettings, connection_
         attributes=response.attributes,
         secure=tls or local,
     )
-    account = await _authenticate(channel, answer, settings, host)
+    proof = await _authenticate(channel, answer, settings, host, tls=tls)
     algorithm = compression.agreed(response.capabilities)
     return Login(
         channel=channel,
-        account=account,
+        account=proof.account,
+        native_key=proof.native_key,
         connection_id=connection_id,
         capabilities=response.capabilities & ~compression.ANY,
         codec=compression.codec(algorithm, response.zstd_level) if algorithm is not None else None,
@@ -277,7 +307,7 @@ async def change_user(channel: ClientChannel, payload: bytes, login: Login, sett
                 attributes=response.attributes,
                 secure=login.secure,
             )
-            account = await _authenticate(channel, answer, settings, login.host)
+            proof = await _authenticate(channel, answer, settings, login.host, tls=login.tls)
     except LoginFailed:
         raise
     except Exception as error:
@@ -285,7 +315,8 @@ async def change_user(channel: ClientChannel, payload: bytes, login: Login, sett
     return replace(
         login,
         channel=channel,
-        account=account,
+        account=proof.account,
+        native_key=proof.native_key,
         collation=response.collation,
         database=response.database,
         attributes=response.attributes or login.attributes,
@@ -308,11 +339,32 @@ def _failure(error: Exception) -> LoginFailed:
             raise error
 
 
-async def _authenticate(exchange: Exchange, answer: Answer, settings: LoginSettings, host: str) -> Account:
+async def _authenticate(exchange: Exchange, answer: Answer, settings: LoginSettings, host: str, *, tls: bool) -> Proof:
+    backoff, clock = settings.backoff, asyncio.get_running_loop().time
+    delay = backoff.wait(host, clock(), settings.timeout)
+    if delay is None:
+        raise LoginFailed.because(answers.login_blocked(host))
+    if delay:
+        await asyncio.sleep(delay)
     try:
-        return await authenticate(exchange, answer, settings.accounts, default_plugin=settings.plugin)
+        account = await settings.accounts.find(answer.name, host)
+        proof = await authenticate(
+            exchange,
+            answer,
+            account,
+            default_plugin=settings.plugin,
+            plugin_of_unknown=settings.accounts.plugin_of_unknown,
+        )
+    except Refused as refused:
+        raise LoginFailed.because(refused.answer) from refused
     except Denied as denied:
+        backoff.failed(host, clock())
         raise LoginFailed(Result.DENIED, name=answer.name, host=host, used_password=denied.used_password) from denied
+    backoff.succeeded(host)
+    objection = proof.account.objection(host, tls=tls)
+    if objection is not None:
+        raise LoginFailed.because(objection)
+    return proof
 
 
 def _flags(payload: bytes) -> int:

@@ -30,16 +30,23 @@ class Exhausted(Exception):
     """No backend became free within the time allowed."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Profile:
     """What was settled when the backend logged in and can't be changed afterwards; sessions share backends of their
     own profile only.
     """
 
     user: str
-    password: str
+    password: str | login.Credential
     capabilities: int
     collation: int
+    account: str | None = None
+    """The account ("user@host") that a node has to take it for; None: the settings say who logs in."""
+
+    @property
+    def confirmed(self) -> bool:
+        """A node has let us in, or the settings answer for it."""
+        return self.password.confirmed if isinstance(self.password, login.Credential) else True
 
     def __repr__(self) -> str:
         return f"<Profile {self.user} {self.capabilities:#x}>"
@@ -222,6 +229,7 @@ class NodePool:
             (self.node.host, self.node.port),
             user=profile.user,
             password=profile.password,
+            account=profile.account,
             capabilities=profile.capabilities,
             collation=profile.collation,
             database=None,

@@ -8,10 +8,12 @@ import logging
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from config import Config
 from config import Endpoint as EndpointSettings
 from proxy import http
+from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts
 from proxy.auth import PasswordAccount
 from proxy.cluster import Cluster
 from proxy.handshake import Login, LoginSettings, Result
@@ -25,6 +27,7 @@ from proxy.session import Session
 from proxy.tls import server_context
 from proxy.version import VERSION
 from proxy.wire import constants as c
+from router.backoff import LoginBackoff
 from router.membership import Membership, Node, NodeState
 from router.statements import Classifier
 
@@ -72,6 +75,7 @@ class Endpoint:
             compression=settings.compression,
             timeout=limits.login_timeout,
             max_packet=limits.max_login_packet,
+            backoff=service.backoff,
         )
         self.listener = Listener(settings.name, self.settings, service.admission, self._on_client, self.counts)
 
@@ -117,12 +121,16 @@ class Service:
         self.cluster.check_now = self.monitor.check_now
         self.classifier = Classifier(engine="mariadb")
         self.admission = Admission(config.limits.max_clients, config.limits.max_pending_logins)
-        self.accounts = {user.name: PasswordAccount.of(user.name, user.password.reveal()) for user in config.users}
+        self.backoff = LoginBackoff(config.limits.login_backoff, config.limits.login_backoff_max)
+        self._cluster_accounts = self._accounts_of_cluster(config) if config.accounts.cluster else None
+        configured = {user.name: PasswordAccount.of(user.name, user.password.reveal()) for user in config.users}
+        self.accounts = Accounts(configured, self._cluster_accounts)
         self.sessions: dict[int, Session] = {}
         self.draining = False
         self._deserted = asyncio.Event()  # the last client has gone
         self._users = {user.name: user for user in config.users}
-        self._profiles: dict[tuple[str, int, int], Profile] = {}
+        # Forgotten with the last session and backend: accounts change, and anonymous ones have any number of names.
+        self._profiles: WeakValueDictionary[tuple[object, ...], Profile] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: http.Server | None = None
         self.endpoints = [Endpoint(self, settings) for settings in config.endpoints]
@@ -140,6 +148,9 @@ class Service:
             )
         self.monitor.start()
         await self.monitor.first_round()
+        if self._cluster_accounts is not None:
+            self.run(self._cluster_accounts.run(), "accounts of the cluster")
+            await self._cluster_accounts.read_again()
         for endpoint in self.endpoints:
             await endpoint.listen()
         self.run(self._keep_house(), "housekeeping")
@@ -197,20 +208,37 @@ class Service:
 
     # -- its clients --------------------------------------------------------------------------------------------------
 
-    def profile(self, name: str, capabilities: int, collation: int) -> Profile:
-        """What the backends of such a client log in with; equal ones are the same object."""
-        capabilities &= SEEN_IN_SESSION
-        key = (name, capabilities, collation)
+    def profile(self, login: Login) -> Profile:
+        """What the backends of such a client log in with; equal ones are the same object.
+
+        An account of the cluster has a new one whenever something about it changed: rights that a server looks up
+        once, at login, must not reach a session that begins after they were revoked.
+        """
+        capabilities = login.capabilities & SEEN_IN_SESSION
+        account = login.account
+        found = account.account if isinstance(account, ClusterAccount) else None
+        # Here and not below: each login brings what opens the nodes, after a change something new.
+        credential = account.credential(login.native_key) if isinstance(account, ClusterAccount) else None
+        key = (account.name, found, capabilities, login.collation)
         profile = self._profiles.get(key)
         if profile is None:
-            user = self._users[name]
-            profile = self._profiles[key] = Profile(
-                user=user.backend_name or user.name,
-                password=(user.backend_password or user.password).reveal(),
-                capabilities=capabilities,
-                collation=collation,
-            )
+            if credential is not None:
+                profile = Profile(account.name, credential, capabilities, login.collation, str(found))
+            else:
+                user = self._users[account.name]
+                password = (user.backend_password or user.password).reveal()
+                profile = Profile(user.backend_name or user.name, password, capabilities, login.collation)
+            self._profiles[key] = profile
         return profile
+
+    def _accounts_of_cluster(self, config: Config) -> ClusterAccounts:
+        return ClusterAccounts(
+            config.cluster.user,
+            config.cluster.password.reveal(),
+            lambda: self.membership.writers,
+            refresh=config.accounts.refresh,
+            max_age=config.accounts.max_age,
+        )
 
     def gone(self, session: Session) -> None:
         """The client's connection is closed."""

@@ -59,7 +59,7 @@ class Session:
         return f"<Session {self.login.connection_id} {self.login.account.name}@{self.login.host} {self.relay!r}>"
 
     def _profile(self, login: Login) -> Profile:
-        return self.service.profile(login.account.name, login.capabilities, login.collation)
+        return self.service.profile(login)
 
     # -- what the frontend calls --------------------------------------------------------------------------------------
 
@@ -96,7 +96,9 @@ class Session:
 
     async def _answer_login(self) -> None:
         login = self.login
-        error = await self.relay.select(login.database.encode()) if login.database else None
+        # An account of the cluster is one only if a node says so, which sees our address and not the client's.
+        unconfirmed = not self.relay.profile.confirmed
+        error = await self.relay.select(login.database.encode()) if login.database or unconfirmed else None
         if error is None:
             login.hand_over(self.frontend, accept(login, self.relay.status))
             return

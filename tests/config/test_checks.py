@@ -163,14 +163,27 @@ def test_a_proxy_on_every_address_must_not_be_its_own_node(tmp_path: Path) -> No
         config.loads(text, directory=tmp_path)
 
 
-@pytest.mark.parametrize("table", ["endpoint", "user"])
-def test_an_empty_array_of_tables_is_none(tmp_path: Path, table: str) -> None:
-    other = '[[endpoint]]\nname = "a"\nlisten = "a:1"\n' if table == "user" else '[[user]]\nname = "a"\npassword = ""\n'
-    text = f'{table} = []\n[cluster]\nnodes = ["10.0.0.1"]\nuser = "m"\npassword = "m"\n{other}'
+def test_an_empty_array_of_tables_is_none(tmp_path: Path) -> None:
+    text = 'endpoint = []\n[cluster]\nnodes = ["10.0.0.1"]\nuser = "m"\npassword = "m"\n'
     with pytest.raises(ConfigError) as error:
         config.loads(text, directory=tmp_path)
     (problem,) = error.value.problems
-    assert problem.message.startswith(f"there is no [[{table}]]")
+    assert problem.message.startswith("there is no [[endpoint]]")
+
+
+@pytest.mark.parametrize("users", ["", "user = []\n"])
+def test_somebody_must_be_able_to_log_in(tmp_path: Path, users: str) -> None:
+    text = f'{users}[cluster]\nnodes = ["10.0.0.1"]\nuser = "m"\npassword = "m"\n{WRITE}'
+    assert config.loads(text, directory=tmp_path).users == ()  # the cluster's accounts can
+    with pytest.raises(ConfigError, match=r"there is no .*user.*, and the cluster's accounts are off") as error:
+        config.loads(text + "[accounts]\ncluster = false\n", directory=tmp_path)
+    assert len(error.value.problems) == 1
+
+
+def test_the_first_delay_of_a_login_is_not_longer_than_the_longest(tmp_path: Path) -> None:
+    assert problems(WRITE + '[limits]\nlogin_backoff = "5s"\n', tmp_path) == [
+        "[limits] login_backoff: 5s is longer than login_backoff_max (3s)"
+    ]
 
 
 def test_settings_at_fault_are_not_compared(tmp_path: Path) -> None:

@@ -206,11 +206,10 @@ def test_values_where_tables_belong() -> None:
     ]
 
 
-def test_an_empty_file_lacks_three_tables() -> None:
+def test_an_empty_file_lacks_two_tables() -> None:
     assert problems("") == [
         "m.toml [cluster]: there is no [cluster]; write a table [cluster]",
         "m.toml [[endpoint]]: there is no [[endpoint]]; write a table [[endpoint]]",
-        "m.toml [[user]]: there is no [[user]]; write a table [[user]]",
     ]
 
 

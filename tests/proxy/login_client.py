@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from proxy.auth import Account, PasswordAccount
+from proxy.accounts import Accounts
+from proxy.auth import Account, Finder, PasswordAccount
 from proxy.channel import ClientChannel
 from proxy.compression import FromClient
 from proxy.handshake import Login, LoginFailed, LoginSettings, Result, accept, change_user, refuse
@@ -363,15 +364,20 @@ class Door:
 async def door(
     *,
     accounts: dict[str, Account] | None = None,
+    finder: Finder | None = None,
     max_clients: int = 100,
     max_pending_logins: int = 100,
     unix: Path | None = None,
     **settings: Any,
 ) -> AsyncIterator[Door]:
-    """An endpoint for app (PASSWORD) and nobody else, or for `accounts`. Leaves nothing behind: no client, no task."""
+    """An endpoint for app (PASSWORD) and nobody else, or for `accounts`, or for whom `finder` finds.
+
+    Leaves nothing behind: no client, no task.
+    """
     given = accounts if accounts is not None else {"app": PasswordAccount.of("app", PASSWORD)}
     made = Door(
-        LoginSettings(accounts=given, version=lambda: VERSION, **settings), Admission(max_clients, max_pending_logins)
+        LoginSettings(accounts=finder or Accounts(given, None), version=lambda: VERSION, **settings),
+        Admission(max_clients, max_pending_logins),
     )
     await made.listener.listen_tcp("127.0.0.1", 0)
     if unix is not None:

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Self
 
-from config import Address, Cluster, Config, Endpoint, Limits, Pool, Replay, Secret, User
+from config import Accounts, Address, Cluster, Config, Endpoint, Limits, Pool, Replay, Secret, User
 from proxy import login
 from proxy import pool as pool_module
 from proxy.auth import PasswordAccount
@@ -568,6 +568,7 @@ class Stage:
         self.config = Config(
             cluster=Cluster(nodes=tuple(Address(name, 3306) for name in names), user="monitor", password=Secret("")),
             endpoints=(Endpoint(name="write", listen=Address("127.0.0.1", 3306)),),
+            accounts=Accounts(cluster=False),
             users=tuple(User(name=name, password=Secret("")) for name in ("app", "other")),
             pool=pool,
             replay=replay,

@@ -1,6 +1,7 @@
 """Who gets in: each plugin's exchange packet by packet, without a connection."""
 
 import asyncio
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from typing import Any
@@ -53,7 +54,8 @@ def answer(name: str, data: bytes, plugin: str | None, *, data_plugin: str = NAT
 
 
 def run(script: Script, said: Answer, default_plugin: str = NATIVE) -> str:
-    return asyncio.run(authenticate(script, said, ACCOUNTS, default_plugin=default_plugin)).name
+    proof = asyncio.run(authenticate(script, said, ACCOUNTS.get(said.name), default_plugin=default_plugin))
+    return proof.account.name
 
 
 def denied(script: Script, said: Answer, default_plugin: str = NATIVE) -> bool:
@@ -290,3 +292,74 @@ def test_a_client_that_leaves_in_the_middle_ends_the_exchange() -> None:
         run(Script(), answer("app", b"", "other"))
     with pytest.raises(ConnectionResetError):
         run(Script(b"\x02"), answer("app", bytes(32), SHA2, data_plugin=SHA2), SHA2)
+
+
+# What an account says of itself
+
+
+class Renewed:
+    """An account of the cluster, in short: one plugin, and digests that change when they are looked up again."""
+
+    name = "ann"
+
+    def __init__(self, plugin: str, *passwords: str) -> None:
+        self.plugin = plugin
+        self._passwords = list(passwords)
+
+    @property
+    def native_digest(self) -> bytes | None:
+        return PasswordAccount.of("", self._passwords[0]).native_digest
+
+    @property
+    def sha2_digest(self) -> bytes | None:
+        return PasswordAccount.of("", self._passwords[0]).sha2_digest
+
+    async def verify(self, password: bytes) -> bool:
+        return password == self._passwords[0].encode()
+
+    async def renew(self) -> bool:
+        if len(self._passwords) == 1:
+            return False
+        del self._passwords[0]
+        return True
+
+    def objection(self, host: str, *, tls: bool) -> None:
+        return None
+
+
+def prove(account: Any, script: Script, said: Answer, **options: Any) -> auth.Proof:
+    return asyncio.run(authenticate(script, said, account, default_plugin=NATIVE, **options))
+
+
+def test_a_native_answer_shows_what_logs_in_to_the_nodes() -> None:
+    proof = prove(Renewed(NATIVE, PASSWORD), Script(), answer("ann", native_scramble(PASSWORD, NONCE), NATIVE))
+    assert proof.native_key == hashlib.sha1(PASSWORD.encode()).digest()
+    assert prove(Renewed(NATIVE, ""), Script(), answer("ann", b"", NATIVE)).native_key == b""
+    assert proof.native_key.hex()[:8] not in repr(proof)
+
+
+def test_a_sha2_answer_shows_nothing_of_the_kind() -> None:
+    said = answer("ann", sha2_scramble(PASSWORD, NONCE), SHA2, data_plugin=SHA2)
+    assert prove(Renewed(SHA2, PASSWORD), Script(), said).native_key is None
+
+
+@pytest.mark.parametrize(("own", "proposed"), [(NATIVE, SHA2), (SHA2, NATIVE)])
+def test_an_account_has_its_plugin_whatever_the_client_proposes(own: str, proposed: str) -> None:
+    script = Script(switched(own, PASSWORD))
+    prove(Renewed(own, PASSWORD), script, answer("ann", b"x" * 20, proposed, data_plugin=proposed))
+    assert script.got[0].startswith(b"\xfe" + own.encode())
+
+
+def test_a_name_that_nobody_has_is_asked_as_the_others_are() -> None:
+    script = Script(switched(NATIVE, PASSWORD))
+    with pytest.raises(Denied):
+        prove(None, script, answer("bob", b"x" * 32, SHA2, data_plugin=SHA2), plugin_of_unknown=NATIVE)
+    assert len(script.got) == 1
+
+
+def test_an_answer_that_does_not_fit_is_held_against_what_is_newer() -> None:
+    said = answer("ann", native_scramble("new", NONCE), NATIVE)
+    proof = prove(Renewed(NATIVE, "old", "new"), Script(), said)
+    assert proof.native_key == hashlib.sha1(b"new").digest()
+    with pytest.raises(Denied):
+        prove(Renewed(NATIVE, "old", "other"), Script(), said)

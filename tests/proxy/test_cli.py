@@ -77,7 +77,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Served:
 def test_check_of_a_good_file(good: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "--config", good]) == 0
     out, err = capsys.readouterr()
-    assert out == f"{good}: ok, 2 nodes, 1 endpoint (write on 127.0.0.1:3306), 1 user, HTTP on 127.0.0.1:9306\n"
+    endpoint = "1 endpoint (write on 127.0.0.1:3306)"
+    assert out == f"{good}: ok, 2 nodes, {endpoint}, the cluster's accounts and 1 user, HTTP on 127.0.0.1:9306\n"
     assert err == ""
 
 
@@ -86,7 +87,10 @@ def test_check_names_all_that_listens(tmp_path: Path, capsys: pytest.CaptureFixt
     text = GOOD.partition("[http]")[0].replace('"127.0.0.1:3306"', '"[::1]:3306"\nsocket = "s"')
     file.write_text(text + '[[endpoint]]\nname = "b"\nlisten = "a:1"\n')
     assert cli.main(["check", "--config", str(file)]) == 0
-    assert f"2 endpoints (write on [::1]:3306 and {tmp_path}/s, b on a:1), 1 user, no HTTP" in capsys.readouterr().out
+    assert (
+        f"2 endpoints (write on [::1]:3306 and {tmp_path}/s, b on a:1), the cluster's accounts and 1 user, no HTTP"
+        in capsys.readouterr().out
+    )
 
 
 def test_check_tells_every_problem_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +209,8 @@ def test_options_beside_a_file_are_refused_rather_than_ignored(
 def test_help_says_what_the_account_is_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "the proxy watches the nodes, and it is the one login for clients" in out
+    assert "the account given here watches the nodes, and clients may log in with it" in out
+    assert "all other accounts of the cluster" in out
     for name in ("--config", "--node", "--user", "--password-file", "--listen", "--http", cli.PASSWORD_VARIABLE):
         assert name in out
 

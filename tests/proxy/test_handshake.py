@@ -16,6 +16,7 @@ from proxy.tls import server_context
 from proxy.wire import constants as c
 from proxy.wire.compression import Zlib, Zstd
 from proxy.wire.packets import parse_error
+from router.backoff import LoginBackoff
 from tests.proxy.login_client import (
     CLIENT_FLAGS,
     LOOPS,
@@ -681,5 +682,48 @@ def test_a_client_that_never_answers_the_switch_is_cut_off(run: Run) -> None:
             assert (await client.read())[0] == 0xFE
             await client.closed()
             assert at.results == [Result.ACCEPTED, Result.TIMEOUT]
+
+    run(talk())
+
+
+# Failing again and again
+
+
+def test_an_address_that_keeps_failing_waits_before_it_is_judged_right_or_wrong(run: Run) -> None:
+    async def talk() -> None:
+        async with door(backoff=LoginBackoff(0.1, 0.2)) as at:
+            loop = asyncio.get_running_loop()
+
+            async def attempt(password: str) -> float:
+                client = await at.connect()
+                greeting = await client.greeting()
+                began = loop.time()
+                client.send(response("app", native_scramble(password, greeting.nonce)))
+                if password == PASSWORD:
+                    await client.ok()
+                else:
+                    assert (await client.error())[0] == 1045
+                return loop.time() - began
+
+            assert await attempt("wrong") < 0.1
+            assert await attempt("wrong") >= 0.09
+            assert await attempt(PASSWORD) >= 0.19
+            assert await attempt(PASSWORD) < 0.1
+
+    run(talk())
+
+
+def test_a_line_that_is_too_long_is_told_so(run: Run) -> None:
+    async def talk() -> None:
+        backoff = LoginBackoff(60.0, 60.0)
+        backoff.failed("127.0.0.1", asyncio.get_running_loop().time())
+        async with door(backoff=backoff, timeout=5.0) as at:
+            client = await at.connect()
+            greeting = await client.greeting()
+            client.send(response("app", native_scramble(PASSWORD, greeting.nonce)))
+            code, sqlstate, message = await client.error()
+            assert (code, sqlstate) == (1129, "HY000")
+            assert "127.0.0.1" in message
+            assert at.results == [Result.BLOCKED]
 
     run(talk())

@@ -34,11 +34,18 @@ class SlowAccount:
     """Knows its password but not the digest of it: every caching_sha2_password login takes the full exchange."""
 
     name = "slow"
+    plugin = None
     native_digest = None
     sha2_digest = None
 
     async def verify(self, password: bytes) -> bool:
         return password == PASSWORD.encode()
+
+    async def renew(self) -> bool:
+        return False
+
+    def objection(self, host: str, *, tls: bool) -> None:
+        return None
 
 
 class Place:
