@@ -77,7 +77,6 @@ class Node:
         "drained",
         "failures",
         "health",
-        "health_at",
         "host",
         "load",
         "load_at",
@@ -93,6 +92,7 @@ class Node:
         "signed_at",
         "since",
         "state",
+        "view_at",
         "weight",
     )
 
@@ -111,7 +111,7 @@ class Node:
         self.drain_reason = ""
         self.relieved = False
         self.health: Health | None = None
-        self.health_at = 0.0
+        self.view_at = 0.0  # when it was first seen in the view that it is in
         self.failures = 0  # failed polls in a row
         self.signed_at = float("-inf")
         self.penalty_until = float("-inf")
@@ -216,8 +216,9 @@ class Membership:
         elif began <= node.signed_at:
             return []  # it says how the node was before the sign
         node.failures = 0
+        if node.health is None or node.health.conf_id != health.conf_id:
+            node.view_at = now
         node.health = health
-        node.health_at = now
         self._elect_cluster()
         standing, reason = self._standing(node, health, began)
         node.relieved = standing is Standing.RELIEVED
@@ -295,7 +296,7 @@ class Membership:
         for other in self._nodes.values():
             if other is node or other.state is not NodeState.UP or other.health is None:
                 continue
-            if other.health.conf_id > health.conf_id and other.health_at + grace < began:
+            if other.health.conf_id > health.conf_id and other.view_at + grace < began:
                 return True
         return False
 

@@ -322,6 +322,15 @@ class TestView:
             members.observe(name, ready(conf_id=7), 16.0)
         assert names(members) == ["db1", "db2", "db3"]
 
+    def test_what_counts_is_when_the_others_went_on_not_when_they_were_polled_last(self) -> None:
+        members = cluster()
+        members.failed_poll("db3:3306", "no answer", 1.0)
+        for now in (2.0, 14.9, 15.1):
+            for name in ("db1:3306", "db2:3306"):
+                members.observe(name, ready(conf_id=6), now)
+        members.observe("db3:3306", ready(conf_id=5), 15.2, began=15.0)
+        assert names(members) == ["db1", "db2"]
+
     def test_working_nodes_may_learn_of_a_new_view_one_after_the_other(self) -> None:
         members = cluster()
         members.observe("db1:3306", ready(conf_id=6), 10.0)
