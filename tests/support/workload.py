@@ -7,6 +7,7 @@ proxy.
 """
 
 import contextlib
+import itertools
 import random
 import threading
 import time
@@ -26,9 +27,14 @@ _WEIGHTS = [1 / k**SKEW for k in range(1, KEYS + 1)]
 
 
 class Ledger:
-    """Counters and accounts under the same keys, and the record of every change to them. `name` prefixes its tables."""
+    """Counters and accounts under the same keys, and the record of every change to them. `name` prefixes its tables.
 
-    def __init__(self, schema: str, name: str = "shared") -> None:
+    Without `generated` ids, a record's key is its client and number. Where a node joins or leaves, two nodes can give
+    the same generated id, since their steps change; who has been told its id cannot be spared that conflict.
+    """
+
+    def __init__(self, schema: str, name: str = "shared", *, generated: bool = True) -> None:
+        self._generated = generated
         self.counter = f"{schema}.{name}_counter"
         self.account = f"{schema}.{name}_account"
         self.done = f"{schema}.{name}_done"
@@ -40,11 +46,12 @@ class Ledger:
                 cursor.execute(
                     f"INSERT INTO {table} VALUES {', '.join(f'({key}, {value})' for key in range(1, KEYS + 1))}"
                 )
-            # No unique key but the generated one: a change made twice must be able to show.
+            # With no unique key but the generated one, a change that was made twice can show in the records. With the
+            # other it shows as an error at a client, or in the counters and accounts.
+            key = "id BIGINT AUTO_INCREMENT PRIMARY KEY," if self._generated else "PRIMARY KEY (client, number),"
             cursor.execute(
-                f"CREATE TABLE {self.done} (id BIGINT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL,"
-                " number INT NOT NULL, kind CHAR(1) NOT NULL, giver INT NOT NULL, taker INT NOT NULL,"
-                " amount INT NOT NULL)"
+                f"CREATE TABLE {self.done} ({key} client INT NOT NULL, number INT NOT NULL, kind CHAR(1) NOT NULL,"
+                " giver INT NOT NULL, taker INT NOT NULL, amount INT NOT NULL)"
             )
 
     def increment(self, cursor: Any, chance: random.Random, client: int, number: int) -> None:
@@ -204,16 +211,21 @@ class Client(threading.Thread):
         return not 2000 <= code < 3000
 
     def pauses(self, since: float, until: float) -> list[tuple[float, float]]:
-        """The times between two answers, longest first, of which the second came after `since` and the first before
-        `until`: (seconds, when it began after `since`). To have no answer any more is to wait until `until`.
+        """The times without an answer that began before `until`, longest first, counted from `since` on: (seconds,
+        when it began after `since`). To have no answer any more is to wait until `until`.
         """
         found: list[tuple[float, float]] = []
         before = since
         for at in (*self.answered, max(until, *self.answered[-1:])):
             if at > since and before < until:
-                found.append((at - before, before - since))
+                found.append((at - max(before, since), max(before, since) - since))
             before = at
         return sorted(found, reverse=True)
+
+    def usual_pause(self, until: float) -> float:
+        """Seconds, the longest time between two answers before `until`: what clients wait for each other."""
+        times = [at for at in self.answered if at <= until]
+        return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
 
 
 def _rolled_back(connection: Any) -> bool:
@@ -285,6 +297,10 @@ class Work:
         """The longest of all its clients' pauses, as `Client.pauses` gives them."""
         found = (pause for client in self.clients for pause in client.pauses(since, until)[:3])
         return [(round(length, 3), round(began, 3)) for length, began in sorted(found, reverse=True)[:10]]
+
+    def usual_pause(self, until: float) -> float:
+        """The longest of all its clients', as `Client.usual_pause` gives them."""
+        return max(client.usual_pause(until) for client in self.clients)
 
     def seen(self) -> str:
         """Counts, and the first error of each kind, for the messages of failing tests."""
