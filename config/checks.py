@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Final
 
-from config.model import Config, Endpoint
+from config.model import Cluster, Config, Endpoint
 from config.places import Path
 from config.structure import Fault
 from config.units import Address, format_duration, format_size
@@ -33,6 +33,7 @@ class Disagreement:
 def disagreements(config: Config) -> Iterator[Disagreement]:
     """All faults between settings."""
     yield from _nodes(config)
+    yield from _cluster_tls(config.cluster, ("cluster",))
     yield from _present(config)
     yield from _names(config)
     yield from _listeners(config)
@@ -116,22 +117,62 @@ _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def _tls(endpoint: Endpoint, path: Path) -> Iterator[Disagreement]:
-    certificate, key = (*path, "tls_certificate"), (*path, "tls_key")
+    certificate = (*path, "tls_certificate")
     if endpoint.tls_required and endpoint.tls_certificate is None:
         hint = "write tls_certificate and tls_key, or tls_required = false"
         yield _at((*path, "tls_required"), "TLS is required but there is no certificate", hint, certificate)
-    if endpoint.tls_key is not None and endpoint.tls_certificate is None:
-        yield _at(key, "there is a key but no certificate", "write tls_certificate", certificate)
-    if endpoint.tls_certificate is not None and endpoint.tls_key is None:
-        yield _at(certificate, "there is a certificate but no key", "write tls_key", key)
+    if endpoint.tls_client_ca is not None and endpoint.tls_certificate is None:
+        hint = "write tls_certificate and tls_key"
+        yield _at((*path, "tls_client_ca"), "clients' certificates need TLS, and there is none", hint, certificate)
+    if endpoint.tls_client_certificate == "required" and endpoint.tls_client_ca is None:
+        hint, ca = "write tls_client_ca", (*path, "tls_client_ca")
+        yield _at((*path, "tls_client_certificate"), "nothing can be verified without authorities", hint, ca)
+    elif endpoint.tls_client_certificate == "required" and not endpoint.tls_required:
+        hint, required = "write tls_required = true", (*path, "tls_required")
+        yield _at((*path, "tls_client_certificate"), "clients without TLS need no certificate", hint, required)
+    yield from _authorities(endpoint.tls_client_ca, (*path, "tls_client_ca"))
+    yield from _pair(endpoint.tls_certificate, endpoint.tls_key, path)
+
+
+def _cluster_tls(cluster: Cluster, path: Path) -> Iterator[Disagreement]:
+    for key in ("tls_ca", "tls_certificate", "tls_key"):
+        if cluster.tls == "off" and getattr(cluster, key) is not None:
+            hint = 'write tls = "verify-identity", or "verify-ca", or "required"'
+            yield _at((*path, key), "there is no TLS towards the nodes for it", hint, (*path, "tls"))
+    if cluster.tls == "required" and cluster.tls_ca is not None:
+        hint = 'write tls = "verify-ca" or "verify-identity", or leave tls_ca out'
+        yield _at((*path, "tls_ca"), "nothing is verified by it", hint, (*path, "tls"))
+    yield from _authorities(cluster.tls_ca, (*path, "tls_ca"))
+    yield from _pair(cluster.tls_certificate, cluster.tls_key, path)
+
+
+def _pair(certificate: FilePath | None, key: FilePath | None, path: Path) -> Iterator[Disagreement]:
+    certificate_path, key_path = (*path, "tls_certificate"), (*path, "tls_key")
+    if key is not None and certificate is None:
+        yield _at(key_path, "there is a key but no certificate", "write tls_certificate", certificate_path)
+    if certificate is not None and key is None:
+        yield _at(certificate_path, "there is a certificate but no key", "write tls_key", key_path)
     readable = True
-    for at, file in ((certificate, endpoint.tls_certificate), (key, endpoint.tls_key)):
+    for at, file in ((certificate_path, certificate), (key_path, key)):
         reason = _unreadable(file) if file is not None else None
         if reason is not None:
             readable = False
             yield _at(at, f'"{file}" cannot be read: {reason}', "name a PEM file that the proxy's user may read")
-    if readable and endpoint.tls_certificate is not None and endpoint.tls_key is not None:
-        yield from _key_pair(endpoint.tls_certificate, endpoint.tls_key, certificate, key)
+    if readable and certificate is not None and key is not None:
+        yield from _key_pair(certificate, key, certificate_path, key_path)
+
+
+def _authorities(file: FilePath | None, path: Path) -> Iterator[Disagreement]:
+    if file is None:
+        return
+    reason = _unreadable(file)
+    if reason is not None:
+        yield _at(path, f'"{file}" cannot be read: {reason}', "name a PEM file that the proxy's user may read")
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        yield _at(path, f'"{file}" has no certificates in PEM form', "name the authorities' certificates, not a key")
 
 
 def _key_pair(certificate: FilePath, key: FilePath, certificate_path: Path, key_path: Path) -> Iterator[Disagreement]:

@@ -42,6 +42,22 @@ class Cluster:
         ),
     ]
     password: Annotated[Secret, Setting("Password of that account.")]
+    tls: Annotated[
+        Literal["off", "required", "verify-ca", "verify-identity"],
+        Setting(
+            "TLS towards the nodes. `required` takes any certificate, `verify-ca` one signed by `tls_ca`, "
+            "`verify-identity` one that is for the host in `nodes`, too."
+        ),
+    ] = "off"
+    tls_ca: Annotated[
+        Path | None, Setting("Authorities (PEM) that the nodes' certificates are verified by. Default: the system's.")
+    ] = None
+    tls_certificate: Annotated[Path | None, Setting("Certificate to show to nodes that ask for one (PEM).")] = None
+    tls_key: Annotated[Path | None, Setting("Private key of that certificate (PEM).")] = None
+    compression: Annotated[
+        Literal["none", "zlib", "zstd"],
+        Setting("Compress the connections to the nodes, where the nodes offer it. It pays for slow networks only."),
+    ] = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +91,16 @@ class Endpoint:
     tls_certificate: Annotated[Path | None, Setting("Certificate chain (PEM). With it clients may use TLS.")] = None
     tls_key: Annotated[Path | None, Setting("Private key of the certificate (PEM).")] = None
     tls_required: Annotated[bool, Setting("Refuse TCP clients that do not use TLS.")] = False
+    tls_minimum: Annotated[Literal["1.2", "1.3"], Setting("The lowest version of TLS that clients may use.")] = "1.2"
+    tls_client_ca: Annotated[
+        Path | None, Setting("Ask clients for a certificate, and verify it by these authorities (PEM).")
+    ] = None
+    tls_client_certificate: Annotated[
+        Literal["optional", "required"],
+        Setting(
+            "With `tls_client_ca`: whether a client under TLS may come without one. A wrong one is always refused."
+        ),
+    ] = "optional"
     local_infile: Annotated[
         bool, Setting("Let clients send files with LOAD DATA LOCAL, where the nodes let them, too.")
     ] = True

@@ -22,6 +22,7 @@ from proxy import login
 from proxy.auth import Account as AuthAccount
 from proxy.auth import Refused
 from proxy.crypt import StoredSha2
+from proxy.link import PLAIN, Link
 from proxy.log import event
 from proxy.login import Credential
 from router import accounts as rules
@@ -150,6 +151,7 @@ class ClusterAccounts:
         *,
         refresh: float,
         max_age: float,
+        link: Link = PLAIN,
         open_connection: Open | None = None,
         lookup: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
@@ -159,6 +161,7 @@ class ClusterAccounts:
         self.problem = "they have not been read yet"
         self._user = user
         self._password = password
+        self._link = link
         self._nodes = nodes
         self._refresh = refresh
         self._max_age = max_age
@@ -358,6 +361,7 @@ class ClusterAccounts:
             user=self._user,
             password=self._password,
             attributes=_ATTRIBUTES,
+            link=self._link,
             timeout=PATIENCE,
             connect_timeout=PATIENCE,
             max_buffered=_MOST_BYTES,

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Final
 
 from config import Config
+from proxy.link import link
 from proxy.log import event
 from proxy.metrics import Metrics
 from proxy.pool import NodePool
@@ -38,6 +39,7 @@ class Cluster:
 
     def __init__(self, config: Config, membership: Membership, metrics: Metrics) -> None:
         self.config = config
+        self.link = link(config.cluster)
         self.membership = membership
         self.metrics = metrics
         self.now = monotonic  # the loop's own clock stands still within a turn
@@ -60,7 +62,12 @@ class Cluster:
         self.check_now: Callable[[str], None] = lambda name: None
         self.pools: Final = {
             node.name: NodePool(
-                node, config.pool, metrics, on_lost=self._backend_lost, on_linger_end=self._end_a_lingering
+                node,
+                config.pool,
+                metrics,
+                on_lost=self._backend_lost,
+                on_linger_end=self._end_a_lingering,
+                link=self.link,
             )
             for node in membership
         }

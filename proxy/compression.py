@@ -3,8 +3,9 @@
     transport  <- compressed packets ->  Compressed  <- the packets inside ->  protocol
 
 To its protocol it is the transport, to the transport the protocol, and neither knows. It begins with the first
-protocol that takes over: up to there, which is the login, everything passes as it is. FromClient adds how packets are
-numbered on a client's connection. Knows packets by their headers only.
+protocol that takes over: up to there, which is the login, everything passes as it is. What the two sides of a
+connection have to do differently is to number their packets: FromClient is ours towards a client, ToNode towards a
+node. Knows packets by their headers only.
 """
 
 import asyncio
@@ -14,10 +15,13 @@ from typing import Any, Final
 
 from proxy.frontend import Conversation, Frontend
 from proxy.wire.compression import Codec, CompressionError, Headers, Unpacker, pack
-from proxy.wire.framing import MAX_PAYLOAD, ProtocolError
+from proxy.wire.constants import COM_QUIT, COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA
+from proxy.wire.framing import HEADER, MAX_PAYLOAD, ProtocolError, message_end
 
 _EXCHANGES: Final = 1 << 16
 """Exchanges that a client may begin ahead of the answers; as many commands as fit into what is read at once."""
+
+_NO_REPLY: Final = frozenset((COM_QUIT, COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA))
 
 
 class Compressed(asyncio.Transport, asyncio.Protocol, ABC):
@@ -241,3 +245,69 @@ class _Numbering:
 
     def client_gone(self) -> None:
         self._conversation.client_gone()
+
+
+class _Asked:
+    """A command to a node, and its reply as far as it has come."""
+
+    __slots__ = ("answered", "due", "filing", "within")
+
+    def __init__(self) -> None:
+        self.due = 0
+        self.within = 0  # the id that is due inside
+        self.answered = False  # in part at least
+        self.filing = False  # the file of LOAD DATA LOCAL is under way
+
+
+class ToNode(Compressed):
+    """A connection to a node. Whole packets are written; each command is packed by itself and begins at 0.
+
+    A client that does not compress looks at the ids of the packets inside, and a server under compression goes on with
+    the outer ones after each flush: those of a reply are made anew.
+    """
+
+    def __init__(self, transport: asyncio.Transport, codec: Codec) -> None:
+        super().__init__(transport, codec)
+        self._asked: deque[_Asked] = deque()
+        self._replies = Headers()
+
+    def _opened(self, seq: int, content: bytes) -> bytes:
+        if not self._asked:
+            return content  # a notice that nobody asked for
+        if seq != self._asked[0].due and self._asked[0].answered and len(self._asked) > 1:
+            self._asked.popleft()
+        asked = self._asked[0]
+        asked.due = (seq + 1) & 0xFF
+        asked.answered = True
+        asked.filing = False
+        stamped = bytearray(content)
+        for at, _ in self._replies.walk(content):
+            stamped[at] = asked.within
+            asked.within = (asked.within + 1) & 0xFF
+        return bytes(stamped)
+
+    def _packed(self, data: bytes) -> bytes:
+        parts: list[bytes] = []
+        at = 0
+        # What is sent together is answered one after the other; what is sent later, when all before it is answered,
+        # but for commands whose reply nobody waits for: their replies have not begun to come.
+        finished = bool(self._asked) and self._asked[0].answered and not self._asked[0].filing and data[3] == 0
+        if finished:
+            self._asked.popleft()
+        while at < len(data):
+            end = message_end(data, at)
+            if end < 0:
+                raise ValueError("a packet was written in part")
+            seq = data[at + 3]
+            if seq != 0 or (self._asked and self._asked[0].filing):
+                asked = self._asked[0]
+                asked.filing = end - at > HEADER
+            else:
+                asked = _Asked()
+                if data[at + HEADER] not in _NO_REPLY:
+                    self._asked.append(asked)
+            packed, asked.due = pack(data[at:end], asked.due, self._codec)
+            asked.within = (seq + (end - at - 1) // (HEADER + MAX_PAYLOAD) + 1) & 0xFF
+            parts.append(packed)
+            at = end
+        return b"".join(parts)

@@ -10,6 +10,7 @@ This module knows nothing of sessions, pools or what the connection will be used
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from typing import Any, NoReturn, cast
 import aiomysql
 from aiomysql import connection as client
 
+from proxy.compression import ToNode
+from proxy.link import PLAIN, Link
+from proxy.wire import compression
 from proxy.wire.constants import (
     CLIENT_COMPRESS,
     CLIENT_CONNECT_ATTRS,
@@ -54,16 +58,19 @@ _EXTENDED = 0xFFFFFFFF << 32  # MariaDB's own; the low half's CLIENT_MYSQL bit s
 _QUERY_CAPABILITIES = CLIENT_LONG_FLAG | CLIENT_TRANSACTIONS | CLIENT_PLUGIN_AUTH
 _UTF8MB4_GENERAL_CI = 45
 
+_TLS_SHUTDOWN = 1.0  # seconds that a node may take to say goodbye to TLS
 _MAX_PACKET = 1 << 30  # what we tell the server; its own max_allowed_packet is what counts
+_ZSTD_LEVEL = 3  # what clients ask for if nobody tells them
 _MAX_BUFFERED = 1 << 20  # a login and a monitor's answer are a few KiB: more is not a server we should read on from
 
-# A plugin missing here is refused when the server asks for it. mysql_clear_password above all: this connection is not
-# encrypted, and whoever answers on the node's address would get the password by asking.
+# A plugin missing here is refused when the server asks for it. mysql_clear_password above all: this connection may be
+# in clear, and whoever answers on the node's address would get the password by asking.
 _PLUGINS = frozenset({b"mysql_native_password", b"caching_sha2_password", b"sha256_password"})
 
 _UNREACHABLE = 2003
 _UNKNOWN_HOST = 2005
 _LOST = 2013
+_TLS_FAILED = 2026
 _MALFORMED = 2027
 _PLUGIN_MISSING = 2059
 _ACCESS_DENIED = 1045
@@ -92,7 +99,8 @@ class ConnectFailed(Exception):
     """A node did not let us in, or a query connection failed.
 
     `code` is the server's error number, or the client library's: 2003 refused, unreachable or no TCP connection in
-    time, 2005 unknown host, 2013 lost or no answer in time, 2027 malformed, 2059 unsupported authentication.
+    time, 2005 unknown host, 2013 lost or no answer in time, 2026 no TLS as it was asked for, 2027 malformed, 2059
+    unsupported authentication.
     """
 
     def __init__(self, code: int, message: str, sqlstate: str = "HY000") -> None:
@@ -185,6 +193,33 @@ class _Stream(asyncio.Protocol):
         assert self.transport is not None
         self.transport.write(data)
 
+    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Goes on under TLS with `host`, for whom the certificate has to be. The caller brings the deadline."""
+        assert self.transport is not None
+        if self.buffer:
+            # It would be taken for what the node says under TLS, though anybody on the way can have put it there.
+            raise ConnectFailed(
+                _TLS_FAILED, "TLS connection error: the node sent something in clear behind its greeting"
+            )
+        try:
+            upgraded = await asyncio.get_running_loop().start_tls(
+                self.transport, self, context, server_hostname=host, ssl_shutdown_timeout=_TLS_SHUTDOWN
+            )
+        except ssl.SSLCertVerificationError as error:
+            raise ConnectFailed(_TLS_FAILED, f"TLS connection error: {error.verify_message}") from error
+        except OSError as error:  # ssl.SSLError is one
+            why = getattr(error, "reason", None) or error.strerror or "the node ended the TLS handshake"
+            raise ConnectFailed(_TLS_FAILED, f"TLS connection error: {str(why).replace('_', ' ').lower()}") from error
+        if upgraded is None:
+            raise ConnectFailed(_TLS_FAILED, "TLS connection error: the node ended the TLS handshake")
+        self.transport = upgraded
+
+    def start_compression(self, codec: compression.Codec) -> None:
+        """What follows the OK of a login where it was agreed on. The node says nothing by itself between the two."""
+        assert self.transport is not None
+        self.transport = ToNode(self.transport, codec)
+        self.transport.set_protocol(self)
+
     def write_if_open(self, data: bytes) -> None:
         """For a goodbye: uvloop raises RuntimeError for what is written to a connection that is closing."""
         if self.transport is not None and not self.transport.is_closing():
@@ -222,6 +257,8 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         collation: int,
         database: str | None,
         attributes: Mapping[str, str],
+        link: Link,
+        compress: bool,
     ) -> None:
         self.native_key = password if isinstance(password, NativeKey) else None
         # aiomysql encodes passwords as latin-1; servers compare bytes, and every terminal types UTF-8.
@@ -235,6 +272,8 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         self.collation = collation
         self.database = database
         self.attributes = attributes
+        self.link = link
+        self.algorithm = link.compression if compress else None
         self.last: Any = None
 
     async def _connect(self) -> None:
@@ -250,6 +289,8 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         if not self.last.is_ok_packet():
             raise ConnectFailed(_MALFORMED, "The node ended the login with neither OK nor an error")
         status: int = client.OKPacketWrapper(self.last).server_status
+        if self.algorithm is not None:
+            stream.start_compression(compression.codec(self.algorithm))
         return status
 
     def detach(self) -> None:
@@ -280,6 +321,12 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         if flags & CLIENT_MYSQL:
             flags &= ~_EXTENDED
         self.negotiated = flags
+        if self.algorithm is not None and offered & compression.CAPABILITIES[self.algorithm]:
+            flags |= compression.CAPABILITIES[self.algorithm]
+        else:
+            self.algorithm = None
+        if self.link.tls is not None:
+            flags |= CLIENT_SSL
 
         plugin = self._server_auth_plugin.encode()
         secret = self._password.encode("latin-1")
@@ -293,10 +340,17 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
             plugin = b"mysql_native_password"
             answer = client._auth.scramble_native_password(secret, self.salt)
 
-        low, extended = flags & 0xFFFFFFFF, flags >> 32
+        head = struct.pack("<IIB19xI", flags & 0xFFFFFFFF, _MAX_PACKET, self.collation, flags >> 32)
+        if self.link.tls is not None:
+            if not offered & CLIENT_SSL:
+                raise ConnectFailed(_TLS_FAILED, "TLS connection error: the node does not offer TLS")
+            self.write_packet(head)
+            assert self._writer is not None
+            await self._writer.start_tls(self.link.tls, self._host)
+            self._secure = True
         # Both forms of the answer's length are the same byte, since no answer is longer than 32.
         parts = [
-            struct.pack("<IIB19xI", low, _MAX_PACKET, self.collation, extended),
+            head,
             self.user.encode() + b"\0",
             bytes((len(answer),)) + answer,
         ]
@@ -309,6 +363,8 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
             parts.append(
                 lenenc_str(b"".join(lenenc_str(key.encode()) + lenenc_str(value.encode()) for key, value in pairs))
             )
+        if self.algorithm is compression.Algorithm.ZSTD:
+            parts.append(bytes((_ZSTD_LEVEL,)))
         self.write_packet(b"".join(parts))
 
         packet = await self._read_packet()
@@ -408,6 +464,7 @@ async def connect(
     collation: int,
     database: str | None = None,
     attributes: Mapping[str, str] | None = None,
+    link: Link = PLAIN,
     timeout: float = 5.0,  # noqa: ASYNC109  # told apart from the callers\' own
     connect_timeout: float = 2.0,
 ) -> Connected:
@@ -415,9 +472,10 @@ async def connect(
 
     The agreed capabilities are those of `capabilities` that the server has too, and what a login cannot do without
     (PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH; CONNECT_WITH_DB and CONNECT_ATTRS where given). TLS and compression
-    are never agreed on. `collation` is a collation id of one byte (ValueError otherwise). `timeout` seconds bound the
-    whole, `connect_timeout` the TCP connection. No query is sent, unless `account` says which one ("user@host") the
-    node must take us for: then it is asked. Raises ConnectFailed; on it, and when cancelled, no socket is left behind.
+    are as `link` says, and no part of them. `collation` is a collation id of one byte (ValueError otherwise). `timeout`
+    seconds bound the whole, `connect_timeout` the TCP connection. No query is sent, unless `account` says which one
+    ("user@host") the node must take us for: then it is asked. Raises ConnectFailed; on it, and when cancelled, no
+    socket is left behind.
     """
     secret = password.value if isinstance(password, Credential) else password
     if secret is None:
@@ -425,13 +483,13 @@ async def connect(
         raise ConnectFailed(NOT_THIS_ACCOUNT, f"Access denied for user '{user}': {why}", "28000")
     given = (address, user, secret, capabilities, collation, database, attributes or {}, timeout, connect_timeout)
     try:
-        logged_in, status, stream = await _open(*given, account)
+        logged_in, status, stream = await _open(*given, account, link=link, compress=True)
     except ConnectFailed as failed:
         if failed.code != NOT_THIS_ACCOUNT:
             raise
         # What was changed at one node a moment ago may not have reached this one.
         await asyncio.sleep(_REPLICATED)
-        logged_in, status, stream = await _open(*given, account)
+        logged_in, status, stream = await _open(*given, account, link=link, compress=True)
     if isinstance(password, Credential) and secret is password.value:
         password.confirmed = True
     logged_in.detach()
@@ -453,12 +511,13 @@ async def open_queries(
     user: str,
     password: str,
     attributes: Mapping[str, str] | None = None,
+    link: Link = PLAIN,
     timeout: float = 5.0,  # noqa: ASYNC109  # told apart from the callers\' own
     connect_timeout: float = 2.0,
     max_buffered: int = _MAX_BUFFERED,
 ) -> QueryConnection:
-    """Log in for queries of our own, in utf8mb4. Arguments and errors as for connect(); a node that sends more than
-    `max_buffered` bytes ahead of their reading is cut off."""
+    """Log in for queries of our own, in utf8mb4, never compressed. Arguments and errors as for connect(); a node
+    that sends more than `max_buffered` bytes ahead of their reading is cut off."""
     logged_in, _, _ = await _open(
         address,
         user,
@@ -470,6 +529,8 @@ async def open_queries(
         timeout,
         connect_timeout,
         max_buffered=max_buffered,
+        link=link,
+        compress=False,
     )
     return QueryConnection(logged_in)
 
@@ -486,12 +547,15 @@ async def _open(
     connect_timeout: float,
     account: str | None = None,
     max_buffered: int = _MAX_BUFFERED,
+    *,
+    link: Link,
+    compress: bool,
 ) -> tuple[_Client, int, _Stream]:
     if not 0 < collation < 256:
         raise ValueError(f"collation {collation} does not fit in the handshake's one byte")
     place = f"{address[0]}:{address[1]}"
     stream = _Stream(max_buffered)
-    logging_in = _Client(address, user, password, capabilities, collation, database, attributes)
+    logging_in = _Client(address, user, password, capabilities, collation, database, attributes, link, compress)
     try:
         async with asyncio.timeout(timeout) as whole:
             try:

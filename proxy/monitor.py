@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from proxy import login
+from proxy.link import PLAIN, Link
 from proxy.log import event
 from proxy.metrics import Metrics
 from router import galera
@@ -94,10 +95,12 @@ class Monitor:
         metrics: Metrics,
         apply: Apply,
         *,
+        link: Link = PLAIN,
         open_connection: Open | None = None,
     ) -> None:
         self.versions: dict[str, str] = {}
         self._cluster = cluster
+        self._link = link
         self._interval = settings.interval
         self._timeout = settings.timeout
         self._membership = membership
@@ -239,6 +242,7 @@ class Monitor:
             user=self._cluster.user,
             password=self._cluster.password.reveal(),
             attributes=_ATTRIBUTES,
+            link=self._link,
             timeout=patience,
             connect_timeout=patience,
         )

@@ -17,12 +17,17 @@ from typing import Final
 from config import Pool as PoolSettings
 from proxy import login
 from proxy.backend import Backend, Lost
+from proxy.link import PLAIN, Link
 from proxy.metrics import Metrics
+from proxy.version import VERSION
 from proxy.wire.constants import COM_QUERY, COM_RESET_CONNECTION
 from proxy.wire.framing import frame
 from router.membership import Node
 from router.session import State, reachable
 
+ATTRIBUTES: Final = {"program_name": "multiwriter", "_client_name": "multiwriter", "_client_version": VERSION}
+"""Connection attributes towards nodes. Not the clients' own: they are fixed when a backend logs in, and it serves many
+clients."""
 RESET: Final = frame(bytes((COM_RESET_CONNECTION,)))
 
 
@@ -105,10 +110,12 @@ class NodePool:
         *,
         on_lost: Callable[[Node, str], None],
         on_linger_end: Callable[[Node], bool],
+        link: Link = PLAIN,
     ) -> None:
         self.node = node
         self.settings = settings
         self.metrics = metrics
+        self._link = link
         self._on_lost = on_lost
         self._on_linger_end = on_linger_end
         self._shelves: dict[Profile, Shelf] = {}
@@ -233,7 +240,8 @@ class NodePool:
             capabilities=profile.capabilities,
             collation=profile.collation,
             database=None,
-            attributes={"program_name": "multiwriter"},
+            attributes=ATTRIBUTES,
+            link=self._link,
             timeout=self.settings.connect_timeout,
             connect_timeout=self.settings.connect_timeout,
         )

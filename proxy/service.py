@@ -65,7 +65,13 @@ class Endpoint:
         self._configured = settings
         tls = None
         if settings.tls_certificate is not None and settings.tls_key is not None:
-            tls = server_context(settings.tls_certificate, settings.tls_key)
+            tls = server_context(
+                settings.tls_certificate,
+                settings.tls_key,
+                minimum=settings.tls_minimum,
+                client_ca=settings.tls_client_ca,
+                client_certificate=settings.tls_client_certificate,
+            )
         self.settings = LoginSettings(
             accounts=service.accounts,
             version=service.greeted_version,
@@ -117,7 +123,14 @@ class Service:
         self.membership = Membership(nodes)
         self.metrics = Metrics([node.name for node in nodes], VERSION)
         self.cluster = Cluster(config, self.membership, self.metrics)
-        self.monitor = Monitor(config.cluster, config.monitor, self.membership, self.metrics, self.cluster.apply)
+        self.monitor = Monitor(
+            config.cluster,
+            config.monitor,
+            self.membership,
+            self.metrics,
+            self.cluster.apply,
+            link=self.cluster.link,
+        )
         self.cluster.check_now = self.monitor.check_now
         self.classifier = Classifier(engine="mariadb")
         self.admission = Admission(config.limits.max_clients, config.limits.max_pending_logins)
@@ -238,6 +251,7 @@ class Service:
             lambda: self.membership.writers,
             refresh=config.accounts.refresh,
             max_age=config.accounts.max_age,
+            link=self.cluster.link,
         )
 
     def gone(self, session: Session) -> None:

@@ -148,6 +148,7 @@ ROWS: tuple[Row, ...] = (
     Row(1226, "", "C", (), ELSEWHERE, _FULL, "full"),           # a resource limit of the account
     Row(1129, "", "C", (), ELSEWHERE, _DOWN, "access"),         # our host is blocked after connection errors
     Row(1130, "", "C", (), ELSEWHERE, _DOWN, "access"),         # our host may not connect at all
+    Row(2026, "", "C", (), ELSEWHERE, _DOWN, "access"),         # no TLS as the settings want it
     # One account's password is no news of the node: marking the node down would let one misconfigured login
     # take every node from everybody.
     Row(1045, "", "C", (), ELSEWHERE, _FULL, "access"),

@@ -80,6 +80,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         WRITE + '[[endpoint]]\nname = "b"\nsocket = "new.sock"\n',
         WRITE + 'socket = "old.sock"\n',
         WRITE + 'tls_certificate = "one.crt"\ntls_key = "one.key"\ntls_required = true\n',
+        WRITE + 'tls_certificate = "one.crt"\ntls_key = "one.key"\ntls_required = true\ntls_client_ca = "two.crt"\n'
+        'tls_client_certificate = "required"\ntls_minimum = "1.3"\n',
         '[[endpoint]]\nname = "a"\nlisten = "127.0.0.1:0"\n[[endpoint]]\nname = "b"\nlisten = "127.0.0.1:0"\n',
         # 0.0.0.0:3306 is not the address of a node on another machine.
         '[[endpoint]]\nname = "a"\nlisten = "0.0.0.0:3306"\n',
@@ -145,6 +147,24 @@ def test_what_goes_together(files: Path, text: str) -> None:
             WRITE + 'tls_certificate = "locked.crt"\ntls_key = "locked.key"\n',
             '[[endpoint]] "write" tls_key: the certificate and the key do not work together: ',
         ),
+        (WRITE + 'tls_client_ca = "one.crt"\n', '[[endpoint]] "write" tls_client_ca: clients\' certificates need TLS'),
+        (
+            WRITE + 'tls_certificate = "one.crt"\ntls_key = "one.key"\ntls_client_certificate = "required"\n',
+            '[[endpoint]] "write" tls_client_certificate: nothing can be verified without authorities',
+        ),
+        (
+            WRITE + 'tls_certificate = "one.crt"\ntls_key = "one.key"\ntls_client_ca = "one.crt"\n'
+            'tls_client_certificate = "required"\n',
+            '[[endpoint]] "write" tls_client_certificate: clients without TLS need no certificate',
+        ),
+        (
+            WRITE + 'tls_certificate = "one.crt"\ntls_key = "one.key"\ntls_client_ca = "one.key"\n',
+            '[[endpoint]] "write" tls_client_ca: "{files}/one.key" has no certificates in PEM form',
+        ),
+        (
+            WRITE + 'tls_certificate = "one.crt"\ntls_key = "one.key"\ntls_client_ca = "absent"\n',
+            '[[endpoint]] "write" tls_client_ca: "{files}/absent" cannot be read: No such file or directory',
+        ),
         (WRITE + '[replay]\nbackoff_max = "1ms"\n', "[replay] backoff_base: 2ms is longer than backoff_max (1ms)"),
         (
             WRITE + '[replay]\ntotal_journal_bytes = "1KiB"\n',
@@ -189,3 +209,34 @@ def test_the_first_delay_of_a_login_is_not_longer_than_the_longest(tmp_path: Pat
 def test_settings_at_fault_are_not_compared(tmp_path: Path) -> None:
     found = problems(WRITE + '[replay]\nbackoff_base = "1h"\nbackoff_max = "x"\n', tmp_path)
     assert found == ['[replay] backoff_max: "x" is no duration']
+
+
+def of_the_cluster(text: str, directory: Path) -> list[str]:
+    whole = BASE.replace('password = "m"\n', f'password = "m"\n{text}', 1) + WRITE
+    try:
+        config.loads(whole, name="m", directory=directory, environ={})
+    except ConfigError as error:
+        return [f"{problem.place.partition(' ')[2]}: {problem.message}" for problem in error.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('tls = "required"\n', []),
+        ('tls = "verify-ca"\n', []),
+        ('tls = "verify-identity"\ntls_ca = "one.crt"\ntls_certificate = "two.crt"\ntls_key = "two.key"\n', []),
+        ('tls_ca = "one.crt"\n', ["[cluster] tls_ca: there is no TLS towards the nodes for it"]),
+        ('tls = "required"\ntls_ca = "one.crt"\n', ["[cluster] tls_ca: nothing is verified by it"]),
+        (
+            'tls = "verify-ca"\ntls_ca = "one.key"\n',
+            ['[cluster] tls_ca: "{files}/one.key" has no certificates in PEM form'],
+        ),
+        (
+            'tls = "required"\ntls_certificate = "one.crt"\n',
+            ["[cluster] tls_certificate: there is a certificate but no key"],
+        ),
+    ],
+)
+def test_tls_towards_the_nodes(files: Path, text: str, told: list[str]) -> None:
+    assert of_the_cluster(text, files) == [one.format(files=files) for one in told]

@@ -1,11 +1,13 @@
 """Clients that compress, as they do it themselves, through the proxy to real nodes."""
 
+import contextlib
 import hashlib
 import json
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import mysql.connector
@@ -125,3 +127,39 @@ def test_an_endpoint_may_not_let_them(make_proxy: MakeProxy) -> None:
         greeting = Greeting.parse(sock.recv(1000)[4:])
     assert not greeting.capabilities & (CLIENT_COMPRESS | CLIENT_ZSTD_COMPRESSION_ALGORITHM)
     assert ask_mysqlclient(proxy, ["SELECT 1"]) == ["1"]
+
+
+def test_the_connections_to_the_nodes_are_compressed(make_proxy: MakeProxy, schema: str, tmp_path: Path) -> None:
+    """Where the settings say so; whether the client compresses is another matter."""
+    proxy = make_proxy({"cluster": {"compression": "zlib"}})
+    with contextlib.closing(proxy.connect(database=schema, local_infile=True)) as client, client.cursor() as cursor:
+        cursor.execute("SHOW SESSION STATUS LIKE 'Compression'")
+        assert cursor.fetchall() == (("Compression", "ON"),)
+        cursor.execute("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(200))")
+        file = tmp_path / "rows"
+        file.write_text("".join(f"{at}\t{'v' * 100}\n" for at in range(20_000)))
+        cursor.execute(f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE t")
+        client.begin()
+        cursor.execute("UPDATE t SET v = 'w' WHERE id = 7")
+        client.commit()
+        cursor.execute("SELECT * FROM t ORDER BY id")
+        rows = cursor.fetchall()
+        assert (len(rows), rows[6], rows[7]) == (20_000, (6, "v" * 100), (7, "w"))
+    assert ask_mysqlclient(proxy, ["SHOW SESSION STATUS LIKE 'Compression'", f"SELECT COUNT(*) FROM {schema}.t"]) == [
+        "Compression",
+        "20000",
+    ]
+
+
+def test_a_file_comes_through_compression_on_both_sides(make_proxy: MakeProxy, schema: str, tmp_path: Path) -> None:
+    proxy = make_proxy({"cluster": {"compression": "zlib"}})
+    file = tmp_path / "rows"
+    file.write_text("".join(f"{at}\t{'v' * 100}\n" for at in range(20_000)))
+    where = ["--protocol=tcp", "-h127.0.0.1", f"-P{proxy.port}", "--skip-ssl", "-uapp", "-papp"]
+    statements = [
+        "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(200))",
+        f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE t",
+        "SELECT COUNT(*) FROM t",
+    ]
+    command = ["mysql", "--no-defaults", "--compress", "--local-infile=1", "-N", "-B", *where, schema]
+    assert run(command, ";\n".join(statements)) == ["20000"]

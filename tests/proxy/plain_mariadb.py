@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,14 +47,19 @@ class PlainMariadb:
 
 
 @contextlib.contextmanager
-def plain_mariadb() -> Iterator[PlainMariadb]:
-    """Starts the server in a directory of its own and waits until it answers; removes both at the end."""
+def plain_mariadb(*options: str, prepare: Callable[[Path], None] = lambda directory: None) -> Iterator[PlainMariadb]:
+    """Starts the server in a directory of its own and waits until it answers; removes both at the end.
+
+    `prepare` may put files into the directory first; "{directory}" in an option stands for it.
+    """
     directory = Path(tempfile.mkdtemp(prefix="mw-plain-", dir="/tmp"))
     data = directory / "data"
     account = []
+    prepare(directory)
     if os.geteuid() == 0:
         owner = pwd.getpwnam("mysql")
-        os.chown(directory, owner.pw_uid, owner.pw_gid)
+        for path in (directory, *directory.iterdir()):
+            os.chown(path, owner.pw_uid, owner.pw_gid)
         account = ["--user=mysql"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -70,7 +75,8 @@ def plain_mariadb() -> Iterator[PlainMariadb]:
             process = subprocess.Popen(
                 ["mariadbd", "--no-defaults", *account, f"--datadir={data}", f"--socket={directory}/s",
                  f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={directory}/pid", "--skip-log-bin",
-                 "--skip-name-resolve", "--character-set-server=utf8mb4", *small],
+                 "--skip-name-resolve", "--character-set-server=utf8mb4", *small,
+                 *(option.format(directory=directory) for option in options)],
                 stdout=log, stderr=log,
             )  # fmt: skip
         try:

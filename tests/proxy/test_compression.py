@@ -2,16 +2,17 @@
 
 import asyncio
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.channel import ClientChannel
-from proxy.compression import FromClient
+from proxy.compression import FromClient, ToNode
 from proxy.frontend import PIPELINED_BYTES, Frontend
 from proxy.metrics import Metrics
-from proxy.wire.compression import Unpacker, Zlib, pack
+from proxy.wire.compression import Unpacker, Zlib, Zstd, pack
 from proxy.wire.framing import frame
 from proxy.wire.packets import parse_error
 
@@ -358,3 +359,110 @@ async def test_a_file_is_numbered_as_without_compression_whatever_the_client_wri
     client.below.receives(packet(frame(b"a", 3) + frame(b"b", 0), 3), packet(frame(b"c", 4)[:3], 4))
     client.below.receives(packet(frame(b"c", 4)[3:] + frame(b"", 9), 5))
     assert client.frontend.suspend() == b"".join(frame(part, at) for at, part in enumerate((b"a", b"b", b"c", b""), 4))
+
+
+# Towards a node
+
+
+class Replies(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.data = b""
+        self.lost: Exception | None = None
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = exc
+
+    def take(self) -> bytes:
+        data, self.data = self.data, b""
+        return data
+
+
+CLOSE = frame(b"\x19\x01\0\0\0")
+
+
+def node(codec: Any = None) -> tuple[Below, ToNode, Replies]:
+    below, replies = Below(), Replies()
+    layer = ToNode(below, codec or Zlib())
+    layer.set_protocol(replies)
+    return below, layer, replies
+
+
+def test_each_command_begins_at_0_and_is_packed_by_itself() -> None:
+    below, layer, replies = node()
+    layer.write(SELECT)
+    below.receives(packet(OK, 1)[:5], packet(OK, 1)[5:])
+    assert replies.take() == OK
+    layer.write(LONG + SELECT)
+    assert below.sent() == [(0, SELECT), (0, LONG), (0, SELECT)]
+    below.receives(packet(OK, 1) + packet(OK, 1))
+    assert replies.take() == OK + OK
+    big = frame(b"\x03" + bytes(17 << 20))
+    layer.write(CLOSE + big)
+    sent = below.sent()
+    assert sent[0] == (0, CLOSE)
+    assert ([seq for seq, _ in sent[1:]], b"".join(content for _, content in sent[1:])) == ([0, 1], big)
+    below.receives(packet(frame(OK[4:], 2), 2))
+    assert replies.take() == frame(OK[4:], 2)
+    layer.write(SELECT)
+    assert below.sent() == [(0, SELECT)]
+
+
+def test_a_reply_is_numbered_as_without_compression_whatever_the_node_writes() -> None:
+    """After a flush in its middle a server goes on with the outer id. What a client sees has to count."""
+    below, layer, replies = node()
+    for _ in range(3):
+        layer.write(SELECT)
+        rows = [frame(b"row", at) for at in range(1, 401)]
+        flushed = b"".join(packet(b"".join(rows[at : at + 40]), (at // 40 + 1)) for at in range(0, 360, 40))
+        below.receives(flushed + packet(b"".join(frame(b"row", at) for at in range(10, 50)), 10))
+        assert replies.take() == b"".join(rows)
+
+
+def test_replies_of_commands_sent_together_are_numbered_each_by_itself() -> None:
+    below, layer, replies = node()
+    layer.write(SELECT)  # whose reply nobody waits for
+    layer.write(SELECT + CLOSE + SELECT)
+    below.receives(packet(OK, 1) + packet(OK + frame(b"more", 2), 1) + packet(frame(b"end", 9), 2) + packet(OK, 1))
+    assert replies.take() == OK + OK + frame(b"more", 2) + frame(b"end", 3) + OK
+
+
+def test_a_long_reply_does_not_run_into_the_next_one() -> None:
+    """After 256 compressed packets the next reply begins with the id that would be due."""
+    below, layer, replies = node()
+    for count in (255, 256, 257):
+        layer.write(SELECT)
+        below.receives(*(packet(frame(b"row", at), at & 0xFF) for at in range(1, count + 1)))
+        assert replies.take() == b"".join(frame(b"row", at) for at in range(1, count + 1))
+
+
+def test_a_file_goes_on_where_the_request_ended() -> None:
+    """However many packets: their ids wrap, and the command after it begins at 0 whatever the last one had."""
+    below, layer, replies = node()
+    for parts in (1, 253, 254, 255, 510):
+        layer.write(SELECT)
+        below.receives(packet(frame(b"\xfbfile", 1), 1))
+        below.sent()
+        for at in range(2, 2 + parts):
+            layer.write(frame(b"part", at))
+        layer.write(frame(b"", 2 + parts))
+        assert [seq for seq, _ in below.sent()] == [at & 0xFF for at in range(2, 3 + parts)]
+        replies.take()
+        below.receives(packet(OK, (3 + parts) & 0xFF))
+        assert replies.take() == frame(OK[4:], 3 + parts)
+        layer.write(SELECT)
+        assert below.sent() == [(0, SELECT)]
+        below.receives(packet(OK, 1))
+        assert replies.take() == OK
+
+
+def test_a_node_that_sends_nonsense_is_cut_off_and_the_reason_is_told() -> None:
+    below, layer, replies = node(Zstd(3))
+    below.receives(packet(b"a notice that nobody asked for"))
+    assert replies.take() == b"a notice that nobody asked for"
+    below.receives(packet(b"no zstd", 1, 500))
+    assert below.aborted
+    layer.connection_lost(None)
+    assert replies.lost is not None

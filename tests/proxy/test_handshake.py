@@ -495,6 +495,43 @@ def test_bytes_in_clear_behind_sslrequest_never_become_commands(
     run(talk())
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("demand", ["optional", "required"])
+@pytest.mark.parametrize("shown", ["none", "good", "wrong"])
+def test_a_client_may_have_to_show_a_certificate(
+    run: Run, certificate: tuple[Path, Path], tmp_path: Path, demand: Any, shown: str, version: ssl.TLSVersion
+) -> None:
+    server = server_context(*certificate, client_ca=certificate[0], client_certificate=demand)
+    client_context = ssl.create_default_context(cafile=certificate[0])
+    client_context.check_hostname = False
+    client_context.maximum_version = version
+    if shown != "none":
+        client_context.load_cert_chain(*(certificate if shown == "good" else write_certificate(tmp_path)))
+    welcome = shown == "good" or (shown == "none" and demand == "optional")
+
+    async def talk() -> None:
+        async with door(tls=server) as at:
+            client = await at.connect()
+            greeting = await client.greeting()
+            client.send(ssl_request())
+            if welcome:
+                await client.start_tls(client_context)
+                client.send(response(data=native_scramble(PASSWORD, greeting.nonce)))
+                await client.ok()
+                return
+
+            async def go_on() -> None:
+                await client.start_tls(client_context)  # TLS 1.3: the client hears of it with the first answer
+                client.send(response(data=native_scramble(PASSWORD, greeting.nonce)))
+                await client.read()
+
+            with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+                await go_on()
+            assert at.results == [Result.TLS_FAILED]
+
+    run(talk())
+
+
 def test_tls_that_does_not_come_in_time_or_at_all(run: Run, server_tls: ssl.SSLContext) -> None:
     async def talk() -> None:
         async with door(tls=server_tls, timeout=0.1) as at:

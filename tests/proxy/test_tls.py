@@ -55,3 +55,19 @@ def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(tmp_path: Path
     )
     with pytest.raises(ValueError, match="without passphrase"):
         server_context(certificate, key)
+
+
+def test_the_operator_may_ask_for_more(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    assert server_context(certificate, key, minimum="1.3").minimum_version == ssl.TLSVersion.TLSv1_3
+    assert server_context(certificate, key, client_ca=certificate).verify_mode == ssl.CERT_OPTIONAL
+    required = server_context(certificate, key, client_ca=certificate, client_certificate="required")
+    assert required.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_authorities_that_are_none_are_named(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    with pytest.raises(ValueError, match=r"server\.key: no certificates"):
+        server_context(certificate, key, client_ca=key)
+    with pytest.raises(ValueError, match=r"nothing\.pem: No such file"):
+        server_context(certificate, key, client_ca=tmp_path / "nothing.pem")

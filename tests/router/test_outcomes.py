@@ -69,6 +69,7 @@ MATRIX = [
     (1226, "", C, "elsewhere", NodeSign.FULL, "full"),
     (1129, "", C, "elsewhere", NodeSign.DOWN, "access"),
     (1130, "", C, "elsewhere", NodeSign.DOWN, "access"),
+    (2026, "", C, "elsewhere", NodeSign.DOWN, "access"),
     (1045, "Access denied", C, "elsewhere", NodeSign.FULL, "access"),
     (1698, "Access denied", C, "refused", NodeSign.NONE, "refused"),
     (1044, "", C, "refused", NodeSign.NONE, "refused"),
