@@ -92,6 +92,7 @@ class Backend(asyncio.Protocol):
         "_transport",
         "causal",
         "created",
+        "diagnostics",
         "guarded",
         "hides_use",
         "holder",
@@ -129,6 +130,7 @@ class Backend(asyncio.Protocol):
         self.created = now
         self.idle_since = now
         self.holder: Sink | None = None  # who leases it, and so learns of its loss also when nothing is due
+        self.diagnostics = 0  # bits of `Asks`: which diagnostics here are those of its holder's last statement
         self.last_user: User | None = None  # it may still ask for what its last statement left here
         self.last_insert_id: int | None = 0  # LAST_INSERT_ID() here; None: only `insert_id_of` can tell, or the server
         self.insert_id_of: InsertIdKeeper | None = None

@@ -68,7 +68,7 @@ def _flush(session: "Session", raw: bytes) -> None:
 def ping(session: "Session", raw: bytes) -> None:
     """In a transaction the server is asked: the answer may be that the transaction was lost."""
     relay = session.relay
-    if relay.lease is None and relay.task is None and relay.deferred is None:
+    if (relay.lease is None or relay.lingering) and relay.task is None and relay.deferred is None:
         relay.answer_ok()
     else:
         relay.submit(Request(COM_PING, raw, READS))

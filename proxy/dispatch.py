@@ -25,7 +25,7 @@ from proxy.wire.packets import ServerError, error_packet, read_lenenc_int
 from router import answers
 from router.answers import Answer as ProxyError
 from router.causality import WAIT
-from router.facts import Asks, Kind, Statement
+from router.facts import Asks, Kind, PinReason, Statement
 from router.journal import Entry, ReplyDigest
 from router.membership import Node
 from router.outcomes import Phase, Verdict, judge, lost
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MEETING: Final = 2  # retries after which transactions that fight over a table go to the same node
+# Of these it is only not known that they do not ask.
+MIGHT_ASK: Final = frozenset((PinReason.UNCLASSIFIED, PinReason.PROCEDURE))
+CLEARS_WARNINGS: Final = b"DO (SELECT 1 FROM (SELECT 1) t)"  # a statement without tables would leave them
 OTHER_NODES: Final = 0.02  # seconds between two rounds over nodes that do not let us in
 PROBE: Final = Statement(kind=Kind.READ)
 ACCESS_MODE: Final = "SET SESSION TRANSACTION READ "  # ONLY or WRITE; levels of isolation have another word there
@@ -85,9 +88,18 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
         return False
     if statement.may_write and _has_anothers_id(relay, backend):
         return False
+    if _would_see_others(statement, backend):
+        return False
     if relay.transaction.one_shot and not _begun_or_keeps(relay, request):
         return False
     return not (relay.causal and not backend.causal and backend.pool.node.name not in relay.synced)
+
+
+def _would_see_others(statement: Statement, backend: Backend) -> bool:
+    """It asks for warnings, or for ROW_COUNT(), and those on the backend are not the session's own."""
+    if statement.pins in MIGHT_ASK:
+        return False
+    return statement.asks & (Asks.WARNINGS | Asks.ROWS) & ~backend.diagnostics != 0
 
 
 def _begun_or_keeps(relay: "Relay", request: Request) -> bool:
@@ -183,7 +195,7 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
             verdict, error = failed.verdict, failed.error
             if verdict.close_backend:
                 relay.drop()
-            elif relay.transaction.stage is Stage.OPEN and not relay.replaying and not verdict.ends_transaction:
+            elif _within(relay) and not verdict.ends_transaction:
                 raise GiveUp(error, verdict.reason, goes_on=True) from None
             elif relay.pinned is None:
                 relay.recycle()
@@ -297,7 +309,12 @@ async def _step(backend: Backend, raw: bytes, command: int, phase: Phase = Phase
 
 def _phase(relay: "Relay") -> Phase:
     """Of a step that may come within the transaction: its error can be that the transaction is gone."""
-    return Phase.STATEMENT if relay.transaction.stage is Stage.OPEN and not relay.replaying else Phase.SETUP
+    return Phase.STATEMENT if _within(relay) else Phase.SETUP
+
+
+def _within(relay: "Relay") -> bool:
+    """What has failed is a step of a transaction, or of a session, that lives on this backend only."""
+    return (relay.transaction.stage is Stage.OPEN or relay.pinned is not None) and not relay.replaying
 
 
 def _as_packet(error: ServerError) -> bytes:
@@ -457,6 +474,9 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
         await _save_insert_id(relay, backend)
     if statement.asks & Asks.LAST_INSERT_ID and not _knows_insert_id(relay, backend):
         await _settle_insert_id(relay, backend)
+    if _would_see_others(statement, backend):
+        await _ask(backend, CLEARS_WARNINGS)
+        backend.diagnostics |= Asks.WARNINGS | Asks.ROWS
 
 
 # -- the journal ------------------------------------------------------------------------------------------------------

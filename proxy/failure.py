@@ -11,7 +11,7 @@ from proxy.request import Request
 from proxy.wire.replies import ReplyScanner
 from router import answers
 from router.answers import Answer as ProxyError
-from router.facts import Kind
+from router.facts import Asks, Kind
 from router.membership import Node
 from router.outcomes import Outcome, Phase, Verdict, judge, lost, unread
 from router.plan import keeps_one_shot
@@ -175,6 +175,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         if keeps_one_shot(statement) or (not statement.commits and (unread(code) or verdict.guard)):
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only
+    relay.warned = True
+    backend.diagnostics |= Asks.WARNINGS
     if transaction.stage is not Stage.OPEN and relay.pinned is None:
         relay.linger(backend)
     relay.tell(error)

@@ -42,6 +42,7 @@ from router.journal import Entry, Journal, ReplyDigest
 from router.membership import Node, NodeState
 from router.outcomes import Phase
 from router.plan import (
+    FOR_REAL,
     UNGUARDED,
     Opening,
     Plan,
@@ -111,6 +112,7 @@ class Relay:
         "task",
         "told",
         "transaction",
+        "warned",
     )
 
     def __init__(self, cluster: Cluster, profile: Profile, connection_id: int, *, foreign: bool = False) -> None:
@@ -131,6 +133,7 @@ class Relay:
         self.task: asyncio.Task[None] | None = None  # the dispatch under way
         self.lease: Backend | None = None
         self.lingering = False  # the lease is only kept because the client may ask for warnings
+        self.warned = False  # the lease holds warnings, or an error, that it may ask for
         self.pinned: str | None = None
         self.closing = False  # close when the transaction has ended
         self.closed = False
@@ -175,7 +178,9 @@ class Relay:
             return
         statement = request.statement
         if self.lingering:
-            if statement.asks & (Asks.WARNINGS | Asks.ROWS):
+            if self._answered_here(request):
+                return
+            if statement.asks & (Asks.WARNINGS | Asks.ROWS) or (self.warned and not statement.tables):
                 assert self.lease is not None
                 self._end_lingering(self.lease)
             else:
@@ -203,7 +208,11 @@ class Relay:
 
     def plan(self, request: Request) -> Plan:
         """What the backend must be like for it."""
-        if request.code == COM_STMT_PREPARE and self.transaction.stage is not Stage.OPEN:
+        transaction = self.transaction
+        if request.code == COM_STMT_PREPARE and transaction.stage is not Stage.OPEN:
+            begin = transaction.begin
+            if begin is not None and request.facts.may_write and is_read_only(begin, self.state, transaction):
+                return FOR_REAL  # there it is refused
             return UNGUARDED  # it begins nothing, and a read-only session may not even prepare a write
         return plan(request.statement, self.state, self.transaction)
 
@@ -266,6 +275,8 @@ class Relay:
     def hold(self, backend: Backend) -> None:
         """Make a backend this session's lease."""
         node = backend.pool.node
+        if backend.last_user is not self or self.node is not node:
+            backend.diagnostics = 0  # what is there is others', or from before this session's last statement
         self.lease = backend
         self.node = node
         self.homes[node.name] = backend
@@ -302,6 +313,7 @@ class Relay:
             backend.causal = False
         self.told = False
         self._collected = [] if request.code == COM_STMT_PREPARE or self._then is not None else None
+        backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
         if statement.pins in HIDES_USE:
             backend.hides_use = True
         raw = request.bind(backend)
@@ -370,8 +382,12 @@ class Relay:
                 self._outside(request, backend)
         if self.retry_reason:
             failure.retried(self)
+        # A statement without tables leaves the warnings of those before it.
+        self.warned = reply.warnings > 0 or (self.warned and not statement.tables)
+        if self.warned:
+            backend.diagnostics |= Asks.WARNINGS
         if transaction.stage is not Stage.OPEN and self.pinned is None:
-            if reply.warnings or statement.calculates_found_rows or statement.asks & (Asks.WARNINGS | Asks.ROWS):
+            if self.warned or statement.calculates_found_rows or statement.asks & (Asks.WARNINGS | Asks.ROWS):
                 self.linger(backend)
             else:
                 self.give_back()
@@ -509,6 +525,7 @@ class Relay:
         if backend is None:
             return None
         backend.holder = None
+        self.warned = False
         backend.pool.node.outstanding -= 1
         if self.lingering:
             self._end_lingering(backend)
