@@ -362,6 +362,8 @@ class Relay:
         if statement.pins is not None and self.pinned is None:
             self.pinned = statement.pins.value
             self.metrics.pinned[self.pinned] += 1
+        if statement.pins is PinReason.ROLE:
+            backend.reusable = False  # MariaDB's reset leaves it
         if request.code == COM_STMT_PREPARE:
             assert self._collected is not None
             answer = self.prepared.add(request, b"".join(self._collected), reply, backend, self.state)

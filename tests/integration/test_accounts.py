@@ -188,6 +188,26 @@ def test_locked_expired_and_foreign_accounts_are_told_why(open_proxy: Proxy, sql
     assert open_proxy.metrics().total("multiwriter_logins_total", result="account_locked") == 1
 
 
+def test_the_default_role_is_on_and_comes_back_with_a_reset(open_proxy: Proxy, sql: Sql, schema: str) -> None:
+    sql(
+        "CREATE ROLE clerk",
+        f"CREATE TABLE {schema}.t (a INT)",
+        f"GRANT SELECT ON {schema}.* TO clerk",
+        "CREATE USER ann@'%' IDENTIFIED BY 'hers'",
+        "GRANT clerk TO ann@'%'",
+        "SET DEFAULT ROLE clerk FOR ann@'%'",
+    )
+    for _ in range(3):  # the later ones get the connections of the first
+        with contextlib.closing(open_proxy.connect("ann", "hers")) as session, session.cursor() as cursor:
+            cursor.execute(f"SELECT CURRENT_ROLE(), COUNT(*) FROM {schema}.t")
+            assert cursor.fetchone() == ("clerk", 0)
+            cursor.execute("SET ROLE NONE")
+            with pytest.raises(pymysql.err.MySQLError, match="1142"):
+                cursor.execute(f"SELECT COUNT(*) FROM {schema}.t")
+    with pytest.raises(pymysql.err.MySQLError):
+        who(open_proxy, "clerk", "")
+
+
 def test_a_user_of_the_settings_comes_first(make_proxy: MakeProxy, sql: Sql) -> None:
     """ed25519 shows the proxy nothing that it could log in with: the settings lend another account."""
     sql(
