@@ -88,6 +88,15 @@ class Ledger:
         cursor.execute(f"UPDATE {self.counter} SET value = value + 1 WHERE id = {key}")
         return key
 
+    def record(self, cursor: Any, chance: random.Random, client: int, number: int) -> None:
+        """A change that nobody else wants to make: its record alone."""
+        cursor.execute("BEGIN")
+        cursor.execute(
+            f"INSERT INTO {self.done} (client, number, kind, giver, taker, amount)"
+            f" VALUES ({client}, {number}, 'r', 0, 0, 0)"
+        )
+        cursor.execute("COMMIT")
+
     def either(self, cursor: Any, chance: random.Random, client: int, number: int) -> None:
         """An increment or a transfer, half of each."""
         change = self.increment if (client + number) % 2 else self.transfer
