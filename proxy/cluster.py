@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 RECOVERY_PATIENCE: Final = 2.0  # seconds that others wait for the replays of a lost node's transactions
 
 
+OWNER_PATIENCE: Final = 1.0  # seconds that lockers of a table wait for those who still hold locks on its last owner
+GLANCE: Final = 0.01  # seconds between two looks at what they wait for
+
+
 class NoWriter(Exception):
     """No node took writes within the time that a client waits for one. The text says what is wrong with each node."""
 
@@ -58,6 +62,7 @@ class Cluster:
         self._writer_came: asyncio.Event = asyncio.Event()
         self._first_sign: dict[str, float] = {}  # node -> when something first spoke against it
         self._last_use: dict[str, float] = {}  # node -> when it was used after that
+        self._left_behind: dict[Node, tuple[int, float]] = {}  # lost node -> the view it was in, until when it matters
         self.lingering: dict[str, dict[object, Callable[[], None]]] = {node.name: {} for node in membership}
         self.check_now: Callable[[str], None] = lambda name: None
         self.pools: Final = {
@@ -90,6 +95,34 @@ class Cluster:
         if not writers:
             return None, False
         return self.owners.owner(key, writers, now)
+
+    async def regrouped(self) -> None:
+        """Wait until the survivors of a lost node have agreed on a view without it, or are late in doing so.
+
+        What the node had sent is delivered to them with that view: to read and lock before would be to lose what was
+        locked to it. They commit nothing before that either.
+        """
+        while self._left_behind:
+            now = self.now()
+            newest = max(
+                (node.health.conf_id for node in self.membership.writers if node.health is not None), default=-1
+            )
+            for node, (view, until) in list(self._left_behind.items()):
+                if newest > view or now >= until:
+                    del self._left_behind[node]
+            if not self._left_behind:
+                return
+            for node in self.membership.writers:
+                self.check_now(node.name)
+            await asyncio.sleep(GLANCE)
+
+    async def owner_is_free(self, key: str) -> None:
+        """Wait until nobody holds locks for `key` on an owner that is about to lose it, but not for long."""
+        until = self.now() + OWNER_PATIENCE
+        while True:
+            if not self.owners.held_elsewhere(key, self.membership.writers) or self.now() >= until:
+                return
+            await asyncio.sleep(GLANCE)
 
     def may_retry(self, node: Node, now: float) -> bool:
         """Is there still a retry in the node's budget?"""
@@ -140,6 +173,11 @@ class Cluster:
                 epoch=self.membership.epoch,
             )
             pool = self.pools[node.name]
+            if change.old is NodeState.UP and node.health is not None and node.health.conf_id >= 0:
+                if change.new in (NodeState.SUSPECT, NodeState.DOWN):
+                    self._left_behind[node] = (node.health.conf_id, change.at + RECOVERY_PATIENCE)
+            elif change.new is NodeState.UP:
+                self._left_behind.pop(node, None)
             if change.new is NodeState.UP:
                 self._first_sign.pop(node.name, None)
                 self._last_use.pop(node.name, None)

@@ -231,6 +231,8 @@ async def _obtain(relay: "Relay", request: Request | None) -> Backend:
     while True:
         if key is not None and not relay.replaying:
             await cluster.recovery.settled()
+            await cluster.regrouped()
+            await cluster.owner_is_free(key)
         now = cluster.now()
         node = _choose(relay, request, key, now)
         if node is None:
@@ -515,6 +517,8 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
     relay.replaying = False
     relay.cluster.recovery.leave(relay)
     await relay.cluster.recovery.settled()
+    if transaction.key is not None:
+        await relay.cluster.regrouped()
 
 
 async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | None:

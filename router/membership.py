@@ -226,6 +226,8 @@ class Membership:
         if node.drained and state is NodeState.UP:
             state, reason = NodeState.DRAINING, node.drain_reason
         changes = self._move(node, state, reason, now)
+        if state is NodeState.UP:
+            changes += self._give_up_left_behind(health.conf_id, now)
         if node.health.cluster_uuid:
             changes += self._refuse_strangers(now)
         return changes
@@ -299,6 +301,17 @@ class Membership:
             if other.health.conf_id > health.conf_id and other.view_at + grace < began:
                 return True
         return False
+
+    def _give_up_left_behind(self, conf_id: int, now: float) -> list[Transition]:
+        """A node that misses deadlines, and that the others have gone on without, is not waited for any longer."""
+        changes: list[Transition] = []
+        for node in self._nodes.values():
+            if node.state is not NodeState.SUSPECT or not node.failures or node.health is None:
+                continue
+            if 0 <= node.health.conf_id < conf_id:
+                reason = f"{node.reason}, and the others went on without it"
+                changes += self._move(node, NodeState.DOWN, reason, now)
+        return changes
 
     def _elect_cluster(self) -> None:
         # The cluster is what more than half of the nodes call it. Before there was one: what most say, once each node

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from math import log
 from typing import Final
 
-from router.membership import Node
+from router.membership import Node, NodeState
 
 SETTLE: Final = 5.0
 """Seconds after a change of owner within which a transaction first waits for what the old owner committed."""
@@ -69,6 +69,16 @@ class Owners:
                 owned.node, owned.changed_at = node, now
             owned.writers = writers
         return owned.node, now - owned.changed_at < self._settle
+
+    def held_elsewhere(self, key: str, writers: Sequence[Node]) -> bool:
+        """Transactions on `key` are still open on an owner that takes no new ones but lets these finish."""
+        owned = self._keys.get(key)
+        return (
+            owned is not None
+            and owned.open > 0
+            and owned.node.state is NodeState.DRAINING
+            and owned.node not in writers
+        )
 
     def opened(self, key: str) -> None:
         """A transaction on `key` was placed with its owner."""
