@@ -5,6 +5,7 @@ Knows nothing of what runs with it.
 
 from config.load import ConfigError, Problem, from_nodes, load, loads
 from config.model import Accounts, Cluster, Config, Endpoint, Http, Limits, Log, Monitor, Pool, Replay, User
+from config.network import Network
 from config.reference import reference
 from config.secret import Secret
 from config.units import Address, SettingError
@@ -20,6 +21,7 @@ __all__ = [
     "Limits",
     "Log",
     "Monitor",
+    "Network",
     "Pool",
     "Problem",
     "Replay",

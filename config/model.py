@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from config.network import Network
 from config.secret import Secret
 from config.units import Address
 
@@ -22,7 +23,7 @@ class Setting:
     """
 
     meaning: str
-    kind: Literal["", "duration", "size", "mode", "node", "listen"] = ""
+    kind: Literal["", "duration", "size", "mode", "node", "listen", "network"] = ""
     least: float = 0
     most: float | None = None
 
@@ -58,6 +59,13 @@ class Cluster:
         Literal["none", "zlib", "zstd"],
         Setting("Compress the connections to the nodes, where the nodes offer it. It pays for slow networks only."),
     ] = "none"
+    proxy_protocol: Annotated[
+        bool,
+        Setting(
+            "Tell the nodes each client's address by the PROXY protocol (2); they must list the proxy in their "
+            "`proxy_protocol_networks`. Clients of different addresses then share no connections."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +112,14 @@ class Endpoint:
     local_infile: Annotated[
         bool, Setting("Let clients send files with LOAD DATA LOCAL, where the nodes let them, too.")
     ] = True
+    proxy_protocol_networks: Annotated[
+        tuple[Network, ...],
+        Setting(
+            "Load balancers that may say for whom they connect, by a header of the PROXY protocol (1 or 2). Networks, "
+            'addresses, `"localhost"` (Unix socket) or `"*"`. A header from anybody else is refused.',
+            kind="network",
+        ),
+    ] = ()
     compression: Annotated[bool, Setting("Let clients compress their connection, with zlib or zstd.")] = True
     placement: Annotated[
         Literal["spread"], Setting("How a transaction's node is chosen. `spread` shares them out over all writers.")

@@ -57,7 +57,7 @@ def _type(hint: Any, setting: Setting) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(f'`"{choice}"`' for choice in get_args(hint))
     if is_array(hint):
-        return "array of addresses"
+        return "array of networks" if setting.kind == "network" else "array of addresses"
     if hint is Address:
         return "address"
     if setting.kind in ("duration", "size"):

@@ -6,10 +6,12 @@ for the entries of an array, each with its position as `key`.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
 from config.model import Setting
+from config.network import Network
 from config.secret import Secret
 from config.units import (
     Address,
@@ -31,7 +33,9 @@ def read_value(value: Any, bare: Any, setting: Setting, locate: Callable[[str], 
     if bare is Address:
         return _address(value, setting)
     if get_origin(bare) is tuple:
-        return _addresses(value, setting)
+        if setting.kind == "network":
+            return _array(value, Network.parse, '["10.0.0.0/8", "::1"]')
+        return _array(value, partial(_address, setting=setting), '["10.0.0.1", "10.0.0.2"]')
     if get_origin(bare) is Literal:
         return _choice(value, get_args(bare))
     if bare is Path:
@@ -80,6 +84,8 @@ def display(value: Any, setting: Setting) -> str:
     """A value as the operator would write it, without quotes."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
     if isinstance(value, str):
         return value
     if setting.kind == "duration":
@@ -119,19 +125,17 @@ def _address(value: Any, setting: Setting) -> Address:
     return Address.parse(value, NODE_PORT)
 
 
-def _addresses(value: Any, setting: Setting) -> tuple[Address, ...]:
+def _array(value: Any, read: Callable[[Any], Any], example: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise SettingError(
-            f"an array is expected, not {describe(value)}", 'write it in brackets: ["10.0.0.1", "10.0.0.2"]'
-        )
+        raise SettingError(f"an array is expected, not {describe(value)}", f"write it in brackets: {example}")
     refused: list[SettingError] = []
-    addresses: list[Address] = []
+    entries: list[Any] = []
     for index, text in enumerate(value):
         try:
-            addresses.append(_address(text, setting))
+            entries.append(read(text))
         except SettingError as error:
             error.key = index
             refused.append(error)
     if refused:
-        raise ExceptionGroup("addresses", refused)
-    return tuple(addresses)
+        raise ExceptionGroup("entries", refused)
+    return tuple(entries)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
+from proxy.wire import proxied
 from proxy.wire.framing import HEADER, PacketTooLarge, ProtocolError, frame
 
 SHUTDOWN_SECONDS = 1.0
@@ -30,6 +31,11 @@ class ClientChannel(asyncio.BufferedProtocol):
         self.seq = 0
         """Sequence id of the next packet, whichever side sends it."""
         self.closed = False
+        self.proxy_header: bytes | None = None
+        """A header of the PROXY protocol, if one came ahead of the first packet; whether it is welcome, and what it
+        says, is for others to judge."""
+        self._header_may_come = True
+        self._header_begun = b""
         self._max_packet = max_packet
         self._connected = connected
         self._room = memoryview(bytearray(HEADER))  # what is being read: a header or a payload
@@ -54,6 +60,7 @@ class ClientChannel(asyncio.BufferedProtocol):
         channel = cls(max_packet)
         channel.seq = seq
         channel._early = early
+        channel._header_may_come = False
         channel.transport = transport
         transport.set_protocol(channel)
         return channel
@@ -178,9 +185,16 @@ class ClientChannel(asyncio.BufferedProtocol):
 
     def _advance(self) -> None:
         """The header or the payload is complete."""
+        if self._header_begun:
+            self._go_on_with_header(self._header_begun + bytes(self._room))
+            return
         if self._in_payload:
             self._deliver(bytes(self._room))
             return
+        if self._header_may_come and proxied.begins(bytes(self._room)):
+            self._go_on_with_header(bytes(self._room))
+            return
+        self._header_may_come = False
         size = int.from_bytes(self._room[:3], "little")
         seq = self._room[3]
         due, self.seq = self.seq, (seq + 1) & 0xFF  # an error must follow what the client sent, or it will not be read
@@ -194,6 +208,21 @@ class ClientChannel(asyncio.BufferedProtocol):
             self._room = memoryview(bytearray(size))
             self._filled = 0
             self._in_payload = True
+
+    def _go_on_with_header(self, header: bytes) -> None:
+        try:
+            missing = proxied.missing(header)
+        except ProtocolError as error:
+            self._fail(error)
+            return
+        if missing:
+            self._header_begun = header
+        else:
+            self.proxy_header = header
+            self._header_begun = b""
+            self._header_may_come = False  # there is only one
+        self._room = memoryview(bytearray(missing or HEADER))
+        self._filled = 0
 
     def _deliver(self, payload: bytes) -> None:
         self._packet = payload

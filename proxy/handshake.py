@@ -21,7 +21,7 @@ from proxy import mimic
 from proxy.auth import NATIVE_PASSWORD, Account, Answer, Denied, Exchange, Finder, Proof, Refused, authenticate
 from proxy.channel import ClientChannel
 from proxy.hello import OFFERED, SSL_REQUEST_BYTES, greeting, parse_change_user, parse_response
-from proxy.wire import compression
+from proxy.wire import compression, proxied
 from proxy.wire import constants as c
 from proxy.wire.compression import Codec
 from proxy.wire.framing import PacketTooLarge, ProtocolError
@@ -46,6 +46,7 @@ class Result(StrEnum):
     GONE = "gone"
     FULL = "full"
     BUSY = "busy"
+    PROXY_REFUSED = "proxy_refused"
     LOCKED = "account_locked"
     EXPIRED = "password_expired"
     UNSUPPORTED = "plugin_unsupported"
@@ -68,6 +69,7 @@ _ANSWERS: Final[dict[Result, tuple[int, str, str]]] = {
         "HY000",
         "Connections using insecure transport are prohibited while --require_secure_transport=ON.",
     ),
+    Result.PROXY_REFUSED: (1130, "HY000", "Proxy header is not accepted from {host}"),
     Result.FULL: (1040, "08004", "Too many connections"),
     Result.BUSY: (1040, "08004", "Too many connections"),
 }
@@ -125,6 +127,8 @@ class LoginSettings:
     tls: ssl.SSLContext | None = None
     compression: bool = False
     """Lets clients compress with zlib or zstd what follows the login."""
+    proxy_protocol: Callable[[str], bool] = field(default=lambda host: False)
+    """Whether who connects from there may say for whom; "localhost" is the Unix socket."""
     tls_required: bool = False
     """Refuses a login in clear over TCP. A Unix socket counts as secure, as it does for the server."""
     timeout: float = 10.0
@@ -240,6 +244,14 @@ async def _converse(channel: ClientChannel, settings: LoginSettings, connection_
         )
     )
     payload = await channel.receive()
+    if channel.proxy_header is not None:
+        # The greeting did not wait for it, since who may send one need not. Nor does the refusal come sooner: an error
+        # has to follow what the client has sent, or it is not read.
+        if not settings.proxy_protocol(host):
+            raise LoginFailed(Result.PROXY_REFUSED, host=host)
+        source = proxied.client(channel.proxy_header)
+        if source is not None:
+            (host, port), local = source, False
     _require_protocol_41(payload)
     tls = False
     if settings.tls is not None and len(payload) == SSL_REQUEST_BYTES and _flags(payload) & c.CLIENT_SSL:

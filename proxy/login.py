@@ -38,6 +38,7 @@ from proxy.wire.constants import (
     CLIENT_ZSTD_COMPRESSION_ALGORITHM,
 )
 from proxy.wire.packets import lenenc_str
+from proxy.wire.proxied import header_for
 
 # What a login cannot do without.
 _NEEDED = CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION
@@ -464,6 +465,7 @@ async def connect(
     collation: int,
     database: str | None = None,
     attributes: Mapping[str, str] | None = None,
+    on_behalf_of: str | None = None,
     link: Link = PLAIN,
     timeout: float = 5.0,  # noqa: ASYNC109  # told apart from the callers\' own
     connect_timeout: float = 2.0,
@@ -476,6 +478,9 @@ async def connect(
     seconds bound the whole, `connect_timeout` the TCP connection. No query is sent, unless `account` says which one
     ("user@host") the node must take us for: then it is asked. Raises ConnectFailed; on it, and when cancelled, no
     socket is left behind.
+
+    `on_behalf_of` is the address that the node is told by the PROXY protocol to take us for; "localhost" tells it
+    nothing by that protocol, None does not speak it.
     """
     secret = password.value if isinstance(password, Credential) else password
     if secret is None:
@@ -483,13 +488,13 @@ async def connect(
         raise ConnectFailed(NOT_THIS_ACCOUNT, f"Access denied for user '{user}': {why}", "28000")
     given = (address, user, secret, capabilities, collation, database, attributes or {}, timeout, connect_timeout)
     try:
-        logged_in, status, stream = await _open(*given, account, link=link, compress=True)
+        logged_in, status, stream = await _open(*given, account, link=link, compress=True, on_behalf_of=on_behalf_of)
     except ConnectFailed as failed:
         if failed.code != NOT_THIS_ACCOUNT:
             raise
         # What was changed at one node a moment ago may not have reached this one.
         await asyncio.sleep(_REPLICATED)
-        logged_in, status, stream = await _open(*given, account, link=link, compress=True)
+        logged_in, status, stream = await _open(*given, account, link=link, compress=True, on_behalf_of=on_behalf_of)
     if isinstance(password, Credential) and secret is password.value:
         password.confirmed = True
     logged_in.detach()
@@ -550,6 +555,7 @@ async def _open(
     *,
     link: Link,
     compress: bool,
+    on_behalf_of: str | None = None,
 ) -> tuple[_Client, int, _Stream]:
     if not 0 < collation < 256:
         raise ValueError(f"collation {collation} does not fit in the handshake's one byte")
@@ -567,6 +573,10 @@ async def _open(
                 why = error.strerror or f"no TCP connection within {min(timeout, connect_timeout):g} s"
                 raise ConnectFailed(_UNREACHABLE, f"Can't connect to {place} ({why})") from error
             _tune(stream)
+            if on_behalf_of is not None:
+                assert stream.transport is not None
+                host, port = stream.transport.get_extra_info("peername")[:2]
+                stream.write(header_for(on_behalf_of, (host, port)))
             status = await logging_in.log_in(stream)
             if account is not None and (found := await logging_in.current_user()) != account:
                 why = f"from here a node takes it for {found}, not for {account}"
@@ -582,8 +592,11 @@ async def _open(
         if isinstance(error, ConnectFailed) or not isinstance(error, Exception):
             raise
         failure = _as_failure(error)
+        if failure.code == _MALFORMED and on_behalf_of is not None:
+            failure.code = _LOST  # MariaDB refuses a header with an error that has the wrong sequence id
         if failure.code == _LOST:
-            failure = ConnectFailed(_LOST, f"Lost connection to {place} during the login")
+            hint = "" if on_behalf_of is None else "; is the proxy in its proxy_protocol_networks?"
+            failure = ConnectFailed(_LOST, f"Lost connection to {place} during the login{hint}")
         raise failure from error
     return logging_in, status, stream
 

@@ -47,6 +47,8 @@ class Profile:
     collation: int
     account: str | None = None
     """The account ("user@host") that a node has to take it for; None: the settings say who logs in."""
+    client: str | None = None
+    """The clients' address that nodes are told; None: they are told nothing, and see ours."""
 
     @property
     def confirmed(self) -> bool:
@@ -241,6 +243,7 @@ class NodePool:
             collation=profile.collation,
             database=None,
             attributes=ATTRIBUTES,
+            on_behalf_of=profile.client,
             link=self._link,
             timeout=self.settings.connect_timeout,
             connect_timeout=self.settings.connect_timeout,

@@ -79,6 +79,7 @@ class Endpoint:
             tls=tls,
             tls_required=settings.tls_required,
             compression=settings.compression,
+            proxy_protocol=lambda host: any(network.holds(host) for network in settings.proxy_protocol_networks),
             timeout=limits.login_timeout,
             max_packet=limits.max_login_packet,
             backoff=service.backoff,
@@ -232,15 +233,18 @@ class Service:
         found = account.account if isinstance(account, ClusterAccount) else None
         # Here and not below: each login brings what opens the nodes, after a change something new.
         credential = account.credential(login.native_key) if isinstance(account, ClusterAccount) else None
-        key = (account.name, found, capabilities, login.collation)
+        client = login.host if self.config.cluster.proxy_protocol else None
+        key = (account.name, found, capabilities, login.collation, client)
         profile = self._profiles.get(key)
         if profile is None:
             if credential is not None:
-                profile = Profile(account.name, credential, capabilities, login.collation, str(found))
+                profile = Profile(account.name, credential, capabilities, login.collation, str(found), client)
             else:
                 user = self._users[account.name]
                 password = (user.backend_password or user.password).reveal()
-                profile = Profile(user.backend_name or user.name, password, capabilities, login.collation)
+                profile = Profile(
+                    user.backend_name or user.name, password, capabilities, login.collation, client=client
+                )
             self._profiles[key] = profile
         return profile
 

@@ -30,6 +30,7 @@ def server() -> Iterator[PlainMariadb]:
         "--ssl-cert={directory}/server.pem",
         "--ssl-key={directory}/server.key",
         "--ssl-ca={directory}/server.pem",
+        "--proxy-protocol-networks=127.0.0.1",
         prepare=write_certificate,
     ) as started:
         started.sql("CREATE USER certified@'127.0.0.1' REQUIRE X509; GRANT ALL ON shop.* TO certified@'127.0.0.1'")
@@ -279,6 +280,39 @@ def test_zstds_level_is_the_last_byte_of_the_response(run: Run) -> None:
             await ended
 
     run(main())
+
+
+# The client's address
+
+
+@pytest.mark.parametrize("how", [PLAIN, Link(client_context("required"), Algorithm.ZLIB)], ids=["plain", "all"])
+@pytest.mark.parametrize(
+    ("host", "seen"),
+    [("192.0.2.7", "192.0.2.7"), ("2001:db8::7", "2001:db8::7"), ("localhost", "127.0.0.1"), (None, "127.0.0.1")],
+)
+def test_a_node_takes_us_for_whom_we_connect(
+    server: PlainMariadb, run: Run, how: Link, host: str | None, seen: str
+) -> None:
+    server.sql(f"CREATE USER IF NOT EXISTS seen@'{seen}' IDENTIFIED BY 'seen'")
+
+    async def main() -> None:
+        talk = Conversation.over(await log_in(server.address, how, user="seen", password="seen", on_behalf_of=host))
+        assert (await talk.ask("SELECT USER()"))[-2] == bytes((5 + len(seen),)) + f"seen@{seen}".encode()
+        await talk.close()
+
+    run(main())
+
+
+def test_a_node_that_does_not_list_us_says_so(run: Run) -> None:
+    with plain_mariadb() as unlisted:
+
+        async def main() -> None:
+            with pytest.raises(ConnectFailed) as failed:
+                await log_in(unlisted.address, PLAIN, on_behalf_of="192.0.2.7")
+            assert failed.value.code == 2013
+            assert failed.value.message.endswith("is the proxy in its proxy_protocol_networks?")
+
+        run(main())
 
 
 # What the settings make of it
