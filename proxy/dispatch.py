@@ -249,7 +249,7 @@ async def _obtain(relay: "Relay", request: Request | None) -> Backend:
         state = relay.transaction.state if relay.replaying and relay.transaction.state is not None else relay.state
         guarded = plan(request.statement, state, relay.transaction).guarded if request is not None else None
         try:
-            backend = await cluster.pools[node.name].acquire(relay.profile, state, guarded, relay.homes.get(node.name))
+            backend = await cluster.pools[node.name].acquire(relay.profile, state, guarded, relay.home(node))
         except ConnectFailed as failed:
             refused[node.name] = failed
             verdict = judge(failed.code, failed.message, Phase.CONNECT)

@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from proxy.relay import Relay
 
 # An error of these leaves no doubt whether a transaction is open.
-SINGLE: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.SET, Kind.SHOW, Kind.USE, Kind.DDL, Kind.DO))
+SINGLE: Final = frozenset(
+    (
+        Kind.READ,
+        Kind.LOCKING_READ,
+        Kind.WRITE,
+        Kind.SET,
+        Kind.SHOW,
+        Kind.USE,
+        Kind.DDL,
+        Kind.DO,
+        Kind.SAVEPOINT,
+    )
+)
 # A text that is refused unread did nothing at all. Others may have run a routine, or an earlier statement, that left
 # something.
 WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind.HANDLER, Kind.XA))
@@ -157,15 +169,17 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             relay.give_back()
         answer_and_end(relay, error)
         return
-    if statement.pins is not None and relay.pinned is None and not (unread(code) and statement.kind in WHOLE):
+    did_nothing = unread(code) and statement.kind in WHOLE
+    if statement.pins is not None and relay.pinned is None and not did_nothing:
         relay.pinned = statement.pins.value  # how far it came nobody knows
         relay.metrics.pinned[relay.pinned] += 1
-    if open_before or not relay.state.autocommit or statement.kind not in SINGLE:
+    surely = statement.kind in SINGLE or did_nothing
+    if open_before or not relay.state.autocommit or not surely:
         # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
         if not open_before:
             transaction.stage = Stage.OPEN
             transaction.state = transaction.state or relay.state
-        if verdict.confirm or statement.kind not in SINGLE:
+        if verdict.confirm or not surely:
             relay.journal.forbid("uncertain")
         relay.record(request, 0, 0, code)
     elif transaction.stage is Stage.NONE:

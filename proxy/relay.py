@@ -54,7 +54,7 @@ from router.plan import (
 )
 from router.retry import Attempts
 from router.session import Stage, State, Transaction
-from router.variables import ACCESS
+from router.variables import ACCESS, ISOLATION
 
 # Their replies carry no status flags.
 STATUSLESS: Final = frozenset((COM_STATISTICS, COM_STMT_PREPARE))
@@ -267,10 +267,15 @@ class Relay:
             node = cluster.choose(node, now)
         if node is None:
             return None
-        backend = cluster.pools[node.name].take(self.profile, self.state, wanted.guarded, self.homes.get(node.name))
+        backend = cluster.pools[node.name].take(self.profile, self.state, wanted.guarded, self.home(node))
         if backend is not None:
             self.hold(backend)
         return backend
+
+    def home(self, node: Node) -> Backend | None:
+        """The backend that this session used last on a node, unless another has used it since and may ask it."""
+        backend = self.homes.get(node.name)
+        return backend if backend is not None and backend.last_user is self else None
 
     def hold(self, backend: Backend) -> None:
         """Make a backend this session's lease."""
@@ -439,7 +444,10 @@ class Relay:
             self._wrote(transaction.wrote or statement.may_write, backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only
         self.end_transaction()
-        if keeps_one_shot(statement):
+        if not keeps_one_shot(statement):
+            backend.one_shot = False  # it has had its transaction
+        elif not any(name in (ACCESS, ISOLATION) for name, _ in statement.carries):
+            # Setting the session's default replaces what was set for the next transaction.
             transaction.one_shot, transaction.read_only = one_shot, read_only
 
     def record(self, request: Request, insert_id: int, affected_rows: int, error: int) -> None:
@@ -616,6 +624,7 @@ class Relay:
             self.give_back()
         else:
             self.recycle()
+        self.node = None  # nothing that is left there is to be asked for
         self.end_transaction()
         self.state = State(self.state.schema)
         self.prepared.clear()
