@@ -174,7 +174,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         relay.pinned = statement.pins.value  # how far it came nobody knows
         relay.metrics.pinned[relay.pinned] += 1
     surely = statement.kind in SINGLE or did_nothing
-    if open_before or not relay.state.autocommit or not surely:
+    if open_before or not (surely and (relay.state.autocommit or did_nothing)):
         # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
         if not open_before:
             transaction.stage = Stage.OPEN
@@ -186,7 +186,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         relay.account("failed", backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only
         relay.end_transaction()
-        if keeps_one_shot(statement) or (not statement.commits and (unread(code) or verdict.guard)):
+        refused = not statement.commits and (unread(code) or verdict.guard)
+        if refused or keeps_one_shot(statement) or (did_nothing and statement.kind is Kind.OTHER):
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only
     relay.warned = True

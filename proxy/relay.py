@@ -54,7 +54,7 @@ from router.plan import (
 )
 from router.retry import Attempts
 from router.session import Stage, State, Transaction
-from router.variables import ACCESS, ISOLATION
+from router.variables import ACCESS
 
 # Their replies carry no status flags.
 STATUSLESS: Final = frozenset((COM_STATISTICS, COM_STMT_PREPARE))
@@ -318,6 +318,7 @@ class Relay:
             backend.causal = False
         self.told = False
         self._collected = [] if request.code == COM_STMT_PREPARE or self._then is not None else None
+        backend.last_user = self  # a reset on the way here has forgotten it
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
         if statement.pins in HIDES_USE:
             backend.hides_use = True
@@ -446,7 +447,7 @@ class Relay:
         self.end_transaction()
         if not keeps_one_shot(statement):
             backend.one_shot = False  # it has had its transaction
-        elif not any(name in (ACCESS, ISOLATION) for name, _ in statement.carries):
+        elif not any(name == ACCESS for name, _ in statement.carries):
             # Setting the session's default replaces what was set for the next transaction.
             transaction.one_shot, transaction.read_only = one_shot, read_only
 

@@ -1,11 +1,40 @@
-"""Settings that every test runs under."""
+"""Settings that every test runs under, and a real Galera cluster of three nodes, one for the whole run."""
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from proxy.demo.galera import Cluster
 
 # A few dozen examples find what a parser gets wrong at a boundary; a deadline would measure the machine, not the code.
 settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # A failure on the continuous integration's machine must be the same failure here.
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[Cluster]:
+    """Three nodes, started once. A test asks for `cluster`, which has them all in step."""
+    # Not below pytest's own directory, which it closes to other accounts: for root the nodes run as another one.
+    directory = Path(tempfile.mkdtemp(prefix="multiwriter-"))
+    cluster = Cluster(directory, progress=print)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop(clean=False)
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
+    """Three nodes, all Synced when the test begins. The test may kill, end, pause and start them as it likes."""
+    running_cluster.heal()
+    yield running_cluster
+    running_cluster.heal()

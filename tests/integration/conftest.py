@@ -1,9 +1,7 @@
-"""A real Galera cluster of three nodes, one for the whole run, and a real proxy in front of it."""
+"""Connections to the nodes of the real cluster, schemas on it, and real proxies in front of it."""
 
 import contextlib
 import itertools
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,28 +26,6 @@ class MakeProxy(Protocol):
     """Starts a proxy with settings of its own, ready unless `wait` is false; it is ended after the test."""
 
     def __call__(self, settings: Settings | None = None, *, wait: bool = True) -> Proxy: ...
-
-
-@pytest.fixture(scope="session")
-def running_cluster() -> Iterator[Cluster]:
-    """Three nodes, started once. A test asks for `cluster`, which has them all in step."""
-    # Not below pytest's own directory, which it closes to other accounts: for root the nodes run as another one.
-    directory = Path(tempfile.mkdtemp(prefix="multiwriter-"))
-    cluster = Cluster(directory, progress=print)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop(clean=False)
-        shutil.rmtree(directory)
-
-
-@pytest.fixture
-def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
-    """Three nodes, all Synced when the test begins. The test may kill, end, pause and start them as it likes."""
-    running_cluster.heal()
-    yield running_cluster
-    running_cluster.heal()
 
 
 @pytest.fixture

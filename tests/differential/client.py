@@ -1,0 +1,172 @@
+"""A client that sees every byte: it logs in with the capabilities it is told and returns whole replies as they came."""
+
+import hashlib
+import socket
+from typing import Final
+
+from proxy.wire import constants as c
+from proxy.wire.framing import frame, message_end, payload_of
+from proxy.wire.packets import lenenc_str, parse_error
+from proxy.wire.replies import ReplyScanner
+
+BASE: Final = (
+    c.CLIENT_LONG_PASSWORD
+    | c.CLIENT_LONG_FLAG
+    | c.CLIENT_PROTOCOL_41
+    | c.CLIENT_TRANSACTIONS
+    | c.CLIENT_SECURE_CONNECTION
+    | c.CLIENT_MULTI_STATEMENTS
+    | c.CLIENT_MULTI_RESULTS
+    | c.CLIENT_PS_MULTI_RESULTS
+    | c.CLIENT_PLUGIN_AUTH
+)
+PATIENCE: Final = 15.0
+"""Seconds for one reply: longer than the proxy's own limits, so that those show as the errors that they are."""
+
+PLUGIN: Final = "mysql_native_password"
+UTF8MB4_GENERAL_CI: Final = 45
+
+
+class Closed(Exception):
+    """The other side closed the connection."""
+
+
+class Client:
+    """One connection, used by one thread, one command at a time."""
+
+    def __init__(self, port: int, capabilities: int, schema: str, user: str = "app", password: str = "app") -> None:
+        self.capabilities = BASE | capabilities | (c.CLIENT_CONNECT_WITH_DB if schema else 0)
+        self._password = password
+        self._scanner = ReplyScanner(self.capabilities)
+        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.login_reply = self._login(user, schema)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def ask(self, raw: bytes, command: int, *, cursor: bool = False) -> bytes:
+        """Send one command and return all of its reply. Raises Closed, or TimeoutError."""
+        scanner = self._scanner
+        scanner.start(command, None, cursor)
+        self.tell(raw)
+        reply = b""
+        while not scanner.done:
+            reply += scanner.feed(self._receive())
+        if scanner.rest:
+            raise AssertionError(f"{scanner.rest!r} behind the reply {reply!r}")
+        return reply + scanner.error_raw
+
+    def tell(self, raw: bytes) -> None:
+        """Send a command that has no reply."""
+        try:
+            self._socket.sendall(raw)
+        except ConnectionError as error:
+            raise Closed from error
+
+    def change_user(self, user: str, password: str, schema: str) -> bytes:
+        """COM_CHANGE_USER; the last packet of the exchange, without its sequence id."""
+        self._password = password
+        parts = (
+            bytes((c.COM_CHANGE_USER,)),
+            user.encode() + b"\0",
+            bytes((20,)) + self._scramble(self._nonce),
+            schema.encode() + b"\0",
+            UTF8MB4_GENERAL_CI.to_bytes(2, "little"),
+            PLUGIN.encode() + b"\0",
+        )
+        self.tell(frame(b"".join(parts)))
+        return self._authenticate()
+
+    def close(self) -> None:
+        """Say goodbye, wait for the other side to hang up, and close."""
+        with self._socket:
+            try:
+                self._socket.sendall(frame(bytes((c.COM_QUIT,))))
+                while self._socket.recv(65536):
+                    pass
+            except OSError:
+                pass
+
+    def _receive(self) -> bytes:
+        try:
+            data = self._socket.recv(65536)
+        except ConnectionError as error:
+            raise Closed from error
+        if not data:
+            raise Closed
+        return data
+
+    def _packet(self) -> bytes:
+        """The next packet of the login, header included."""
+        data = b""
+        while message_end(data, 0) < 0:
+            data += self._receive()
+        return data
+
+    def _login(self, user: str, schema: str) -> bytes:
+        greeting = payload_of(self._packet())
+        if greeting[0] == c.ERR_HEADER:
+            raise Closed(str(parse_error(greeting)))
+        at = greeting.index(b"\0", 1) + 1 + 4  # behind the version and the thread id
+        self._nonce = greeting[at : at + 8] + greeting[at + 27 : at + 39]
+        parts = (
+            self.capabilities.to_bytes(4, "little"),
+            (1 << 24).to_bytes(4, "little"),
+            bytes((UTF8MB4_GENERAL_CI,)),
+            bytes(23),
+            user.encode() + b"\0",
+            bytes((20,)) + self._scramble(self._nonce),
+            schema.encode() + b"\0" if schema else b"",
+            PLUGIN.encode() + b"\0",
+        )
+        self.tell(frame(b"".join(parts), 1))
+        return self._authenticate()
+
+    def _authenticate(self) -> bytes:
+        """Go on until the server accepts or refuses; its verdict without the sequence id."""
+        while True:
+            packet = self._packet()
+            if packet[4] != c.EOF_HEADER:
+                return packet[:3] + packet[4:]
+            self._nonce = packet[5:].split(b"\0", 1)[1].rstrip(b"\0")
+            self.tell(frame(self._scramble(self._nonce), packet[3] + 1))
+
+    def _scramble(self, nonce: bytes) -> bytes:
+        stage1 = hashlib.sha1(self._password.encode()).digest()
+        mask = hashlib.sha1(nonce + hashlib.sha1(stage1).digest()).digest()
+        return bytes(one ^ other for one, other in zip(stage1, mask, strict=True))
+
+
+def parameters(values: "tuple[Value, ...]", *, with_types: bool) -> bytes:
+    """The tail of a COM_STMT_EXECUTE. A value of None is NULL, one of `Sent` came as long data."""
+    nulls = bytearray((len(values) + 7) // 8)
+    types = b""
+    data = b""
+    for index, value in enumerate(values):
+        if value is None:
+            nulls[index // 8] |= 1 << index % 8
+            types += b"\x06\x00"
+        elif isinstance(value, Sent):
+            types += b"\xfc\x00"
+        elif isinstance(value, int):
+            types += b"\x08\x00"
+            data += value.to_bytes(8, "little", signed=True)
+        else:
+            types += b"\xfd\x00"
+            data += lenenc_str(value.encode())
+    if not values:
+        return b""
+    return bytes(nulls) + (b"\x01" + types if with_types else b"\x00") + data
+
+
+class Sent:
+    """A parameter whose value went ahead with COM_STMT_SEND_LONG_DATA."""
+
+    def __repr__(self) -> str:
+        return "SENT"
+
+
+SENT: Final = Sent()
+Value = int | str | Sent | None

@@ -1,0 +1,51 @@
+"""The cluster prepared for comparing, and a proxy in front of it that moves every session it may."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from proxy.demo.galera import Cluster
+from proxy.demo.processes import Process
+from tests.differential.runner import Runner
+from tests.support.proxy import Proxy
+
+
+class MovingProxy(Proxy):
+    """A proxy with the placement of tests.differential.launcher."""
+
+    def start(self, *, wait: bool = True) -> None:
+        launcher = [sys.executable, "-m", "tests.differential.launcher", "1"]
+        with self.log.open("ab") as log:
+            self.process = Process([*launcher, "serve", "--config", self.settings], output=log)
+        if wait:
+            self.wait_ready()
+
+
+@pytest.fixture(scope="package")
+def runner(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """Holds conversations with node1 and with a proxy over all three nodes.
+
+    AUTO_INCREMENT counts in ones on every node, so that the ids that it generates do not tell the nodes apart.
+    """
+    running_cluster.heal()
+    for node in running_cluster:
+        node.query("SET GLOBAL wsrep_auto_increment_control = OFF")
+
+    def connect(number: int) -> Any:
+        return running_cluster[number].connect("app", "app")
+
+    addresses = [node.address for node in running_cluster]
+    proxy = MovingProxy(tmp_path_factory.mktemp("moving"), addresses, {"pool": {"max_backends": 300}})
+    try:
+        proxy.start()
+        runner = Runner(running_cluster[1].port, proxy.port, connect)
+        yield runner
+        runner.close()
+        assert proxy.running, proxy.log_text()[-3000:]
+        assert "internal.error" not in proxy.log_text(), proxy.log_text()[-3000:]
+    finally:
+        proxy.kill()
+        for node in running_cluster:
+            node.query("SET GLOBAL wsrep_auto_increment_control = ON")

@@ -1,0 +1,26 @@
+"""Random sessions, each held with one server and with the proxy, whose replies may not differ in a byte.
+
+A difference is reported as the shortest conversation that shows it; once it is explained it goes to test_kept.py.
+"""
+
+import os
+
+from tests.differential.generator import conversation
+from tests.differential.runner import AT_ONCE, Runner
+
+SESSIONS = int(os.environ.get("MULTIWRITER_SESSIONS", "400"))
+FIRST = int(os.environ.get("MULTIWRITER_SEED", "0"))
+SHOWN = 5
+"""Differences after which it ends: to make one short takes a while."""
+
+
+def test_random_sessions(runner: Runner) -> None:
+    found: list[str] = []
+    for seed in range(FIRST, FIRST + SESSIONS, AT_ONCE):
+        conversations = [conversation(each) for each in range(seed, min(seed + AT_ONCE, FIRST + SESSIONS))]
+        for difference in runner.run(conversations, seed):
+            which = seed + conversations.index(difference.conversation)
+            found.append(f"seed {which}, in the run of {seed}:\n{runner.minimise(difference)}")
+        if len(found) >= SHOWN:
+            break
+    assert not found, "\n\n".join(found)

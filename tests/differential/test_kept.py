@@ -1,0 +1,128 @@
+"""Conversations that once went differently through the proxy, cut to what shows it.
+
+Those of one test are held one after the other, so that the later ones find what the earlier ones left.
+"""
+
+import pytest
+
+from proxy.wire import constants as c
+from tests.differential.conversation import (
+    ChangeUser,
+    Command,
+    Conversation,
+    Execute,
+    Fetch,
+    InitDb,
+    Prepare,
+    Query,
+    SetOption,
+    Step,
+)
+from tests.differential.runner import Runner
+
+TRACKS = c.CLIENT_SESSION_TRACK
+NEW_EOF = c.CLIENT_DEPRECATE_EOF
+
+
+def said(*steps: Step | str, capabilities: int = NEW_EOF, schema: str = "{one}") -> Conversation:
+    """A conversation whose queries are written as texts."""
+    return Conversation(tuple(Query(step) if isinstance(step, str) else step for step in steps), capabilities, schema)
+
+
+KEPT: dict[str, tuple[Conversation, ...]] = {
+    "the login reports its schema to who tracks it": (said(capabilities=TRACKS), said(capabilities=TRACKS | NEW_EOF)),
+    "a user's change of schema is reported": (said(ChangeUser("{two}"), "SELECT DATABASE()", capabilities=TRACKS),),
+    "the flag of a READ ONLY transaction comes with its BEGIN": (
+        said("START TRANSACTION READ ONLY", "SELECT 1", "COMMIT"),
+        said("SET TRANSACTION READ ONLY", "BEGIN", "START TRANSACTION READ WRITE", "ROLLBACK", "BEGIN"),
+        said("SET SESSION TRANSACTION READ ONLY", "BEGIN", "UPDATE t SET v = 1", "COMMIT"),
+    ),
+    "so does the one of ANSI_QUOTES": (said("SET sql_mode = 'ANSI_QUOTES'", "BEGIN", "COMMIT", 'SELECT "id" FROM t'),),
+    "PREPARE behind BEGIN is answered as in a transaction": (
+        said("BEGIN", Prepare("p", "SELECT id FROM t WHERE id = ?"), Execute("p", (1,)), "COMMIT", capabilities=0),
+        said("START TRANSACTION READ ONLY", Prepare("p", "UPDATE t SET v = ?"), "SELECT 1"),
+    ),
+    "errors name a prepared statement by the client's id": (
+        said(Prepare("p", "SELECT 1"), Prepare("q", "SELECT 2"), Prepare("r", "SELECT 3")),
+        said(Prepare("p", "SELECT 1"), Execute("p"), Fetch("p", 1), "BEGIN", Fetch("p", 1), "COMMIT"),
+    ),
+    "a cursor that was read to its end is closed": (
+        said(Prepare("p", "SELECT id FROM t ORDER BY id"), Execute("p", cursor=True), Fetch("p", 10), Fetch("p", 1)),
+    ),
+    "SET TRANSACTION waits for what begins a transaction": (
+        said("SET TRANSACTION READ ONLY", "SELECT 1", "SHOW TABLES", "DO 1", "INSERT INTO t VALUES (1)"),
+        said("SET TRANSACTION READ ONLY", "SELECT * FROM nosuch", "SELEC", "UPDATE t SET v = 1", "DELETE FROM t"),
+        said("SET TRANSACTION READ ONLY", "USE nosuch", "UPDATE t SET v = 1"),
+        said("SET TRANSACTION READ ONLY", "SELECT * FROM t", "UPDATE t SET v = 1"),
+        said("SET TRANSACTION READ ONLY", "BEGIN", "SET sql_select_limit = 2", "SELECT SLEEP(0)", "COMMIT"),
+    ),
+    "SET TRANSACTION outlives a reset on the way to it": (
+        said(
+            Prepare("p", "INSERT INTO t VALUES (?, ?, ?)"),
+            Execute("p", (20, 1, "p")),
+            "SET NAMES latin1",
+            "SELECT COUNT(*) FROM w",
+            "SET TRANSACTION READ ONLY",
+            Execute("p", (21, 1, "p")),
+        ),
+    ),
+    "the client's READ ONLY outlives the guard": (
+        said("SET SESSION TRANSACTION READ ONLY", "SELECT * FROM u ORDER BY id", "SET @a = 1",
+        "INSERT INTO t VALUES (6, 6, '')"),
+        *(said("BEGIN", "SELECT * FROM t WHERE id = 1", "COMMIT", "SELECT 1") for _ in range(3)),
+        said("SET SESSION TRANSACTION READ ONLY", "SELECT * FROM u ORDER BY id", "SET @a = 1",
+        "INSERT INTO t VALUES (6, 6, '')"),
+    ),
+    "a hidden USE concerns nobody else": (
+        *(said("USE {two}; SELECT DATABASE()") for _ in range(3)),
+        *(said("SELECT * FROM u ORDER BY id", "SELECT DATABASE()") for _ in range(3)),
+        said(Prepare("p", "USE {two}"), Execute("p"), "SELECT DATABASE()", InitDb("{one}"), Execute("p"),
+        "SELECT DATABASE()"),
+        *(said("SELECT * FROM u ORDER BY id", "SELECT DATABASE()") for _ in range(3)),
+    ),
+    "several statements switched off concern nobody else": (
+        *(said(SetOption(1), "SELECT 1; SELECT 2") for _ in range(3)),
+        *(said("SELECT 1; SELECT 2") for _ in range(3)),
+    ),
+    "warnings are one's own": (
+        *(said("SELECT 1/0", "SELECT CAST('a' AS SIGNED)", "SELECT * FROM nosuch") for _ in range(3)),
+        *(said("SHOW WARNINGS") for _ in range(3)),
+        *(said("SET div_precision_increment = 6", "SELECT @@warning_count", "SHOW COUNT(*) ERRORS") for _ in range(3)),
+        said("SELECT id FROM t WHERE id = 1", "SHOW WARNINGS"),
+    ),
+    "warnings stay until a statement with tables": (
+        said("SELECT 1/0", "SELECT 1", "SET sql_notes = 1", "BEGIN", "SHOW WARNINGS", "COMMIT", "SHOW WARNINGS"),
+        said("SELECT * FROM nosuch", Command(c.COM_PING), "USE {one}", "SHOW ERRORS", "SELECT id FROM t",
+        "SHOW ERRORS"),
+    ),
+    "what was written is read after a reset of the backend": (
+        said("SET @a = 1", Command(c.COM_RESET_CONNECTION), "SET div_precision_increment = 6"),
+        *(said(*("DELETE FROM w", "INSERT INTO w VALUES (1, 1)", "SELECT * FROM w") * 20) for _ in range(5)),
+    ),
+    "LAST_INSERT_ID() is asked for whatever the limit of rows": (
+        said("SET sql_select_limit = 0", "INSERT INTO a0 (v) VALUES (1)", "DO 1", "SET @a = LAST_INSERT_ID()", "DO @a"),
+    ),
+    "a statement belongs to the schema it was prepared in": (
+        said(Prepare("p", "SELECT * FROM t ORDER BY id"), "USE {two}", "BEGIN", "DELETE FROM t", Execute("p"),
+        "ROLLBACK"),
+        said(Prepare("p", "SELECT * FROM t ORDER BY id"), "USE {two}", "SET @a = 1", Execute("p"),
+        "SELECT DATABASE()", "SELECT @a"),
+        said(Prepare("p", "ROLLBACK"), "USE {two}", Execute("p"), "SELECT DATABASE()", capabilities=NEW_EOF | TRACKS),
+    ),
+    "a statement that can't be prepared again leaves the session as it is": (
+        said(
+            Prepare("p", "SELECT id, v FROM t WHERE id = ?"),
+            "SELECT 1",
+            "CREATE TEMPORARY TABLE t (id INT)",
+            Execute("p", (2,)),
+            "SELECT * FROM t",
+        ),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("title", KEPT)
+def test_kept(runner: Runner, title: str) -> None:
+    for number, conversation in enumerate(KEPT[title]):
+        for difference in runner.run([conversation], number):
+            raise AssertionError(str(difference))
