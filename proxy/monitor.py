@@ -17,7 +17,7 @@ from proxy.link import PLAIN, Link
 from proxy.log import event
 from proxy.metrics import Metrics
 from router import galera
-from router.membership import Membership, Node, Transition
+from router.membership import Membership, Node, NodeState, Transition
 from router.outcomes import NodeSign, Phase, judge
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 PREPARE: Final = "SET SESSION wsrep_sync_wait = 0, wsrep_dirty_reads = ON"
 
 _MIN_GAP: Final = 0.01  # seconds between the beginnings of two polls of a node, however many ask for one
-_BEAT: Final = 0.02  # seconds between two looks at the event loop's punctuality
+_BEAT: Final = 0.02  # seconds between two looks at the event loop's punctuality, and what is not yet late
+_HURRY: Final = 0.04  # seconds between two polls while a node that misses deadlines may be given up by the others
 _STALL: Final = 0.25  # share of the deadline that our own loop may lose before a missed deadline says nothing
 _ATTRIBUTES: Final = {"program_name": "multiwriter-monitor"}
 
@@ -176,9 +177,14 @@ class Monitor:
                 watch.drop()
             watch.polled.set()
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(began + self._interval):
+                async with asyncio.timeout_at(began + self._pace()):
                     await watch.wanted.wait()
             await asyncio.sleep(began + _MIN_GAP - loop.time())
+
+    def _pace(self) -> float:
+        # That the others have gone on without a silent node is what ends the wait for it: it is to be known at once.
+        silent = any(node.state is NodeState.SUSPECT and node.failures for node in self._membership)
+        return min(_HURRY, self._interval) if silent else self._interval
 
     async def _poll(self, watch: "_Watch") -> None:
         loop = asyncio.get_running_loop()
@@ -201,6 +207,9 @@ class Monitor:
                 self._count(name, "timeout", perf_counter() - started)
                 reason = f"no answer to the monitor within {self._timeout:g} s"
                 self._tell(self._membership.failed_poll(name, reason, now, timed_out=True))
+                for other in self._watches:
+                    if other != name:
+                        self.check_now(other)
             except login.ConnectFailed as failed:
                 watch.drop()
                 now = loop.time()
@@ -275,7 +284,9 @@ class _Watch:
 
 
 class _Punctuality:
-    """Adds up how much time the event loop lost: timers that fired late, by how much."""
+    """Adds up how much time the event loop lost: by how much timers fired late, where that was more than a busy loop's
+    usual few milliseconds. An answer waits for those once, not once per beat.
+    """
 
     def __init__(self) -> None:
         self.lost = 0.0
@@ -294,7 +305,9 @@ class _Punctuality:
 
     def _beat(self) -> None:
         assert self._loop is not None
-        self.lost += max(0.0, self._loop.time() - self._due)
+        late = self._loop.time() - self._due
+        if late > _BEAT:
+            self.lost += late
         self.start(self._loop)
 
 

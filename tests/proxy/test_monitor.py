@@ -252,6 +252,21 @@ def test_a_node_that_does_not_answer_is_suspect_then_down(run: Run) -> None:
     run(scenario, Settings(timeout=0.05))
 
 
+def test_while_a_node_is_silent_the_others_are_asked_often_whether_they_went_on(run: Run) -> None:
+    async def scenario(world: World) -> None:
+        world.monitor.start()
+        await world.monitor.first_round()
+        world.servers["a"].ask = never
+        world.monitor.check_now("a")
+        await world.until(lambda: world.state("a") is NodeState.SUSPECT)
+        for name in ("b", "c"):
+            world.servers[name].status["wsrep_cluster_conf_id"] = "4"
+        await world.until(lambda: world.state("a") is NodeState.DOWN)
+        assert "the others went on" in world.membership["a"].reason
+
+    run(scenario, Settings(interval=60, timeout=0.1))
+
+
 def test_a_node_without_a_free_connection_is_not_down(run: Run) -> None:
     async def scenario(world: World) -> None:
         world.monitor.start()
