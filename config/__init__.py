@@ -4,7 +4,7 @@ Knows nothing of what runs with it.
 """
 
 from config.load import ConfigError, Problem, from_nodes, load, loads
-from config.model import Accounts, Cluster, Config, Endpoint, Http, Limits, Log, Monitor, Pool, Replay, User
+from config.model import Accounts, Catalog, Cluster, Config, Endpoint, Http, Limits, Log, Monitor, Pool, Replay, User
 from config.network import Network
 from config.reference import reference
 from config.secret import Secret
@@ -13,6 +13,7 @@ from config.units import Address, SettingError
 __all__ = [
     "Accounts",
     "Address",
+    "Catalog",
     "Cluster",
     "Config",
     "ConfigError",

@@ -39,7 +39,7 @@ class Cluster:
     user: Annotated[
         str,
         Setting(
-            "Account that watches the nodes. It needs to log in, and SELECT on `mysql.*` for `[accounts]`.", least=1
+            "Account that watches the nodes. It needs to log in, and rights for `[accounts]` and `[catalog]`.", least=1
         ),
     ]
     password: Annotated[Secret, Setting("Password of that account.")]
@@ -149,6 +149,28 @@ class Accounts:
             "When no node can tell its accounts, the last known ones hold for this long.", kind="duration", least=1
         ),
     ] = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """What the proxy knows of tables, views, triggers and functions, read by the account of `[cluster]`.
+
+    It sees what that account has any right to: `GRANT SELECT, SHOW VIEW, TRIGGER ON *.*` shows it everything.
+    """
+
+    enabled: Annotated[bool, Setting("Read the definitions. Without them tables are taken for plain ones.")] = True
+    refresh: Annotated[
+        float,
+        Setting(
+            "A definition changed elsewhere than through this proxy is noticed within this time.",
+            kind="duration",
+            least=0.1,
+            most=300,
+        ),
+    ] = 1.0
+    max_tables: Annotated[
+        int, Setting("With more tables than this the definitions are not read.", least=1, most=10_000_000)
+    ] = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +299,7 @@ class Config:
     endpoints: tuple[Endpoint, ...] = field(metadata={"key": "endpoint"})
     users: tuple[User, ...] = field(default=(), metadata={"key": "user"})
     accounts: Accounts = Accounts()
+    catalog: Catalog = Catalog()
     monitor: Monitor = Monitor()
     http: Http = Http()
     pool: Pool = Pool()

@@ -18,6 +18,7 @@ from proxy.log import event
 from proxy.metrics import Metrics
 from proxy.pool import NodePool
 from proxy.recovery import Recovery
+from router.catalog import Catalog
 from router.journal import JournalSpace
 from router.membership import Membership, Node, NodeState, Transition
 from router.outcomes import NodeSign
@@ -65,6 +66,7 @@ class Cluster:
         self._left_behind: dict[Node, tuple[int, float]] = {}  # lost node -> the view it was in, until when it matters
         self.lingering: dict[str, dict[object, Callable[[], None]]] = {node.name: {} for node in membership}
         self.check_now: Callable[[str], None] = lambda name: None
+        self.catalog = Catalog()  # what is known of tables, as last read
         self.pools: Final = {
             node.name: NodePool(
                 node,

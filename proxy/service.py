@@ -15,6 +15,7 @@ from config import Endpoint as EndpointSettings
 from proxy import http
 from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts
 from proxy.auth import PasswordAccount
+from proxy.catalog import CatalogReader
 from proxy.cluster import Cluster
 from proxy.handshake import Login, LoginSettings, Result
 from proxy.hello import OFFERED
@@ -28,6 +29,7 @@ from proxy.tls import server_context
 from proxy.version import VERSION
 from proxy.wire import constants as c
 from router.backoff import LoginBackoff
+from router.catalog import Catalog
 from router.membership import Membership, Node, NodeState
 from router.statements import Classifier
 
@@ -51,6 +53,7 @@ SEEN_IN_SESSION: Final = (
     | c.CLIENT_SESSION_TRACK
     | c.CLIENT_DEPRECATE_EOF
 )
+CATALOG_PATIENCE: Final = 2.0  # seconds at the start for what is known of tables
 HOUSEKEEPING: Final = 5.0  # seconds between two looks for what has been idle for too long
 
 
@@ -137,6 +140,7 @@ class Service:
         self.admission = Admission(config.limits.max_clients, config.limits.max_pending_logins)
         self.backoff = LoginBackoff(config.limits.login_backoff, config.limits.login_backoff_max)
         self._cluster_accounts = self._accounts_of_cluster(config) if config.accounts.cluster else None
+        self._catalog = self._catalog_of_cluster(config) if config.catalog.enabled else None
         configured = {user.name: PasswordAccount.of(user.name, user.password.reveal()) for user in config.users}
         self.accounts = Accounts(configured, self._cluster_accounts)
         self.sessions: dict[int, Session] = {}
@@ -165,6 +169,9 @@ class Service:
         if self._cluster_accounts is not None:
             self.run(self._cluster_accounts.run(), "accounts of the cluster")
             await self._cluster_accounts.read_again()
+        if self._catalog is not None:
+            self.run(self._catalog.run(), "catalog")
+            await self._catalog.looked(CATALOG_PATIENCE)
         for endpoint in self.endpoints:
             await endpoint.listen()
         self.run(self._keep_house(), "housekeeping")
@@ -257,6 +264,21 @@ class Service:
             max_age=config.accounts.max_age,
             link=self.cluster.link,
         )
+
+    def _catalog_of_cluster(self, config: Config) -> CatalogReader:
+        reader = CatalogReader(
+            config.cluster.user,
+            config.cluster.password.reveal(),
+            lambda: self.membership.writers,
+            refresh=config.catalog.refresh,
+            max_tables=config.catalog.max_tables,
+            link=self.cluster.link,
+        )
+        reader.changed = self._catalog_changed
+        return reader
+
+    def _catalog_changed(self, found: Catalog) -> None:
+        self.cluster.catalog = found
 
     def gone(self, session: Session) -> None:
         """The client's connection is closed."""

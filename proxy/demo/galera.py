@@ -247,7 +247,7 @@ CREATE USER IF NOT EXISTS '{owner}'@'localhost' IDENTIFIED VIA unix_socket;
 GRANT ALL PRIVILEGES ON *.* TO '{owner}'@'localhost' WITH GRANT OPTION;
 CREATE USER 'monitor'@'%' IDENTIFIED BY 'monitor';
 GRANT PROCESS, CONNECTION ADMIN ON *.* TO 'monitor'@'%';
-GRANT SELECT ON mysql.* TO 'monitor'@'%';
+GRANT SELECT, SHOW VIEW, TRIGGER ON *.* TO 'monitor'@'%';
 CREATE USER 'app'@'%' IDENTIFIED BY 'app';
 GRANT ALL PRIVILEGES ON *.* TO 'app'@'%' WITH GRANT OPTION;
 CREATE DATABASE demo CHARACTER SET utf8mb4;

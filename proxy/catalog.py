@@ -1,0 +1,200 @@
+"""The catalog as one node tells it: read with the proxy's own account, read again when a definition was changed.
+
+A task looks at the node's counters of DDL statements, which count what other nodes replicated to it, too; only when
+one has moved is the information schema read. What its rows mean is the business of router.catalog.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Final, Protocol
+
+from proxy import login
+from proxy.link import PLAIN, Link
+from proxy.log import event
+from router import catalog
+from router.catalog import Catalog
+from router.membership import Node
+
+logger = logging.getLogger(__name__)
+
+PATIENCE: Final = 30.0  # seconds for one reading: there may be many tables
+GLANCE: Final = 2.0  # seconds for one look at the counters
+REST: Final = 10  # after a reading, this many times as long as it took, nothing is read
+_MOST_BYTES: Final = 64 << 20  # read ahead, of one answer
+_ATTRIBUTES: Final = {"program_name": "multiwriter-catalog"}
+
+# What another node committed before is waited for, so that what a client was told is not missed.
+_WAIT: Final = "SET SESSION wsrep_sync_wait = 15"
+_COUNTERS: Final = "SHOW GLOBAL STATUS WHERE Variable_name RLIKE '^Com_(create|alter|drop|rename)_'"
+_IRRELEVANT: Final = ("_temporary_table", "_user", "_role", "_server", "_event")
+_OURS: Final = "TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema')"
+_TABLES: Final = f"SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES WHERE {_OURS}"  # noqa: S608
+_KEYS: Final = (
+    "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS "  # noqa: S608
+    f"WHERE NON_UNIQUE = 0 AND {_OURS} ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
+)
+_TRIGGERS: Final = "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, EVENT_MANIPULATION FROM information_schema.TRIGGERS"
+
+Row = tuple[str | None, ...]
+
+
+class Connection(Protocol):
+    """What is needed of a connection to a node: login.QueryConnection has it."""
+
+    async def query(self, sql: str, /) -> Sequence[Row]: ...
+    def close(self) -> None: ...
+
+
+class CatalogReader:
+    """Keeps `now` as the cluster's definitions are. run() does so until it is cancelled."""
+
+    def __init__(
+        self,
+        user: str,
+        password: str,
+        nodes: Callable[[], Iterable[Node]],
+        *,
+        refresh: float,
+        max_tables: int,
+        link: Link = PLAIN,
+        open_connection: Callable[[Node], Awaitable[Connection]] | None = None,
+    ) -> None:
+        self.now = Catalog()
+        self.problem = "it has not been read yet"
+        self.changed: Callable[[Catalog], None] = lambda found: None
+        self._user = user
+        self._password = password
+        self._nodes = nodes
+        self._refresh = refresh
+        self._max_tables = max_tables
+        self._link = link
+        self._open = open_connection or self._log_in
+        self._connection: Connection | None = None
+        self._node: Node | None = None
+        self._seen: tuple[object, ...] = ()
+        self._objection = ""  # to what was read last
+        self._rest_until = 0.0
+        self._wanted = asyncio.Event()
+        self._looks = 0  # begun
+        self._ended: asyncio.Event = asyncio.Event()  # set and replaced whenever a look ends
+        self._failing = False
+
+    def __repr__(self) -> str:
+        return f"<CatalogReader {self.now!r}{' ' + self.problem if self.problem else ''}>"
+
+    def look(self) -> None:
+        """Look soon: a definition was changed."""
+        self._rest_until = 0.0
+        self._wanted.set()
+
+    async def looked(self, patience: float) -> None:
+        """Returns when a look that began after this call has ended, well or not, or after `patience` seconds."""
+        begins_after = self._looks
+        self.look()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while True:
+                    ended = self._ended
+                    await ended.wait()
+                    if self._looks > begins_after:
+                        return
+
+    async def run(self) -> None:
+        """Looks until cancelled; a failure is a log entry, and another try."""
+        try:
+            while True:
+                self._wanted.clear()
+                began = monotonic()
+                await self._look()
+                ended, self._ended = self._ended, asyncio.Event()
+                ended.set()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, began + self._refresh - monotonic())):
+                        await self._wanted.wait()
+        finally:
+            self._drop()
+
+    async def _look(self) -> None:
+        self._looks += 1
+        problem = "no node takes writes"
+        nodes = list(self._nodes())
+        if self._node in nodes:  # the one that is connected
+            nodes.remove(self._node)
+            nodes.insert(0, self._node)
+        for node in nodes:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self._look_at(node)
+            except (login.ConnectFailed, TimeoutError) as failed:
+                self._drop()
+                problem = f"{node.name}: {failed or 'no answer'}"
+            except Exception as failed:  # rows that we do not understand must not end the looking
+                self._drop()
+                problem = f"{node.name}: {failed!r}"
+            else:
+                self._tell(f"{node.name}: {self._objection}" if self._objection else "")
+                return
+        self._tell(problem)
+
+    async def _look_at(self, node: Node) -> None:
+        if self._connection is None or node is not self._node:
+            self._drop()
+            async with asyncio.timeout(GLANCE):
+                self._connection, self._node = await self._open(node), node
+                await self._connection.query(_WAIT)
+        connection = self._connection
+        async with asyncio.timeout(GLANCE):
+            counters = await connection.query(_COUNTERS)
+        seen = (node, *(row for row in counters if not str(row[0]).endswith(_IRRELEVANT)))
+        if seen == self._seen or monotonic() < self._rest_until:
+            return
+        began = monotonic()
+        found = await self._read(connection)
+        took = monotonic() - began
+        self._rest_until = monotonic() + REST * took
+        self._seen = seen
+        if found is None:
+            return
+        if found.tables != self.now.tables:
+            self.now = Catalog(found.tables, self.now.version + 1)
+            self.changed(self.now)
+        event(logger, "catalog.read", level=logging.DEBUG, node=node.name, tables=len(found.tables), seconds=took)
+
+    async def _read(self, connection: Connection) -> Catalog | None:
+        """None, and an objection, when there is too much of it."""
+        tables = await connection.query(f"{_TABLES} LIMIT {self._max_tables + 1}")
+        if len(tables) > self._max_tables:
+            self._objection = f"there are more than {self._max_tables} tables"
+            return None
+        self._objection = ""
+        keys = await connection.query(_KEYS)
+        triggers = await connection.query(_TRIGGERS)
+        return await asyncio.to_thread(catalog.build, tables, keys, triggers)
+
+    def _tell(self, problem: str) -> None:
+        self.problem = problem
+        if problem and not self._failing:
+            event(logger, "catalog.unreadable", level=logging.WARNING, reason=problem)
+        elif not problem and self._failing:
+            event(logger, "catalog.readable", tables=len(self.now.tables))
+        self._failing = bool(problem)
+
+    async def _log_in(self, node: Node) -> Connection:
+        return await login.open_queries(
+            (node.host, node.port),
+            user=self._user,
+            password=self._password,
+            attributes=_ATTRIBUTES,
+            link=self._link,
+            timeout=GLANCE,
+            connect_timeout=GLANCE,
+            max_buffered=_MOST_BYTES,
+        )
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._node = None
