@@ -8,13 +8,14 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --annotation-style=line
 
-.PHONY: help install demo test differential check lock clean
+.PHONY: help install demo test differential bench check lock clean
 
 help:
 	@echo "make install   .venv with the multiwriter command"
 	@echo "make demo      a Galera cluster of three on this machine with the proxy in front (DEMO=\"--port 3307\" for options)"
 	@echo "make test      every test, against real clusters (TESTS=\"tests/wire -k framing\" for some)"
 	@echo "make differential   10,000 random sessions, through the proxy and directly, byte by byte (SESSIONS=500 SEED=7 for others)"
+	@echo "make bench     what the proxy costs, beside HAProxy and ProxySQL (BENCH=\"--only point-select\" for some, --list)"
 	@echo "make check     style, types, layers and locks"
 	@echo "make lock      pin the dependencies anew"
 	@echo "make clean     remove what these made in this directory"
@@ -39,7 +40,7 @@ $(RUN): requirements.lock pyproject.toml
 	@echo "the command is $(BIN)/multiwriter, or multiwriter after \`. $(BIN)/activate\`"
 
 $(DEV): requirements-dev.lock $(RUN)
-	@deploy/install-packages demo test
+	@deploy/install-packages demo test bench
 	@echo "installing the locked tools and drivers for tests"
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
 	@touch $@
@@ -49,7 +50,7 @@ demo: $(RUN)
 	@deploy/install-packages demo
 	@exec $(BIN)/multiwriter demo up $(DEMO)
 
-test differential check: PACKAGES := demo test
+test differential bench check: PACKAGES := demo test bench
 
 test: $(DEV)
 	$(BIN)/pytest $(TESTS)
@@ -59,6 +60,10 @@ SESSIONS := 10000
 SEED := 0
 differential: $(DEV)
 	MULTIWRITER_SESSIONS=$(SESSIONS) MULTIWRITER_SEED=$(SEED) $(BIN)/pytest tests/differential/random_sessions.py tests/differential
+
+# ProxySQL is measured, too, where its binary is given: make bench PROXYSQL=/usr/bin/proxysql
+bench: $(DEV)
+	PROXYSQL=$(PROXYSQL) $(BIN)/python -m tests.bench $(BENCH)
 
 check: $(DEV)
 	$(BIN)/ruff check
@@ -72,5 +77,5 @@ lock:
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

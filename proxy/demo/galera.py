@@ -72,7 +72,8 @@ class Cluster:
         self.prepare()
         positions = {node: node.position() for node in self.nodes}
         self._progress(f"starting {len(self.nodes)} nodes")
-        if len(set(positions.values())) == 1 and positions[self.nodes[0]] >= 0:
+        # A node that restores a view looks for its other members, and takes it for an error that there are none.
+        if len(self.nodes) > 1 and len(set(positions.values())) == 1 and positions[self.nodes[0]] >= 0:
             for node, view in zip(self.nodes, _views(len(self.nodes)), strict=True):
                 node.start(wait=False, view=view)
         else:

@@ -21,9 +21,9 @@ class Report:
     text: str
 
 
-def prepare(port: int, schema: str) -> None:
-    """Make its tables; all of a schema's runs can use them."""
-    done = _sysbench(port, schema, "oltp_read_write", 60, "prepare", threads=TABLES)
+def prepare(port: int, schema: str, rows: int = ROWS) -> None:
+    """Make its tables of so many rows; all of a schema's runs can use them."""
+    done = _sysbench(port, schema, "oltp_read_write", 60, f"--table-size={rows}", "prepare", threads=TABLES)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -50,10 +50,17 @@ def _sysbench(
 ) -> "subprocess.CompletedProcess[str]":
     """One command of it, ended after `seconds`."""
     return subprocess.run(
-        [
-            "sysbench", work, "--db-driver=mysql", "--mysql-host=127.0.0.1", f"--mysql-port={port}",
-            "--mysql-user=app", "--mysql-password=app", f"--mysql-db={schema}", f"--threads={threads}",
-            f"--tables={TABLES}", f"--table-size={ROWS}", *arguments,
-        ],
+        command(port, schema, work, *arguments, threads=threads),
         capture_output=True, text=True, check=False, timeout=seconds,
     )  # fmt: skip
+
+
+def command(
+    port: int, schema: str, work: str, *arguments: str, threads: int, host: str = "127.0.0.1", rows: int = ROWS
+) -> list[str]:
+    """What to start; `arguments` end with the command proper ("prepare", "run")."""
+    return [
+        "sysbench", work, "--db-driver=mysql", f"--mysql-host={host}", f"--mysql-port={port}",
+        "--mysql-user=app", "--mysql-password=app", f"--mysql-db={schema}", f"--threads={threads}",
+        f"--tables={TABLES}", f"--table-size={rows}", *arguments,
+    ]  # fmt: skip
