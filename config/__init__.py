@@ -4,7 +4,21 @@ Knows nothing of what runs with it.
 """
 
 from config.load import ConfigError, Problem, from_nodes, load, loads
-from config.model import Accounts, Catalog, Cluster, Config, Endpoint, Http, Limits, Log, Monitor, Pool, Replay, User
+from config.model import (
+    Accounts,
+    Catalog,
+    Cluster,
+    Config,
+    Console,
+    Endpoint,
+    Http,
+    Limits,
+    Log,
+    Monitor,
+    Pool,
+    Replay,
+    User,
+)
 from config.network import Network
 from config.reference import reference
 from config.secret import Secret
@@ -17,6 +31,7 @@ __all__ = [
     "Cluster",
     "Config",
     "ConfigError",
+    "Console",
     "Endpoint",
     "Http",
     "Limits",

@@ -39,7 +39,8 @@ def disagreements(config: Config) -> Iterator[Disagreement]:
     yield from _listeners(config)
     for index, endpoint in enumerate(config.endpoints):
         yield from _tls(endpoint, ("endpoint", index))
-        yield from _socket(endpoint, ("endpoint", index))
+        yield from _socket(endpoint.socket, ("endpoint", index, "socket"))
+    yield from _console(config)
     yield from _replay(config)
     yield from _backoff(config)
 
@@ -94,6 +95,8 @@ def _listeners(config: Config) -> Iterator[Disagreement]:
     ]
     if config.http.listen is not None:
         addresses.append((("http", "listen"), "[http]", config.http.listen))
+    if config.console.listen is not None:
+        addresses.append((("console", "listen"), "[console]", config.console.listen))
     for index, (path, _, address) in enumerate(addresses):
         for other_path, other, taken in addresses[:index]:
             if address.overlaps(taken):
@@ -102,15 +105,17 @@ def _listeners(config: Config) -> Iterator[Disagreement]:
             if address == node or (address.every and address.overlaps(node) and node.host in _LOOPBACK):
                 hint = "write another port here, or the node's own address there"
                 yield _at(path, f"{address} is the address of a node ({node})", hint, ("cluster", "nodes", entry))
-    sockets: dict[FilePath, int] = {}
-    for index, endpoint in enumerate(config.endpoints):
-        if endpoint.socket is None:
+    sockets: dict[FilePath, str] = {}
+    named: list[tuple[Path, str, FilePath | None]] = [
+        (("endpoint", index, "socket"), f'[[endpoint]] "{endpoint.name}"', endpoint.socket)
+        for index, endpoint in enumerate(config.endpoints)
+    ]
+    for path, owner, file in (*named, (("console", "socket"), "[console]", config.console.socket)):
+        if file is None:
             continue
-        if endpoint.socket in sockets:
-            first = config.endpoints[sockets[endpoint.socket]].name
-            message = f'"{endpoint.socket}" is the socket of [[endpoint]] "{first}" already'
-            yield _at(("endpoint", index, "socket"), message, "write another path")
-        sockets.setdefault(endpoint.socket, index)
+        if file in sockets:
+            yield _at(path, f'"{file}" is the socket of {sockets[file]} already', "write another path")
+        sockets.setdefault(file, owner)
 
 
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -199,18 +204,30 @@ def _unreadable(file: FilePath) -> str | None:
     return None
 
 
-def _socket(endpoint: Endpoint, path: Path) -> Iterator[Disagreement]:
-    if endpoint.socket is None:
+def _socket(file: FilePath | None, path: Path) -> Iterator[Disagreement]:
+    if file is None:
         return
-    at = (*path, "socket")
-    length = len(os.fsencode(endpoint.socket))
+    length = len(os.fsencode(file))
     if length > _MOST_SOCKET_BYTES:
         message = f"the path of a socket has at most {_MOST_SOCKET_BYTES} bytes, this one {length}"
-        yield _at(at, message, "write a shorter path")
-    elif not endpoint.socket.parent.is_dir():
-        yield _at(at, f'"{endpoint.socket.parent}" is no directory', "create it, or write another path")
-    elif endpoint.socket.exists() and not endpoint.socket.is_socket():
-        yield _at(at, f'"{endpoint.socket}" is there and is no socket', "write another path")
+        yield _at(path, message, "write a shorter path")
+    elif not file.parent.is_dir():
+        yield _at(path, f'"{file.parent}" is no directory', "create it, or write another path")
+    elif file.exists() and not file.is_socket():
+        yield _at(path, f'"{file}" is there and is no socket', "write another path")
+
+
+def _console(config: Config) -> Iterator[Disagreement]:
+    console = config.console
+    path: Path = ("console",)
+    somewhere = console.listen is not None or console.socket is not None
+    if somewhere and console.password is None:
+        hint = "write password, password_file or password_env"
+        yield _at((*path, "password"), "the console has no password: anybody could drain a node", hint)
+    if console.password is not None and not somewhere:
+        hint = 'write listen = "127.0.0.1:6032", or socket with a path'
+        yield _at((*path, "listen"), "the console listens nowhere", hint, (*path, "socket"))
+    yield from _socket(console.socket, (*path, "socket"))
 
 
 def _replay(config: Config) -> Iterator[Disagreement]:

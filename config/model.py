@@ -198,6 +198,19 @@ class Http:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """The operator's console: SQL about the proxy itself, for any MySQL client."""
+
+    listen: Annotated[Address | None, Setting("TCP address to listen on. Keep it from strangers.", kind="listen")] = (
+        None
+    )
+    socket: Annotated[Path | None, Setting("Unix socket to listen on, beside or instead of `listen`.")] = None
+    socket_mode: Annotated[int, Setting("Permissions of that socket.", kind="mode", most=0o777)] = 0o600
+    user: Annotated[str, Setting("User name that operators give.", least=1, most=80)] = "admin"
+    password: Annotated[Secret | None, Setting("Password that operators give. There is no console without.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """The connections to the nodes."""
 
@@ -302,6 +315,7 @@ class Config:
     catalog: Catalog = Catalog()
     monitor: Monitor = Monitor()
     http: Http = Http()
+    console: Console = Console()
     pool: Pool = Pool()
     limits: Limits = Limits()
     replay: Replay = Replay()

@@ -17,6 +17,7 @@ from router import answers
 from router.facts import Statement
 
 if TYPE_CHECKING:
+    from proxy.service import Service
     from proxy.session import Session
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,15 @@ def command(session: "Session", raw: bytes) -> None:
     _kill(session, int.from_bytes(raw[5:9], "little"), query_only=False)
 
 
+def by_operator(service: "Service", connection_id: int, *, query_only: bool) -> answers.Answer | None:
+    """KILL from the console, of anybody's session. Returns the error if there is no such session."""
+    victim = service.sessions.get(connection_id)
+    if victim is None:
+        return answers.kill_unknown(connection_id)
+    _end(victim, query_only=query_only, by="console")
+    return None
+
+
 def _kill(session: "Session", connection_id: int, *, query_only: bool) -> None:
     relay = session.relay
     victim = session.service.sessions.get(connection_id)
@@ -46,17 +56,22 @@ def _kill(session: "Session", connection_id: int, *, query_only: bool) -> None:
         relay.answer_error(answers.kill_unknown(connection_id))
     elif victim.login.account.name != session.login.account.name:
         relay.answer_error(answers.kill_denied(connection_id))
-    elif query_only:
-        relay.answer_ok()
-        backend = victim.relay.lease
-        if backend is not None and backend.busy:
-            session.service.run(_interrupt(victim, backend), f"kill query of {connection_id}")
-    elif victim is session:
+    elif victim is session and not query_only:
         relay.answer_error(answers.killed())
     else:
         relay.answer_ok()
-        event(logger, "client.killed", client=connection_id, by=relay.id)
+        _end(victim, query_only=query_only, by=str(relay.id))
+
+
+def _end(victim: "Session", *, query_only: bool, by: str) -> None:
+    connection_id = victim.login.connection_id
+    if not query_only:
+        event(logger, "client.killed", client=connection_id, by=by)
         victim.relay.frontend.abort()
+        return
+    backend = victim.relay.lease
+    if backend is not None and backend.busy:
+        victim.service.run(_interrupt(victim, backend), f"kill query of {connection_id}")
 
 
 async def _interrupt(victim: "Session", backend: Backend) -> None:

@@ -348,6 +348,12 @@ class Exposition(Collector):
         """The body of a scrape, of CONTENT_TYPE."""
         return generate_latest(self._registry)
 
+    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
+        """(name, labels, value) of each line of a scrape."""
+        for metric in self._registry.collect():
+            for sample in metric.samples:
+                yield sample.name, sample.labels, sample.value
+
     def describe(self) -> Iterator[Metric]:
         # Without it, registering would collect, before the owners have put their callables in place.
         return iter(())

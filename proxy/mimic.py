@@ -1,16 +1,25 @@
 """The door to the server half of mysql-mimic: no other module imports it.
 
 What is taken: its authentication plugin interface, its mysql_native_password, the packets of the authentication rounds,
-its nonce and its table of collations. What is not: its connection and stream, its greeting (it can name a character
-set's number only where a collation's is due), and its parsers of what a client sends (they loop for ever on a string
-without its end). It carries no type information; the types given here are where its values become ours.
+its nonce, its table of collations, and for the console its SQL session and the encoding of results. What is not: its
+connection and stream, its greeting (it can name a character set's number only where a collation's is due), and its
+parsers of what a client sends (they loop for ever on a string without its end). It carries no type information; the
+types given here are where its values become ours.
 """
 
 from typing import Any
 
 from mysql_mimic.auth import AuthInfo, AuthPlugin, Forbidden, NativePasswordAuthPlugin, Success, User
 from mysql_mimic.charset import CharacterSet, Collation
-from mysql_mimic.packets import make_auth_more_data, make_auth_switch_request
+from mysql_mimic.errors import MysqlError, get_sqlstate
+from mysql_mimic.packets import (
+    make_auth_more_data,
+    make_auth_switch_request,
+    make_column_definition_41,
+    make_text_resultset_row,
+)
+from mysql_mimic.results import ensure_result_set
+from mysql_mimic.session import Session
 from mysql_mimic.utils import nonce as _nonce
 
 __all__ = [
@@ -19,13 +28,18 @@ __all__ = [
     "AuthPlugin",
     "AuthState",
     "Forbidden",
+    "MysqlError",
     "NativePasswordAuthPlugin",
+    "Session",
     "Success",
     "User",
     "auth_more_data",
     "auth_switch_request",
     "decode",
+    "encoded",
     "nonce",
+    "result_set",
+    "sqlstate",
 ]
 
 NONCE_LENGTH = 20
@@ -68,3 +82,25 @@ def decode(text: bytes, collation: int) -> str:
         return text.decode(codec, "replace")
     except (ValueError, KeyError, LookupError):
         return text.decode("utf-8", "replace")
+
+
+async def result_set(answer: object) -> Any:
+    """What a Session answered, as the library's ResultSet with the type of each column."""
+    return await ensure_result_set(answer)
+
+
+def encoded(result: Any) -> tuple[list[bytes], list[bytes]]:
+    """A ResultSet's column definitions and rows, as payloads of the text protocol."""
+    columns = [
+        make_column_definition_41(
+            CharacterSet.utf8mb4, name=column.name, column_type=column.type, character_set=column.character_set
+        )
+        for column in result.columns
+    ]
+    return columns, [make_text_resultset_row(row, result.columns) for row in result.rows]
+
+
+def sqlstate(error: MysqlError) -> str:
+    """The five characters for an error of the library's."""
+    made: bytes = get_sqlstate(error.code)
+    return made.decode("ascii")

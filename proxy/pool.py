@@ -136,6 +136,9 @@ class NodePool:
     def idle(self) -> int:
         return sum(shelf.count for shelf in self._shelves.values())
 
+    def idle_backends(self) -> list[Backend]:
+        return [backend for shelf in self._shelves.values() for backend in shelf.all()]
+
     @property
     def waiting(self) -> int:
         return len(self._waiters)

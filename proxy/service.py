@@ -17,6 +17,7 @@ from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts
 from proxy.auth import PasswordAccount
 from proxy.catalog import CatalogReader
 from proxy.cluster import Cluster
+from proxy.console.server import Console
 from proxy.handshake import Login, LoginSettings, Result
 from proxy.hello import OFFERED
 from proxy.listener import Admission, Listener
@@ -152,7 +153,8 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: http.Server | None = None
         self.endpoints = [Endpoint(self, settings) for settings in config.endpoints]
-        self._exposition = Exposition(self.metrics)
+        self.exposition = Exposition(self.metrics)
+        self.console = Console(self, config.console) if config.console.password is not None else None
         self._provide_gauges()
 
     # -- its life -----------------------------------------------------------------------------------------------------
@@ -174,6 +176,8 @@ class Service:
             await self._catalog.looked(CATALOG_PATIENCE)
         for endpoint in self.endpoints:
             await endpoint.listen()
+        if self.console is not None:
+            await self.console.listen()
         self.run(self._keep_house(), "housekeeping")
         event(logger, "started", version=VERSION, writers=len(self.membership.writers), nodes=len(self.membership))
 
@@ -195,6 +199,8 @@ class Service:
         for session in list(self.sessions.values()):
             session.shut_down()
         await self.monitor.close()
+        if self.console is not None:
+            await self.console.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -312,7 +318,7 @@ class Service:
         metrics.journal_bytes_now = lambda: self.cluster.journal_space.used
 
     def _scrape(self) -> tuple[int, str, bytes]:
-        return 200, CONTENT_TYPE, self._exposition.render()
+        return 200, CONTENT_TYPE, self.exposition.render()
 
     def _healthz(self) -> tuple[int, str, bytes]:
         return 200, "text/plain; charset=utf-8", b"ok\n"

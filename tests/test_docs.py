@@ -16,6 +16,7 @@ import pytest
 import config
 from proxy import cli
 from proxy.commands import HANDLERS, unknown
+from proxy.console.tables import TABLES
 from proxy.demo import command as demo
 from proxy.hello import OFFERED
 from proxy.metrics import documentation
@@ -30,7 +31,7 @@ from router.variables import CARRIED
 ROOT = Path(__file__).parents[1]
 SETTINGS = ROOT / "docs" / "settings.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-PACKAGES = ("config", "router", "proxy", "proxy/wire", "proxy/demo")
+PACKAGES = ("config", "router", "proxy", "proxy/wire", "proxy/console", "proxy/demo")
 
 _MADE = re.compile(r"(<!-- made: (\w+) -->\n\n)(.*?)(\n<!-- end -->)", re.DOTALL)
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
@@ -60,6 +61,14 @@ def variables_list() -> str:
     return ", ".join(f"`{name}`" for name in sorted(CARRIED)) + "\n"
 
 
+def console_tables() -> str:
+    parts = []
+    for table in TABLES.values():
+        rows = "".join(f"| `{column.name}` | {column.type} | {column.meaning} |\n" for column in table.columns)
+        parts.append(f"## `{table.name}`\n\n{table.meaning}\n\n| column | type | meaning |\n|---|---|---|\n{rows}")
+    return "\n".join(parts)
+
+
 def summary(path: Path) -> str:
     """The first sentence of a module's docstring."""
     text = ast.get_docstring(ast.parse(path.read_text())) or ""
@@ -81,6 +90,7 @@ MADE: dict[str, Callable[[], str]] = {
     "errors": errors_table,
     "variables": variables_list,
     "settings": config.reference,
+    "console": console_tables,
     **{f"modules_{name.replace('/', '_')}": lambda name=name: modules_table(name) for name in PACKAGES},  # type: ignore[misc]
 }
 

@@ -119,6 +119,15 @@ def test_what_goes_together(files: Path, text: str) -> None:
             WRITE + 'socket = "s"\n[[endpoint]]\nname = "b"\nsocket = "s"\n',
             '[[endpoint]] "b" socket: "{files}/s" is the socket of [[endpoint]] "write" already',
         ),
+        (
+            WRITE + 'socket = "s"\n[console]\npassword = "p"\nsocket = "s"\n',
+            '[console] socket: "{files}/s" is the socket of [[endpoint]] "write" already',
+        ),
+        (
+            WRITE + '[console]\nlisten = "127.0.0.1:6032"\n',
+            "[console] password: the console has no password: anybody could drain a node",
+        ),
+        (WRITE + '[console]\npassword = "p"\n', "[console] listen: the console listens nowhere"),
         (WRITE + 'socket = "no/s"\n', '[[endpoint]] "write" socket: "{files}/no" is no directory'),
         (WRITE + 'socket = "text"\n', '[[endpoint]] "write" socket: "{files}/text" is there and is no socket'),
         (

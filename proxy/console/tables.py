@@ -1,0 +1,187 @@
+"""What the console can be asked for: one literal table of tables, each with its columns and where its rows come from.
+
+Rows are plain values, read at once from what runs, and nothing of them is kept. No statement's text and no password
+is among them. Must not know how they are asked for.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from router.session import Stage
+
+if TYPE_CHECKING:
+    from proxy.backend import Backend
+    from proxy.service import Service
+    from proxy.session import Session
+
+Value = str | int | float | None
+Row = tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    type: str
+    """As SQL names it: TEXT, BIGINT or DOUBLE."""
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+    rows: "Callable[[Service], Iterable[Row]]"
+
+
+def _text(name: str, meaning: str) -> Column:
+    return Column(name, "TEXT", meaning)
+
+
+def _count(name: str, meaning: str) -> Column:
+    return Column(name, "BIGINT", meaning)
+
+
+def _seconds(name: str, meaning: str) -> Column:
+    return Column(name, "DOUBLE", meaning)
+
+
+def _nodes(service: "Service") -> Iterable[Row]:
+    cluster = service.cluster
+    now = cluster.now()
+    for node in service.membership:
+        pool = cluster.pools[node.name]
+        yield (
+            node.name,
+            node.state.value,
+            node.reason,
+            round(now - node.since, 3),
+            int(node.drained),
+            service.monitor.versions.get(node.name),
+            node.outstanding,
+            pool.idle,
+            len(pool.leased),
+            pool.connecting,
+            pool.waiting,
+        )
+
+
+def _sessions(service: "Service") -> Iterable[Row]:
+    now = service.cluster.now()
+    for session in service.sessions.values():
+        login, relay = session.login, session.relay
+        lease = relay.lease
+        yield (
+            login.connection_id,
+            login.account.name,
+            login.host,
+            session.endpoint.name,
+            relay.state.schema.decode("utf-8", "replace") or None,
+            _doing(session),
+            relay.pinned,
+            lease.pool.node.name if lease is not None else None,
+            lease.thread_id if lease is not None else None,
+            round(session.idle_for(now), 3),
+        )
+
+
+def _doing(session: "Session") -> str:
+    relay = session.relay
+    if relay.request is not None or relay.task is not None:
+        return "waiting" if relay.lease is None else "running"
+    return "idle" if relay.transaction.stage is Stage.NONE else "in transaction"
+
+
+def _backends(service: "Service") -> Iterable[Row]:
+    now = service.cluster.now()
+    holders = {session.relay.lease: session.login.connection_id for session in service.sessions.values()}
+    for pool in service.cluster.pools.values():
+        yield from (_backend(backend, "leased", holders.get(backend), now) for backend in pool.leased)
+        yield from (_backend(backend, "idle", None, now) for backend in pool.idle_backends())
+
+
+def _backend(backend: "Backend", state: str, session: int | None, now: float) -> Row:
+    return (
+        backend.thread_id,
+        backend.pool.node.name,
+        backend.profile.user,
+        state,
+        session,
+        backend.state.schema.decode("utf-8", "replace") or None,
+        len(backend.prepared),
+        round(now - backend.created, 3),
+    )
+
+
+def _metrics(service: "Service") -> Iterable[Row]:
+    for name, labels, value in service.exposition.samples():
+        shown = ",".join(f"{label}={text}" for label, text in labels.items())
+        yield name, shown, float(value)
+
+
+TABLES: Final[Mapping[str, Table]] = {
+    table.name: table
+    for table in (
+        Table(
+            "nodes",
+            "The nodes of the cluster as the proxy sees them.",
+            (
+                _text("name", "Its name, by default its address."),
+                _text("state", "`up`, `draining`, `suspect`, `down` or `joining`."),
+                _text("reason", "Why it is in that state."),
+                _seconds("seconds", "For how long."),
+                _count("drained", "1: the operator has taken it out."),
+                _text("version", "What it greets with."),
+                _count("outstanding", "Commands that it has not answered yet."),
+                _count("idle", "Backends that nobody uses."),
+                _count("leased", "Backends that sessions hold."),
+                _count("connecting", "Backends that are logging in."),
+                _count("waiting", "Sessions that wait for one."),
+            ),
+            _nodes,
+        ),
+        Table(
+            "sessions",
+            "The clients that are logged in.",
+            (
+                _count("id", "Connection id, as CONNECTION_ID() and KILL know it."),
+                _text("user", "The account that it logged in to."),
+                _text("host", "Where it comes from."),
+                _text("endpoint", "Where it came in."),
+                _text("db", "Its current schema."),
+                _text("state", "`idle`, `in transaction`, `running` or `waiting` (for a backend)."),
+                _text("pinned", "Why it stays on its backend; NULL: it does not."),
+                _text("node", "The node that it holds a backend of."),
+                _count("backend", "The id that this node gave the backend."),
+                _seconds("idle_seconds", "Since its last command ended."),
+            ),
+            _sessions,
+        ),
+        Table(
+            "backends",
+            "The connections to the nodes.",
+            (
+                _count("id", "Its connection id at the node."),
+                _text("node", "The node."),
+                _text("user", "The account that it is logged in to."),
+                _text("state", "`idle` or `leased`."),
+                _count("session", "The session that holds it."),
+                _text("db", "Its current schema."),
+                _count("prepared", "Statements prepared on it."),
+                _seconds("age_seconds", "Since it logged in."),
+            ),
+            _backends,
+        ),
+        Table(
+            "metrics",
+            "Every sample of `/metrics`.",
+            (
+                _text("name", "The sample's name."),
+                _text("labels", "Its labels, as `name=value,...`."),
+                Column("value", "DOUBLE", "Its value."),
+            ),
+            _metrics,
+        ),
+    )
+}
