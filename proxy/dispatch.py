@@ -122,7 +122,7 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
             backend, wanted = await _lease(relay, request)
     except GiveUp as given_up:
         relay.task = None
-        if given_up.goes_on:
+        if given_up.goes_on and relay.sent is None:
             relay.tell(given_up.error)
             relay.finish()
         else:

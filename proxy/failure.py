@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.backend import Backend
 from proxy.request import Request
+from proxy.wire.packets import ServerError
 from proxy.wire.replies import ReplyScanner
 from router import answers
 from router.answers import Answer as ProxyError
@@ -90,7 +91,7 @@ def backend_lost(relay: "Relay", reason: str) -> None:
         relay.leading = False
         if relay.refusal is not None:
             relay.refusal = None
-        verdict = lost(relay.phase, reads_only=reads_only(relay), forwarded=relay.told, sent=not backend.unsent)
+        verdict = lost(relay.phase, reads_only=reads_only(relay), sent=not backend.unsent)
         failed(relay, verdict, answers.lost_in_transaction(node.name, reason), 0)
 
 
@@ -134,12 +135,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     transaction = relay.transaction
     statement = request.statement
     open_before = transaction.stage is Stage.OPEN
-    # The sign may fail every lease on the node. What becomes of this one's command is decided here, and only once.
-    backend.holder = None
-    relay.cluster.sign(node, verdict.node_sign, verdict.reason)
-    backend.holder = relay
-    if verdict.conflict:
-        relay.metrics.conflicts[node.name, relay.phase.value] += 1
+    note(relay, verdict, backend)
     if verdict.ends_transaction and statement.kind is Kind.ROLLBACK:
         rolled_back_by_failing(relay, backend, verdict)
         return
@@ -198,6 +194,40 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     relay.finish()
 
 
+def note(relay: "Relay", verdict: Verdict, backend: Backend) -> None:
+    """What the verdict says of the node, and whether it was a conflict."""
+    node = backend.pool.node
+    # The sign may fail every lease on the node. What becomes of this one's command is decided here, and only once.
+    backend.holder = None
+    relay.cluster.sign(node, verdict.node_sign, verdict.reason)
+    backend.holder = relay
+    if verdict.conflict:
+        relay.metrics.conflicts[node.name, relay.phase.value] += 1
+
+
+def cut_again(relay: "Relay", error: ServerError) -> None:
+    """While a cut reply was to be continued, the second run failed before it had come as far as the first one. Its
+    error would not fit behind what the client has; that of the first run does.
+    """
+    backend = relay.lease
+    assert backend is not None
+    verdict = judge(error.code, error.message, relay.phase, reads_only=reads_only(relay))
+    note(relay, verdict, backend)
+    if verdict.retry and why_not(relay, verdict, backend.pool.node) is None:
+        retry(relay, verdict, relay.original, backend)
+    else:
+        continued_differently(relay)
+
+
+def continued_differently(relay: "Relay") -> None:
+    """The second run does not answer what the client has a part of."""
+    if relay.transaction.stage is Stage.OPEN:
+        relay.metrics.unreplayable["different"] += 1
+    retried(relay, "gave_up")
+    relay.drop()
+    answer_and_end(relay, relay.original)
+
+
 def rolled_back_by_failing(relay: "Relay", backend: Backend, verdict: Verdict) -> None:
     """ROLLBACK found that there is nothing left to roll back: that is what was asked for."""
     relay.account("rolled_back", backend)
@@ -218,8 +248,6 @@ def why_not(relay: "Relay", verdict: Verdict, node: Node) -> str | None:
     settings = relay.cluster.config.replay
     if not settings.enabled:
         return "disabled"
-    if relay.told and request is not None:
-        return "reply_partly_sent"
     if relay.pinned is not None and verdict.close_backend:
         return "pinned"
     if relay.journal.unreplayable:
@@ -280,7 +308,8 @@ def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
     transaction = relay.transaction
     if relay.replaying:
         relay.metrics.unreplayable[reason] += 1
-        error = relay.original  # whatever kept it from being replayed: it was rolled back
+    if relay.replaying or relay.sent is not None:
+        error = relay.original  # whatever kept it from being replayed: it was rolled back, or the reply cut
     if relay.retry_reason:
         retried(relay, "gave_up")
     if relay.lease is not None and relay.pinned is None:

@@ -12,8 +12,9 @@ import asyncio
 from typing import Final
 
 from proxy import dispatch, failure
-from proxy.backend import Backend
+from proxy.backend import Backend, Sink
 from proxy.cluster import Cluster
+from proxy.continued import Continuation, Sent
 from proxy.failure import Refusal
 from proxy.frontend import Frontend
 from proxy.insert_id import InsertIds
@@ -107,10 +108,10 @@ class Relay:
         "replaying",
         "request",
         "retry_reason",
+        "sent",
         "state",
         "synced",
         "task",
-        "told",
         "transaction",
         "warned",
     )
@@ -156,7 +157,7 @@ class Relay:
         self.leading = False  # the reply of our own START TRANSACTION comes first
         self.refusal: Refusal | None = None  # what it was refused with
         self._then: Request | None = None  # a BEGIN for which the current COMMIT makes room
-        self.told = False  # the client has a part of the current reply
+        self.sent: bytes | Sent | None = None  # what the client has of the current reply: its first chunk, or more
         self._digest: ReplyDigest | None = None
         self._collected: list[bytes] | None = None  # a reply that has to be changed before it goes on
         self._status = 0  # the flags that hold whatever runs
@@ -316,20 +317,20 @@ class Relay:
         if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and self.is_synced(backend):
             backend.send_quietly(UNCAUSAL, COM_QUERY)
             backend.causal = False
-        self.told = False
         self._collected = [] if request.code == COM_STMT_PREPARE or self._then is not None else None
         backend.last_user = self  # a reset on the way here has forgotten it
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
         if statement.pins in HIDES_USE:
             backend.hides_use = True
         raw = request.bind(backend)
+        sink: Sink = self if self.sent is None else Continuation(self, self.all_sent())
         if opening:
             assert transaction.begin is not None
             self.leading = True
             begin = frame(bytes((COM_QUERY,)) + opening_text(transaction.begin, self.state))
-            backend.send_two(self, begin + raw, COM_QUERY, request.code, self._digest, cursor=request.opens_cursor)
+            backend.send_two(sink, begin + raw, COM_QUERY, request.code, self._digest, cursor=request.opens_cursor)
         else:
-            backend.send(self, raw, request.code, self._digest, cursor=request.opens_cursor)
+            backend.send(sink, raw, request.code, self._digest, cursor=request.opens_cursor)
 
     # -- the reply comes ----------------------------------------------------------------------------------------------
 
@@ -339,8 +340,19 @@ class Relay:
         if self._collected is not None:
             self._collected.append(data)
             return
-        self.told = True
+        if self.sent is None:
+            self.sent = data
+        else:
+            self.all_sent().add(data)
         self.frontend.write(data)
+
+    def all_sent(self) -> Sent:
+        """The part of the current reply that the client has; there is one."""
+        sent = self.sent
+        if isinstance(sent, bytes):
+            self.sent = sent = Sent(sent)
+        assert sent is not None
+        return sent
 
     def reply_done(self, reply: ReplyScanner) -> None:
         if self.leading:
@@ -489,7 +501,7 @@ class Relay:
     def tell(self, error: ProxyError | bytes) -> None:
         if not isinstance(error, ProxyError):
             self.frontend.write(error)
-        elif self.told:
+        elif self.sent is not None:
             # Within a packet there is no room for an error; a server that dies closes the connection, too.
             self.frontend.abort()
         else:
@@ -499,7 +511,7 @@ class Relay:
     def finish(self, close: bool = False) -> None:
         self.request = None
         self._then = None
-        self.told = False
+        self.sent = None
         if close or (self.closing and self.transaction.stage is Stage.NONE):
             self.frontend.close()
         else:

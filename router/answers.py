@@ -34,10 +34,6 @@ class Told(Enum):
     LOST_IN_TRANSACTION = (
         1213, "40001", "Node {node} was lost and the transaction was rolled back, it could not be replayed ({why}); "
         "try restarting transaction", "lost-in-transaction", False)
-    # Rows have been sent already: an error between rows is how a server ends a result set early.
-    LOST_IN_REPLY = (
-        1317, "70100", "Query execution was interrupted: node {node} was lost while its rows were being sent",
-        "lost-in-reply", False)
     # The session's state is gone with the backend: to go on would be another session. A server that goes says 1053.
     SESSION_LOST = (
         1053, "08S01", "Node {node} was lost, and with it state of this session that lived there only ({why})",
@@ -109,11 +105,6 @@ def unknown_outcome(node: str, why: str = "the connection was lost") -> Answer:
 def lost_in_transaction(node: str, why: str) -> Answer:
     """The node went with an open transaction that is known to be rolled back; `why`: what forbids its replay."""
     return _answer(Told.LOST_IN_TRANSACTION, node=node, why=why)
-
-
-def lost_in_reply(node: str) -> Answer:
-    """The node went while the rows of an autocommit read were on their way to the client."""
-    return _answer(Told.LOST_IN_REPLY, node=node)
 
 
 def session_lost(node: str, why: str) -> Answer:

@@ -302,18 +302,15 @@ def judge(code: int, message: str, phase: Phase, *, flavor: str = GALERA, reads_
     return verdict
 
 
-def lost(phase: Phase, *, reads_only: bool = False, forwarded: bool = False, sent: bool = True) -> Verdict:
+def lost(phase: Phase, *, reads_only: bool = False, sent: bool = True) -> Verdict:
     """What it means that the connection broke, or was given up, before the reply was complete.
 
-    `forwarded`: a part of this reply has reached the client. In a transaction the replay has to begin with the same
-    bytes; an autocommit read is not run again then. `sent`: False when no byte of the command was handed to the kernel;
+    `sent`: False when no byte of the command was handed to the kernel;
     a successful write proves nothing, so that everything else counts as sent.
     """
     letter = _letter(phase, reads_only)
     if not sent:
         return _UNSENT[letter]
-    if forwarded and letter == "R":
-        return _READ_CUT
     return _BROKEN[letter]
 
 
@@ -364,4 +361,3 @@ _UNSENT = {
     letter: _verdict(letter, LOST if letter in "SK" else ELSEWHERE, _DOWN if letter == "C" else _SUSPECT, "lost")
     for letter in EVERY
 }
-_READ_CUT = _verdict("R", FORWARD_AND_CLOSE, _SUSPECT, "lost")

@@ -124,20 +124,6 @@ def test_a_read_in_flight_is_asked_elsewhere(stage: Stage) -> None:
     assert stage.service.metrics.retries == {("lost", "ok"): 1}
 
 
-def test_a_read_of_which_the_client_has_a_part_ends_the_connection(stage: Stage) -> None:
-    """Within a result set there is no room for an error that a client would understand to the byte."""
-    two_up(stage)
-    client = stage.client()
-    client.says(READ)
-    reply = rows("1", "2", "3")
-    stage.somewhere(READ).says(reply[:-20]).breaks()
-    received = bytes(client.received)
-    assert received
-    assert reply.startswith(received)
-    client.received.clear()
-    assert client.wire.aborted
-
-
 def test_a_read_is_not_asked_again_where_replay_is_off(build: Build) -> None:
     stage = build(replay=Replay(enabled=False), up=("one", "two"))
     client = stage.client()

@@ -479,19 +479,6 @@ def test_the_opening_in_flight_is_sent_elsewhere(build: Build) -> None:
     client.hears(ok())
 
 
-def test_half_of_a_reply_cannot_be_taken_back(build: Build) -> None:
-    stage = build(up=("one", "two"))
-    client = stage.client()
-    link = opened_somewhere(stage, client)
-    client.says(READ)
-    stage.somewhere(READ).says(rows("1", "2", status=TRANS)[:-20])
-    assert client.received
-    client.received.clear()
-    link.node.dies()
-    assert client.wire.aborted
-    assert stage.service.metrics.unreplayable == {"reply_partly_sent": 1}
-
-
 def test_a_difference_while_nobody_waits_is_told_with_the_next_command(build: Build) -> None:
     stage = build(up=("one", "two"))
     client = stage.client()

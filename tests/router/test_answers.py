@@ -11,7 +11,6 @@ from router.answers import MAX_TEXT, Answer, Told
 MAKERS: dict[str, tuple[Callable[..., Answer], tuple[object, ...], dict[str, object]]] = {
     "UNKNOWN_OUTCOME": (answers.unknown_outcome, ("db1:3306",), {}),
     "LOST_IN_TRANSACTION": (answers.lost_in_transaction, ("db1:3306", "GET_LOCK"), {}),
-    "LOST_IN_REPLY": (answers.lost_in_reply, ("db1:3306",), {}),
     "SESSION_LOST": (answers.session_lost, ("db1:3306", "temporary table"), {}),
     "NO_WRITER": (answers.no_writer, (10.0, "db1:3306 is down: refused"), {}),
     "POOL_EXHAUSTED": (answers.pool_exhausted, ("db1:3306", 2.5), {}),
