@@ -8,7 +8,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --annotation-style=line
 
-.PHONY: help install demo test differential bench check lock clean
+.PHONY: help install demo test differential bench profile instructions check lock clean
 
 help:
 	@echo "make install   .venv with the multiwriter command"
@@ -16,7 +16,9 @@ help:
 	@echo "make test      every test, against real clusters (TESTS=\"tests/wire -k framing\" for some)"
 	@echo "make differential   10,000 random sessions, through the proxy and directly, byte by byte (SESSIONS=500 SEED=7 for others)"
 	@echo "make bench     what the proxy costs, beside HAProxy and ProxySQL (BENCH=\"--only point-select\" for some, --list)"
-	@echo "make check     style, types, layers and locks"
+	@echo "make profile   where the proxy's time goes under a load (PROFILE=\"--work oltp_read_write --clients 64\")"
+	@echo "make instructions   count the relay's instructions and record them, after a change that is meant to cost some"
+	@echo "make check     style, types, layers, locks, and that the relay takes no more instructions than recorded"
 	@echo "make lock      pin the dependencies anew"
 	@echo "make clean     remove what these made in this directory"
 
@@ -50,7 +52,7 @@ demo: $(RUN)
 	@deploy/install-packages demo
 	@exec $(BIN)/multiwriter demo up $(DEMO)
 
-test differential bench check: PACKAGES := demo test bench
+test differential bench profile instructions check: PACKAGES := demo test bench
 
 test: $(DEV)
 	$(BIN)/pytest $(TESTS)
@@ -65,12 +67,20 @@ differential: $(DEV)
 bench: $(DEV)
 	PROXYSQL=$(PROXYSQL) $(BIN)/python -m tests.bench $(BENCH)
 
+profile: $(DEV)
+	$(BIN)/python -m tests.bench.profile $(PROFILE)
+
+# Recorded figures are those of one build of Python: compare before and after a change on the same machine.
+instructions: $(DEV)
+	$(BIN)/python -m tests.bench.instructions --record
+
 check: $(DEV)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/test_lock.py
+	$(BIN)/python -m tests.bench.instructions
 
 lock:
 	$(COMPILE) --all-build-deps --output-file requirements.lock pyproject.toml
