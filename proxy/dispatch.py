@@ -16,7 +16,7 @@ from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
 from proxy.log import event
 from proxy.login import ConnectFailed
-from proxy.pool import RESET, Exhausted
+from proxy.pool import RESET, Exhausted, NodePool, wait_for_any
 from proxy.prepared import keep
 from proxy.request import Prepared, Request
 from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_QUERY, COM_RESET_CONNECTION, COM_STMT_PREPARE
@@ -41,7 +41,6 @@ MEETING: Final = 2  # retries after which transactions that fight over a table g
 # Of these it is only not known that they do not ask.
 MIGHT_ASK: Final = frozenset((PinReason.UNCLASSIFIED, PinReason.PROCEDURE))
 CLEARS_WARNINGS: Final = b"DO (SELECT 1 FROM (SELECT 1) t)"  # a statement without tables would leave them
-OTHER_NODES: Final = 0.02  # seconds between two rounds over nodes that do not let us in
 PROBE: Final = Statement(kind=Kind.READ)
 ACCESS_MODE: Final = "SET SESSION TRANSACTION READ "  # ONLY or WRITE; levels of isolation have another word there
 GUARD: Final = b"SET SESSION TRANSACTION READ ONLY"
@@ -241,15 +240,21 @@ async def _obtain(relay: "Relay", request: Request | None) -> Backend:
             except NoWriter as none:
                 raise GiveUp(answers.no_writer(waits, str(none)), "no_writer") from None
             continue
-        if node.name in refused:
+        pools = _where(relay, node, refused)
+        if not pools:
             refusal = refused[node.name]
-            if len(refused) >= len(cluster.membership.writers) or now > deadline:
-                raise GiveUp(error_packet(1, refusal.code, refusal.sqlstate, refusal.message), "connect")
-            await asyncio.sleep(OTHER_NODES)
+            raise GiveUp(error_packet(1, refusal.code, refusal.sqlstate, refusal.message), "connect")
         state = relay.transaction.state if relay.replaying and relay.transaction.state is not None else relay.state
         guarded = plan(request.statement, state, relay.transaction).guarded if request is not None else None
+        pool = next((pool for pool in pools if pool.serves(relay.profile, state)), None)
         try:
-            backend = await cluster.pools[node.name].acquire(relay.profile, state, guarded, relay.home(node))
+            if pool is not None:
+                node = pool.node
+                backend = await pool.acquire(relay.profile, state, guarded, relay.home(node))
+            else:
+                pool, found = await wait_for_any(pools, relay.profile, state)
+                node = pool.node
+                backend = found if found is not None else await pool.connect(relay.profile)
         except ConnectFailed as failed:
             refused[node.name] = failed
             verdict = judge(failed.code, failed.message, Phase.CONNECT)
@@ -266,6 +271,16 @@ async def _obtain(relay: "Relay", request: Request | None) -> Backend:
             relay.transaction.key = key
             cluster.owners.opened(key)
         return backend
+
+
+def _where(relay: "Relay", chosen: Node, refused: dict[str, ConnectFailed]) -> list[NodePool]:
+    """The pools that may give a backend: that of the node that was chosen, and in case it is exhausted the others, the
+    least busy first. Not those of nodes that did not let us in.
+    """
+    cluster = relay.cluster
+    nodes = [node for node in cluster.membership.writers if node.name not in refused]
+    nodes.sort(key=lambda node: (node is not chosen, node.outstanding))
+    return [cluster.pools[node.name] for node in nodes]
 
 
 def _choose(relay: "Relay", request: Request | None, key: str | None, now: float) -> Node | None:

@@ -67,10 +67,11 @@ def opening_refused(relay: "Relay", refusal: Refusal) -> None:
     """Our START TRANSACTION was refused, and so the statement behind it did nothing: the backend was guarded."""
     relay.refusal = None
     relay.transaction.stage = Stage.BEGUN
+    relay.journal.clear()  # of what was to run
     verdict = judge(refusal.code, refusal.message, Phase.SETUP)
     assert relay.lease is not None
     if verdict.retry:
-        failed(relay, verdict, refusal.raw, refusal.code)
+        failed(relay, verdict, refusal.raw, refusal.code, ran=False)
     else:
         relay.drop()
         relay.tell(refusal.raw)
@@ -102,7 +103,7 @@ def lost_while_idle(relay: "Relay", backend: Backend) -> None:
     if relay.pinned is not None:
         lose_session(relay, name)
     elif relay.transaction.stage is Stage.OPEN:
-        obstacle = why_not(relay, lost(Phase.STATEMENT), node)
+        obstacle = why_not(relay, lost(Phase.STATEMENT), node, ran=False)
         if obstacle is None:
             relay.replaying = True
             relay.replay_from = node
@@ -125,8 +126,8 @@ def reads_only(relay: "Relay") -> bool:
     return not relay.request.statement.may_write
 
 
-def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: int) -> None:
-    """Decide between answering, retrying and giving up."""
+def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: int, *, ran: bool = True) -> None:
+    """Decide between answering, retrying and giving up. `ran`: the command may have begun to run."""
     request = relay.request
     backend = relay.lease
     assert request is not None
@@ -146,7 +147,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         answer_and_end(relay, answers.unknown_outcome(node.name))
         return
     if verdict.retry:
-        obstacle = why_not(relay, verdict, node)
+        obstacle = why_not(relay, verdict, node, ran=ran)
         if obstacle is None:
             retry(relay, verdict, error, backend)
             return
@@ -242,8 +243,10 @@ def rolled_back_by_failing(relay: "Relay", backend: Backend, verdict: Verdict) -
     relay.answer_ok()
 
 
-def why_not(relay: "Relay", verdict: Verdict, node: Node) -> str | None:
-    """Why the current command, or the transaction, can't be run again; None: it can, after `delay`."""
+def why_not(relay: "Relay", verdict: Verdict, node: Node, *, ran: bool) -> str | None:
+    """Why the current command, or the transaction, can't be run again; None: it can, after `delay`. A command that has
+    not been `ran` yet may be one that must not run twice.
+    """
     request = relay.request
     settings = relay.cluster.config.replay
     if not settings.enabled:
@@ -253,7 +256,8 @@ def why_not(relay: "Relay", verdict: Verdict, node: Node) -> str | None:
     if relay.journal.unreplayable:
         return relay.journal.unreplayable
     if (
-        request is not None
+        ran
+        and request is not None
         and verdict.outcome is not Outcome.NOT_EXECUTED
         and request.statement.unreplayable is not None
     ):
@@ -300,7 +304,7 @@ def lost_on_the_way(relay: "Relay", verdict: Verdict, error: ProxyError | bytes 
 
 def another_attempt(relay: "Relay", verdict: Verdict) -> bool:
     """For dispatch: it failed again, before the client's command was sent."""
-    return verdict.retry and relay.node is not None and why_not(relay, verdict, relay.node) is None
+    return verdict.retry and relay.node is not None and why_not(relay, verdict, relay.node, ran=False) is None
 
 
 def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:

@@ -9,7 +9,8 @@ new connection, or a wait with a deadline. The pool does not know what is run on
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
@@ -89,9 +90,24 @@ class Shelf:
 
 @dataclass(slots=True, eq=False)
 class Waiter:
+    """Stands in the queues of several pools, and leaves all of them with what the first one gives."""
+
+    pools: "Sequence[NodePool]"
     profile: Profile
     state: State
-    ready: "asyncio.Future[Backend | None]"  # None: a place is free, connect
+    ready: "asyncio.Future[tuple[NodePool, Backend | None]]"  # without a backend: a place is free, connect
+
+    def gets(self, pool: "NodePool", backend: "Backend | None") -> bool:
+        """False when it has stopped waiting."""
+        self.leaves()
+        if self.ready.done():
+            return False
+        self.ready.set_result((pool, backend))
+        return True
+
+    def leaves(self) -> None:
+        for pool in self.pools:
+            pool.unqueue(self)
 
 
 def _nobody_asks(backend: Backend) -> bool:
@@ -190,17 +206,28 @@ class NodePool:
         """A backend of this profile, in whatever state; raises `Exhausted`, or `login.ConnectFailed` when a new one
         was refused.
         """
-        backend = self.take(profile, state, guarded, own) or self._take_other(profile, state)
-        if backend is not None:
-            return backend
-        if self._make_room(profile):
-            return await self._connect(profile)
-        return await self._wait(profile, state)
+        pool, backend = self, self.take(profile, state, guarded, own) or self._take_other(profile, state, own)
+        if backend is None and not self._make_room(profile):
+            pool, backend = await wait_for_any((self,), profile, state)
+        return backend if backend is not None else await pool.connect(profile)
 
-    def _take_other(self, profile: Profile, state: State) -> Backend | None:
+    def serves(self, profile: Profile, state: State) -> bool:
+        """Would `acquire` give one without a wait for somebody else's?"""
+        if self.size < self.settings.max_backends:
+            return True
+        shelf = self._shelves.get(profile)
+        if shelf is not None and any(reachable(backend.state, state) for backend in shelf.all()):
+            return True
+        return self._victim(profile) is not None
+
+    def _take_other(self, profile: Profile, state: State, own: Backend | None) -> Backend | None:
+        """One in another state: the caller's last one here, or else one that nobody asks anything."""
         shelf = self._shelves.get(profile)
         if shelf is None:
             return None
+        if own is not None and own.profile is profile and reachable(own.state, state) and shelf.remove(own):
+            self.leased.add(own)
+            return own
         full = self.size >= self.settings.max_backends
         for backend in shelf.all():
             if reachable(backend.state, state) and (full or _nobody_asks(backend)):
@@ -213,15 +240,23 @@ class NodePool:
         """Is there, or can there be made, a place for a new connection?"""
         if self.size < self.settings.max_backends:
             return True
+        victim = self._victim(profile)
+        if victim is None:
+            return False
+        self._close(victim)
+        return True
+
+    def _victim(self, profile: Profile) -> Backend | None:
+        """An idle backend that may be closed for one of `profile`, which no idle one fits."""
         for other, shelf in self._shelves.items():
             if shelf.count:
                 victim = min(shelf.all(), key=lambda backend: backend.idle_since)
                 if other is not profile or not victim.reusable or len(self._shelves) == 1:
-                    self._close(victim)
-                    return True
-        return False
+                    return victim
+        return None
 
-    async def _connect(self, profile: Profile) -> Backend:
+    async def connect(self, profile: Profile) -> Backend:
+        """A new backend, where there is room for one. Raises `login.ConnectFailed`."""
         self.connecting += 1
         try:
             backend = await self._login(profile)
@@ -273,38 +308,25 @@ class NodePool:
         finally:
             side.close()
 
-    async def _wait(self, profile: Profile, state: State) -> Backend:
-        waiter = Waiter(profile, state, asyncio.get_running_loop().create_future())
+    def queue(self, waiter: Waiter) -> None:
         self._waiters.append(waiter)
-        began = monotonic()
         self._on_linger_end(self.node)
-        try:
-            await asyncio.wait((waiter.ready,), timeout=self.settings.acquire_timeout)
-        except asyncio.CancelledError:
-            self._withdraw(waiter)
-            raise
-        finally:
-            self.metrics.pool_waits.observe(monotonic() - began)
-        if not waiter.ready.done():
-            self._waiters.remove(waiter)
-            raise Exhausted
-        backend = waiter.ready.result()
-        if backend is not None:
-            return backend
-        self._promised -= 1
-        return await self._connect(profile)
 
-    def _withdraw(self, waiter: Waiter) -> None:
-        """It waits no more: what it may have been given in this turn goes on to the next."""
-        if not waiter.ready.done():
+    def unqueue(self, waiter: Waiter) -> None:
+        with suppress(ValueError):
             self._waiters.remove(waiter)
-        elif not waiter.ready.cancelled():
-            backend = waiter.ready.result()
-            if backend is not None:
-                self.release(backend)
-            else:
-                self._promised -= 1
-                self._place_free()
+
+    def promise_kept(self) -> None:
+        """Who was promised a place begins to connect now."""
+        self._promised -= 1
+
+    def take_back(self, backend: Backend | None) -> None:
+        """Who was given it has stopped waiting in the same turn: it goes on to the next."""
+        if backend is not None:
+            self.release(backend)
+        else:
+            self._promised -= 1
+            self._place_free()
 
     # -- giving back --------------------------------------------------------------------------------------------------
 
@@ -355,22 +377,22 @@ class NodePool:
         self._close(backend)
 
     def _hand_over(self, backend: Backend) -> None:
-        for waiter in self._waiters:
-            if waiter.profile is backend.profile and reachable(backend.state, waiter.state):
-                self._waiters.remove(waiter)
-                if not waiter.ready.done():
-                    waiter.ready.set_result(backend)
-                    return
-                self._hand_over(backend) if self._waiters else self.release(backend)
+        for waiter in list(self._waiters):
+            if (
+                waiter.profile is backend.profile
+                and reachable(backend.state, waiter.state)
+                and waiter.gets(self, backend)
+            ):
                 return
-        self._close(backend)  # nobody who waits can use it: its place goes to one that does
+        if self._waiters:
+            self._close(backend)  # nobody who waits can use it: its place goes to one that does
+        else:
+            self.release(backend)
 
     def _place_free(self) -> None:
         while self._waiters and self.size < self.settings.max_backends:
-            waiter = self._waiters.popleft()
-            if not waiter.ready.done():
+            if self._waiters[0].gets(self, None):
                 self._promised += 1
-                waiter.ready.set_result(None)
                 return
 
     def _close(self, backend: Backend) -> None:
@@ -423,9 +445,38 @@ class NodePool:
     async def close(self) -> None:
         self.closed = True
         self.close_idle()
-        for waiter in self._waiters:
+        for waiter in list(self._waiters):
             waiter.ready.cancel()
         for backend in list(self.leased):
             self._close(backend)
         if self._resetting:
             await asyncio.wait(self._resetting.values())
+
+
+async def wait_for_any(pools: Sequence[NodePool], profile: Profile, state: State) -> tuple[NodePool, Backend | None]:
+    """What the first of the pools has to give: a backend in whatever state, or a place to `connect`. Raises
+    `Exhausted`.
+    """
+    waiter = Waiter(pools, profile, state, asyncio.get_running_loop().create_future())
+    settings, metrics = pools[0].settings, pools[0].metrics
+    for pool in pools:
+        if not waiter.ready.done():  # by a lease that was only kept for a question
+            pool.queue(waiter)
+    began = monotonic()
+    try:
+        await asyncio.wait((waiter.ready,), timeout=settings.acquire_timeout)
+    except asyncio.CancelledError:
+        waiter.leaves()
+        if waiter.ready.done() and not waiter.ready.cancelled():
+            pool, backend = waiter.ready.result()
+            pool.take_back(backend)
+        raise
+    finally:
+        metrics.pool_waits.observe(monotonic() - began)
+    if not waiter.ready.done():
+        waiter.leaves()
+        raise Exhausted
+    pool, backend = waiter.ready.result()
+    if backend is None:
+        pool.promise_kept()
+    return pool, backend

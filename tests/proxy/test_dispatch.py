@@ -436,6 +436,67 @@ def test_a_full_node_is_spared_and_its_error_told_when_there_is_no_other(stage: 
     assert stage.one.member.state is NodeState.UP
 
 
+def test_a_full_node_is_left_for_another_at_once(stage: Stage) -> None:
+    stage.two.comes_up()
+    stage.three.comes_up()
+    stage.one.refuses = stage.three.refuses = ConnectFailed(1040, "Too many connections", "08004")
+    clients = [stage.client() for _ in range(6)]
+    for client in clients:
+        client.runs(stage.two, READ, rows("1"))
+
+
+def test_nobody_waits_while_another_node_has_room(build: Build) -> None:
+    stage = build(up=("one", "two", "three"), pool=Pool(max_backends=1))
+    clients = [stage.client() for _ in range(3)]
+    links = []
+    for client in clients:
+        client.says("SELECT id FROM t")
+        links.append(stage.somewhere("SELECT id FROM t"))
+    assert len({link.node for link in links}) == 3
+    for client, link in zip(clients, links, strict=True):
+        link.says(rows("1"))
+        client.hears(rows("1"))
+
+
+def test_who_waits_gets_what_becomes_free_first_on_whatever_node(build: Build) -> None:
+    stage = build(up=("one", "two"), pool=Pool(max_backends=1))
+    holders = [stage.client() for _ in range(2)]
+    links = []
+    for holder in holders:
+        holder.says(INSERT)
+        links.append(stage.somewhere(INSERT))
+    waiting = stage.client()
+    waiting.says(READ)
+    stage.quiet()
+    for holder, link in zip(holders, links, strict=True):
+        link.says(ok(rows=1))
+        holder.hears(ok(rows=1))
+        if holder is holders[0]:
+            stage.somewhere(READ).says(rows("1"))
+            waiting.hears(rows("1"))
+    assert not stage.one.pool.waiting
+    assert not stage.two.pool.waiting
+
+
+def test_a_session_whose_state_has_changed_goes_back_to_its_own_backend(stage: Stage) -> None:
+    """A guarded one for its transaction, and the same one after it: another session's is left alone."""
+    client, other = stage.client(), stage.client()
+    other.says(READ)
+    client.says(READ)
+    others = stage.one.hears(READ).says(rows("1"))
+    own = stage.one.hears(READ).says(rows("1"))
+    other.hears(rows("1"))
+    client.hears(rows("1"))
+    client.begins(stage.one, INSERT)
+    assert client.runs(stage.one, "COMMIT", ok()) is own
+    client.says(INSERT)
+    stage.one.hears("SET SESSION TRANSACTION READ WRITE").says(ok())
+    assert stage.one.hears(INSERT).says(ok(rows=1)) is own
+    client.hears(ok(rows=1))
+    assert others is not own
+    assert stage.one.pool.size == 2
+
+
 def test_without_a_writer_a_client_waits_for_one(stage: Stage) -> None:
     client = stage.client()
     stage.one.goes_down()

@@ -32,6 +32,20 @@ def test_the_transaction_is_run_again_before_the_command(stage: Stage) -> None:
     assert metrics.retries == {("conflict", "ok"): 1}
 
 
+def test_also_before_a_command_that_must_not_run_twice(stage: Stage) -> None:
+    """It has not run yet."""
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    client.says("CREATE TABLE u (c INT)")
+    stage.one.hears(UNGUARD).says(CONFLICT)
+    stage.one.hears(RESET).says(ok())
+    stage.passes(0.1)
+    stage.one.hears("BEGIN").says(ok(TRANS))
+    stage.one.hears(INSERT).says(ok(TRANS, rows=1))
+    stage.one.hears("CREATE TABLE u (c INT)").says(ok())
+    client.hears(ok())
+
+
 def test_also_where_a_statement_has_to_be_prepared_first(stage: Stage) -> None:
     client = stage.client()
     client.says(prepare(UPDATE))

@@ -151,18 +151,21 @@ def test_begin_twice_before_the_first_statement_is_one_transaction(stage: Stage)
 
 
 @pytest.mark.parametrize("code", [1205, 1213])
-def test_an_opening_refused_for_a_moment_is_tried_again(stage: Stage, code: int) -> None:
-    """The statement behind it was refused, too: it could not write on a guarded backend."""
+@pytest.mark.parametrize("statement", [INSERT, "INSERT INTO t (c) VALUES (UUID())"])
+def test_an_opening_refused_for_a_moment_is_tried_again(stage: Stage, code: int, statement: str) -> None:
+    """The statement behind it was refused, too: it could not write on a guarded backend. So it may even be one that
+    must not run twice.
+    """
     client = stage.client()
-    client.says("BEGIN", INSERT)
+    client.says("BEGIN", statement)
     client.hears(ok(TRANS))
     stage.one.hears(GUARD).says(ok())
-    refused = stage.one.hears(OPENING, INSERT).says(error(code), error(1792))
+    refused = stage.one.hears(OPENING, statement).says(error(code), error(1792))
     client.hears_nothing()
     assert refused.closed
     stage.passes(0.1)
     stage.one.hears(GUARD).says(ok())
-    stage.one.hears(OPENING, INSERT).says(ok(TRANS), ok(TRANS, rows=1))
+    stage.one.hears(OPENING, statement).says(ok(TRANS), ok(TRANS, rows=1))
     client.hears(ok(TRANS, rows=1))
     client.runs(stage.one, "COMMIT", ok())
 
