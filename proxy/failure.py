@@ -214,7 +214,7 @@ def cut_again(relay: "Relay", error: ServerError) -> None:
     assert backend is not None
     verdict = judge(error.code, error.message, relay.phase, reads_only=reads_only(relay))
     note(relay, verdict, backend)
-    if verdict.retry and why_not(relay, verdict, backend.pool.node) is None:
+    if verdict.retry and why_not(relay, verdict, backend.pool.node, ran=True) is None:
         retry(relay, verdict, relay.original, backend)
     else:
         continued_differently(relay)
