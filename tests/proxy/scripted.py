@@ -127,9 +127,9 @@ def told(raw: bytes) -> str:
     code = payload[0]
     name = COMMAND_NAMES[code]
     if code == COM_QUERY:
-        return payload[1:].decode()
+        return payload[1:].decode("utf-8", "replace")
     if code in (COM_INIT_DB, COM_STMT_PREPARE):
-        return f"{name} {payload[1:].decode()}"
+        return f"{name} {payload[1:].decode('utf-8', 'replace')}"
     if code in (COM_STMT_EXECUTE, COM_STMT_SEND_LONG_DATA, COM_STMT_CLOSE, COM_STMT_FETCH, COM_STMT_RESET):
         return f"{name} {int.from_bytes(payload[1:5], 'little')}"
     return name
@@ -658,16 +658,16 @@ class Stage:
             for client in self.clients:
                 client.hears_nothing()
             self.leave()
-            self._clean()
+            self.clean()
         finally:
-            self._close()
+            self.close()
 
     def leave(self) -> None:
         for client in self.clients:
             client.vanishes()
         self.passes(60)
 
-    def _clean(self) -> None:
+    def clean(self) -> None:
         service = self.service
         assert not service.sessions
         assert not service.endpoints[0].listener.clients
@@ -681,7 +681,7 @@ class Stage:
             assert not pool.node.outstanding, f"{self!r}"
         assert not asyncio.all_tasks(self.clock)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         login.connect = self._dial
         _POOL_CLOCK["monotonic"] = self._monotonic
         for task in asyncio.all_tasks(self.clock):
