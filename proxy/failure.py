@@ -6,6 +6,7 @@ Nothing here looks at an error number.
 
 from typing import TYPE_CHECKING, Final
 
+from proxy import places
 from proxy.backend import Backend
 from proxy.request import Request
 from proxy.wire.packets import ServerError
@@ -138,6 +139,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     open_before = transaction.stage is Stage.OPEN
     note(relay, verdict, backend)
     if verdict.ends_transaction and statement.kind is Kind.ROLLBACK:
+        if verdict.conflict:
+            places.lost(relay, verdict, relay.phase.value, visible=False)
         rolled_back_by_failing(relay, backend, verdict)
         return
     if verdict.unknown:
@@ -148,6 +151,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         return
     if verdict.retry:
         obstacle = why_not(relay, verdict, node, ran=ran)
+        if verdict.conflict:
+            places.lost(relay, verdict, relay.phase.value, visible=obstacle is not None)
         if obstacle is None:
             retry(relay, verdict, error, backend)
             return
@@ -196,14 +201,12 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
 
 
 def note(relay: "Relay", verdict: Verdict, backend: Backend) -> None:
-    """What the verdict says of the node, and whether it was a conflict."""
+    """What the verdict says of the node."""
     node = backend.pool.node
     # The sign may fail every lease on the node. What becomes of this one's command is decided here, and only once.
     backend.holder = None
     relay.cluster.sign(node, verdict.node_sign, verdict.reason)
     backend.holder = relay
-    if verdict.conflict:
-        relay.metrics.conflicts[node.name, relay.phase.value] += 1
 
 
 def cut_again(relay: "Relay", error: ServerError) -> None:
@@ -214,7 +217,10 @@ def cut_again(relay: "Relay", error: ServerError) -> None:
     assert backend is not None
     verdict = judge(error.code, error.message, relay.phase, reads_only=reads_only(relay))
     note(relay, verdict, backend)
-    if verdict.retry and why_not(relay, verdict, backend.pool.node, ran=True) is None:
+    again = verdict.retry and why_not(relay, verdict, backend.pool.node, ran=True) is None
+    if verdict.conflict:
+        places.lost(relay, verdict, relay.phase.value, visible=not again)
+    if again:
         retry(relay, verdict, relay.original, backend)
     else:
         continued_differently(relay)
@@ -248,8 +254,8 @@ def why_not(relay: "Relay", verdict: Verdict, node: Node, *, ran: bool) -> str |
     not been `ran` yet may be one that must not run twice.
     """
     request = relay.request
-    settings = relay.cluster.config.replay
-    if not settings.enabled:
+    policy = relay.policy
+    if not policy.replays:
         return "disabled"
     if relay.pinned is not None and verdict.close_backend:
         return "pinned"
@@ -264,11 +270,11 @@ def why_not(relay: "Relay", verdict: Verdict, node: Node, *, ran: bool) -> str |
         return request.statement.unreplayable.value
     now = relay.cluster.now()
     if relay.attempts is None:
-        relay.attempts = Attempts(relay.cluster.retry_limits)
+        relay.attempts = Attempts(policy.limits)
     delay = relay.attempts.next(now, relay.cluster.chance(), at_once=verdict.move)
     if delay is None:
         return f"limit_{relay.attempts.exhausted}"
-    if not relay.cluster.may_retry(node, now):
+    if not relay.cluster.may_retry(node, now, policy.budgets):
         return "limit_budget"
     relay.delay = delay
     return None
@@ -295,7 +301,7 @@ def lost_on_the_way(relay: "Relay", verdict: Verdict, error: ProxyError | bytes 
     node = relay.node
     assert node is not None
     if verdict.conflict:
-        relay.metrics.conflicts[node.name, Phase.STATEMENT.value] += 1
+        places.lost(relay, verdict, Phase.STATEMENT.value, visible=False)
     relay.original = answers.lost_in_transaction(node.name, verdict.reason) if error is None else error
     relay.retry_reason = verdict.reason
     relay.replaying = True
@@ -331,8 +337,11 @@ def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
 
 def retried(relay: "Relay", result: str = "ok") -> None:
     """The repetition that `retry_reason` made necessary has ended."""
-    relay.metrics.retries[relay.retry_reason, result] += 1
-    relay.retry_reason = ""
+    node = relay.node.name if relay.node is not None else ""
+    relay.metrics.retries[node, relay.phase.value, relay.retry_reason, relay.contested, result] += 1
+    if relay.attempts is not None:
+        relay.metrics.replays.observe(relay.attempts.count)
+    relay.retry_reason = relay.contested = ""
 
 
 def lose_session(relay: "Relay", node: str) -> None:

@@ -7,10 +7,11 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from config import Config
+from config import Config, User
 from config import Endpoint as EndpointSettings
 from proxy import http
 from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts
@@ -24,14 +25,18 @@ from proxy.listener import Admission, Listener
 from proxy.log import event
 from proxy.metrics import CONTENT_TYPE, Exposition, Metrics
 from proxy.monitor import Monitor
+from proxy.policy import Policy
 from proxy.pool import Profile
+from proxy.reload import taken, unchangeable
 from proxy.session import Session
 from proxy.tls import server_context
 from proxy.version import VERSION
 from proxy.wire import constants as c
+from router import snapshots
 from router.backoff import LoginBackoff
 from router.catalog import Catalog
 from router.membership import Membership, Node, NodeState
+from router.session import State
 from router.statements import Classifier
 
 logger = logging.getLogger(__name__)
@@ -67,6 +72,7 @@ class Endpoint:
         self.listening = False
         self._service = service
         self._configured = settings
+        self._policies: dict[str | None, Policy] = {}  # by the user of the settings; None: an account of the cluster
         tls = None
         if settings.tls_certificate is not None and settings.tls_key is not None:
             tls = server_context(
@@ -107,6 +113,22 @@ class Endpoint:
             socket=str(self._configured.socket or ""),
         )
 
+    def policy(self, login: Login) -> Policy:
+        """What the settings say of this client's transactions."""
+        user = self._service.user(login)
+        name = user.name if user is not None else None
+        policy = self._policies.get(name)
+        if policy is None:
+            policy = self._policies[name] = Policy(self._service.config, self._configured, user)
+        return policy
+
+    def reload(self, config: Config, settings: EndpointSettings) -> None:
+        """Take what may change while clients are there: placement, causality, replays."""
+        self._configured = settings
+        users = {user.name: user for user in config.users}
+        for name, policy in self._policies.items():
+            policy.apply(config, settings, users.get(name) if name is not None else None)
+
     async def close(self) -> None:
         """Accept no more; sessions go on."""
         self.listening = False
@@ -146,6 +168,7 @@ class Service:
         self.accounts = Accounts(configured, self._cluster_accounts)
         self.sessions: dict[int, Session] = {}
         self.draining = False
+        self._told_of_snapshots = False
         self._deserted = asyncio.Event()  # the last client has gone
         self._users = {user.name: user for user in config.users}
         # Forgotten with the last session and backend: accounts change, and anonymous ones have any number of names.
@@ -261,6 +284,47 @@ class Service:
             self._profiles[key] = profile
         return profile
 
+    def user(self, login: Login) -> User | None:
+        """The user of the settings that a client is; None: it is an account of the cluster."""
+        return self._users.get(login.account.name) if not isinstance(login.account, ClusterAccount) else None
+
+    def initial(self, policy: Policy) -> State:
+        """The state that a session begins in."""
+        if not policy.snapshot_isolation:
+            return State()
+        versions = [self.monitor.versions.get(node.name) for node in self.membership]
+        if not all(version is None or snapshots.has_it(version) for version in versions):
+            if not self._told_of_snapshots:
+                self._told_of_snapshots = True
+                event(
+                    logger,
+                    "snapshot_isolation.missing",
+                    level=logging.WARNING,
+                    versions=", ".join(filter(None, versions)),
+                )
+            return State()
+        return snapshots.ISOLATED
+
+    def reload(self, config: Config) -> list[str]:
+        """Take the settings that may change while clients are there; the names of those that changed but may not."""
+        ignored = unchangeable(self.config, config)
+        now = {endpoint.name: endpoint for endpoint in config.endpoints}
+        # What may not change stays as it was, also where it is asked for later.
+        users = {user.name: user for user in config.users}
+        self.config = replace(
+            self.config,
+            replay=config.replay,
+            endpoints=tuple(taken(old, now[old.name]) if old.name in now else old for old in self.config.endpoints),
+            users=tuple(taken(old, users[old.name]) if old.name in users else old for old in self.config.users),
+        )
+        self._users = {user.name: user for user in self.config.users}
+        for endpoint, settings in zip(self.endpoints, self.config.endpoints, strict=True):
+            endpoint.reload(self.config, settings)
+        self.cluster.reload(config.replay)
+        for session in self.sessions.values():
+            session.relay.journal.resize(session.relay.policy.journal_bytes)
+        return ignored
+
     def _accounts_of_cluster(self, config: Config) -> ClusterAccounts:
         return ClusterAccounts(
             config.cluster.user,
@@ -316,6 +380,8 @@ class Service:
             for node in self.membership
         }
         metrics.journal_bytes_now = lambda: self.cluster.journal_space.used
+        metrics.hot_now = self.cluster.hot
+        metrics.queue_now = lambda: self.cluster.turns.waiting
 
     def _scrape(self) -> tuple[int, str, bytes]:
         return 200, CONTENT_TYPE, self.exposition.render()

@@ -39,10 +39,13 @@ class Session:
         self.metrics = service.metrics
         self.classifier: Classifier = service.classifier
         self.max_command_bytes = service.config.limits.max_command_bytes
+        policy = endpoint.policy(login)
         self.relay = Relay(
             service.cluster,
             self._profile(login),
             login.connection_id,
+            policy,
+            service.initial(policy),
             foreign=login.collation in FOREIGN_COLLATIONS,
         )
         conversation: Conversation = self
@@ -118,7 +121,13 @@ class Session:
             self._end()
             return
         self.login = login
-        self.relay.restart(self._profile(login), foreign=login.collation in FOREIGN_COLLATIONS)
+        policy = self.endpoint.policy(login)
+        self.relay.restart(
+            self._profile(login),
+            policy,
+            self.service.initial(policy),
+            foreign=login.collation in FOREIGN_COLLATIONS,
+        )
         self.frontend.ready()
         try:
             await self._answer_login()

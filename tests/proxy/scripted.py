@@ -15,7 +15,7 @@ no lease, no task, no byte of a journal.
 
 import asyncio
 import selectors
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Self
 
@@ -649,6 +649,20 @@ class Stage:
         for node in self.nodes:
             assert not node.heard, f"{self!r}"
 
+    def conflicts(self) -> Counter[tuple[str, str]]:
+        """By node and phase."""
+        found: Counter[tuple[str, str]] = Counter()
+        for (node, phase, *_), count in self.service.metrics.conflicts.items():
+            found[node, phase] += count
+        return found
+
+    def retries(self) -> Counter[tuple[str, str]]:
+        """By reason and result."""
+        found: Counter[tuple[str, str]] = Counter()
+        for (_, _, reason, _, result), count in self.service.metrics.retries.items():
+            found[reason, result] += count
+        return found
+
     # -- the end
 
     def end(self) -> None:
@@ -673,6 +687,8 @@ class Stage:
         assert not service.endpoints[0].listener.clients
         assert not service.cluster.journal_space.used
         assert not service.cluster.recovery.active
+        assert not len(service.cluster.turns)
+        assert not service.cluster.turns.waiting
         assert not any(service.cluster.lingering.values())
         for pool in service.cluster.pools.values():
             assert not pool.leased, f"{self!r}"
