@@ -51,9 +51,8 @@ class Served:
         self.configs: list[Config] = []
         self.answer: Callable[[], int] = lambda: 0
 
-    def run(self, settings: Config, read: Callable[[], Config] | None) -> int:
+    def run(self, settings: Config) -> int:
         self.configs.append(settings)
-        self.read = read
         return self.answer()
 
     def fail(self, error: BaseException) -> None:
