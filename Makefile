@@ -4,17 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+FUZZER := $(VENV)/.installed-fuzz
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --annotation-style=line
 
-.PHONY: help install demo test differential bench profile instructions check lock clean
+.PHONY: help install demo test differential fuzz bench profile instructions check lock clean
 
 help:
 	@echo "make install   .venv with the multiwriter command"
 	@echo "make demo      a Galera cluster of three on this machine with the proxy in front (DEMO=\"--port 3307\" for options)"
 	@echo "make test      every test, against real clusters (TESTS=\"tests/wire -k framing\" for some)"
 	@echo "make differential   10,000 random sessions, through the proxy and directly, byte by byte (SESSIONS=500 SEED=7 for others)"
+	@echo "make fuzz      bytes that nobody would send, guided by coverage, a minute a target (FUZZ=\"clients -s 600\" for one)"
 	@echo "make bench     what the proxy costs, beside HAProxy and ProxySQL (BENCH=\"--only point-select\" for some, --list)"
 	@echo "make profile   where the proxy's time goes under a load (PROFILE=\"--work oltp_read_write --clients 64\")"
 	@echo "make instructions   count the relay's instructions and record them, after a change that is meant to cost some"
@@ -52,7 +54,7 @@ demo: $(RUN)
 	@deploy/install-packages demo
 	@exec $(BIN)/multiwriter demo up $(DEMO)
 
-test differential bench profile instructions check: PACKAGES := demo test bench
+test differential fuzz bench profile instructions check: PACKAGES := demo test bench
 
 test: $(DEV)
 	$(BIN)/pytest $(TESTS)
@@ -62,6 +64,14 @@ SESSIONS := 10000
 SEED := 0
 differential: $(DEV)
 	MULTIWRITER_SESSIONS=$(SESSIONS) MULTIWRITER_SEED=$(SEED) $(BIN)/pytest tests/differential/random_sessions.py tests/differential
+
+# The fuzzer has its own lock: it exists for fewer versions of Python than the product runs on.
+$(FUZZER): requirements-fuzz.lock $(DEV)
+	@$(PIP) install --require-hashes --requirement requirements-fuzz.lock
+	@touch $@
+
+fuzz: $(FUZZER)
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 # ProxySQL is measured, too, where its binary is given: make bench PROXYSQL=/usr/bin/proxysql
 bench: $(DEV)
@@ -85,7 +95,8 @@ check: $(DEV)
 lock:
 	$(COMPILE) --all-build-deps --output-file requirements.lock pyproject.toml
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra fuzz --constraint requirements-dev.lock --output-file requirements-fuzz.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) .demo .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo .bench .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

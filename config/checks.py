@@ -40,6 +40,7 @@ def disagreements(config: Config) -> Iterator[Disagreement]:
     for index, endpoint in enumerate(config.endpoints):
         yield from _tls(endpoint, ("endpoint", index))
         yield from _socket(endpoint.socket, ("endpoint", index, "socket"))
+        yield from _endpoint_replay(config, index)
     yield from _console(config)
     yield from _replay(config)
     yield from _backoff(config)
@@ -241,6 +242,23 @@ def _replay(config: Config) -> Iterator[Disagreement]:
         message = f"{format_size(replay.journal_bytes)} is more than total_journal_bytes ({limit})"
         hint = f"write {limit} or less"
         yield _at(("replay", "journal_bytes"), message, hint, ("replay", "total_journal_bytes"))
+
+
+def _endpoint_replay(config: Config, index: int) -> Iterator[Disagreement]:
+    """The same between an endpoint's limits, of which those it leaves out are those of [replay]."""
+    own, common = config.endpoints[index].replay, config.replay
+    path: Path = ("endpoint", index, "replay")
+    base = common.backoff_base if own.backoff_base is None else own.backoff_base
+    most = common.backoff_max if own.backoff_max is None else own.backoff_max
+    if (own.backoff_base, own.backoff_max) != (None, None) and base > most:
+        key = "backoff_base" if own.backoff_base is not None else "backoff_max"
+        message = f"a backoff_base of {format_duration(base)} is longer than backoff_max ({format_duration(most)})"
+        yield _at((*path, key), message, "write a shorter backoff_base or a longer backoff_max")
+    if own.journal_bytes is not None and own.journal_bytes > common.total_journal_bytes:
+        limit = format_size(common.total_journal_bytes)
+        message = f"{format_size(own.journal_bytes)} is more than total_journal_bytes ({limit})"
+        hint = f"write {limit} or less"
+        yield _at((*path, "journal_bytes"), message, hint, ("replay", "total_journal_bytes"))
 
 
 def _backoff(config: Config) -> Iterator[Disagreement]:

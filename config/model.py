@@ -85,6 +85,23 @@ class Monitor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointReplay:
+    """What `[replay]` says, for one endpoint: it stands below its `[[endpoint]]`. Left out is as in `[replay]`."""
+
+    enabled: Annotated[bool | None, Setting("Replay transactions.")] = None
+    max_attempts: Annotated[int | None, Setting("Replays of one transaction.", least=1, most=10_000)] = None
+    max_time: Annotated[float | None, Setting("Time for all replays of one transaction.", kind="duration")] = None
+    journal_bytes: Annotated[int | None, Setting("Memory for the record of one transaction.", kind="size")] = None
+    backoff_base: Annotated[
+        float | None, Setting("Mean wait before the first replay; it doubles with each.", kind="duration")
+    ] = None
+    backoff_max: Annotated[float | None, Setting("The longest such wait.", kind="duration")] = None
+    budget_per_node: Annotated[
+        float | None, Setting("Replays per second towards one node, of this endpoint's clients.", least=1)
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """An address for clients, with what holds for everyone who connects there. Repeat the table for several."""
 
@@ -121,20 +138,43 @@ class Endpoint:
         ),
     ] = ()
     compression: Annotated[bool, Setting("Let clients compress their connection, with zlib or zstd.")] = True
-    commit_marker: Annotated[
+    placement: Annotated[
+        Literal["spread", "affinity", "adaptive"],
+        Setting(
+            "How a transaction's node is chosen. `spread` shares them out over all writers. `affinity`: those of one "
+            "key go to the same node. `adaptive`: as `spread`, but what is fought over gets an owner, as long as it is."
+        ),
+    ] = "spread"
+    affinity: Annotated[
+        Literal["key", "table", "schema", "user"],
+        Setting(
+            "With `affinity`, what the key is: the row that the first statement names by a unique key, where there is "
+            "one, and the table otherwise; the table; the schema; or the user."
+        ),
+    ] = "key"
+    causality: Annotated[
+        Literal["session", "eventual", "strong"],
+        Setting(
+            "What a read sees. `session`: at least all that its own session has committed, on whatever node. "
+            "`eventual`: what has arrived at the node. `strong`: all that anybody had committed when it began. Clients "
+            "choose with `SET SESSION multiwriter_causality = '...'`."
+        ),
+    ] = "session"
+    snapshot_isolation: Annotated[
         bool,
         Setting(
-            "Have each commit leave a marker in a table of ours, so that one whose answer was lost can be looked up. "
-            "`multiwriter setup` makes what it needs."
+            "Run with `innodb_snapshot_isolation=ON` where the nodes have it (MariaDB 10.6.18, 10.11.8, 11.4.2 and "
+            "later), so that no update is lost between a read and a write. With `adaptive`, such transactions queue."
         ),
     ] = False
-    placement: Annotated[
-        Literal["spread"], Setting("How a transaction's node is chosen. `spread` shares them out over all writers.")
-    ] = "spread"
-    causality: Annotated[
-        Literal["session"],
-        Setting("What a read sees. `session`: at least all that its own session has committed, on whatever node."),
-    ] = "session"
+    queue_length: Annotated[
+        int,
+        Setting("Transactions that may wait for the same key to be free; further ones begin at once.", most=1_000_000),
+    ] = 1000
+    queue_wait: Annotated[
+        float, Setting("The longest such wait; then a transaction begins anyway.", kind="duration", most=3600)
+    ] = 1.0
+    replay: EndpointReplay = EndpointReplay()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,9 +233,13 @@ class User:
     backend_password: Annotated[
         Secret | None, Setting("Password towards the nodes, where it differs from `password`.")
     ] = None
-    commit_marker: Annotated[
-        bool | None, Setting("As on an endpoint, for this account on any of them. Default: what the endpoint says.")
+    placement: Annotated[
+        Literal["spread", "affinity", "adaptive"] | None, Setting("As of an endpoint, and before what it says.")
     ] = None
+    causality: Annotated[
+        Literal["session", "eventual", "strong"] | None, Setting("As of an endpoint, and before what it says.")
+    ] = None
+    snapshot_isolation: Annotated[bool | None, Setting("As of an endpoint, and before what it says.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,14 +318,6 @@ class Limits:
     writer_wait: Annotated[
         float, Setting("With no writer left, clients wait this long for one, then get an error.", kind="duration")
     ] = 10.0
-    marker_wait: Annotated[
-        float,
-        Setting(
-            "A commit whose answer was lost is looked up for this long; then its outcome is unknown.",
-            kind="duration",
-            least=0.1,
-        ),
-    ] = 30.0
     drain_timeout: Annotated[float, Setting("At shutdown, time for open transactions to finish.", kind="duration")] = (
         30.0
     )

@@ -17,10 +17,16 @@ def reference() -> str:
     parts: list[str] = []
     for table, (hint, _) in settings(Config).items():
         cls = table_class(hint)
-        about = " ".join((cls.__doc__ or "").split())
-        rows = "".join(_rows(cls))
-        parts.append(f"### `{header(table)}`\n\n{about}\n\n{_HEAD}{rows}")
+        parts.append(_section(header(table), cls))
+        below = ((key, inner) for key, (inner, setting) in settings(cls).items() if setting is None)
+        parts.extend(_section(f"[{table}.{key}]", inner) for key, inner in below if inner is not Secret)
     return "\n".join(parts)
+
+
+def _section(heading: str, cls: Any) -> str:
+    about = " ".join((cls.__doc__ or "").split())
+    rows = "".join(_rows(cls))
+    return f"### `{heading}`\n\n{about}\n\n{_HEAD}{rows}"
 
 
 def _rows(cls: Any) -> list[str]:
@@ -28,7 +34,8 @@ def _rows(cls: Any) -> list[str]:
     defaults = {field.metadata.get("key", field.name): field.default for field in dataclasses.fields(cls)}
     rows: list[str] = []
     for key, (hint, setting) in settings(cls).items():
-        assert setting is not None, f"{cls.__name__}.{key} carries no Setting"
+        if setting is None:
+            continue  # a table below this one
         default = "required" if key in needed else _default(defaults[key], setting)
         if hint is Secret:
             plain, from_file, from_environment = secret_keys(key)

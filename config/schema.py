@@ -5,7 +5,7 @@ For reading, suggestions and the reference alike. Must not know any document.
 
 import dataclasses
 import types
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from config.model import Config, Setting
 from config.secret import Secret, secret_keys
@@ -39,7 +39,8 @@ def unwrap(hint: Any) -> tuple[Any, Setting | None]:
 
 def _optional(hint: Any) -> Any:
     """X from X | None, and any other type as it is."""
-    if isinstance(hint, types.UnionType):
+    # Literal[..] | None is a typing.Union.
+    if isinstance(hint, types.UnionType) or get_origin(hint) is Union:
         return next(arg for arg in get_args(hint) if arg is not type(None))
     return hint
 

@@ -169,7 +169,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     from proxy.serve import run
 
-    return run(settings)
+    return run(settings, (lambda: config.load(options.config)) if options.config is not None else None)
 
 
 def _settings(options: argparse.Namespace) -> Config:

@@ -12,20 +12,23 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from config import Config
+from config import Config, Replay
 from proxy.link import link
 from proxy.log import event
-from proxy.marker import Markers
 from proxy.metrics import Metrics
 from proxy.pool import NodePool
 from proxy.recovery import Recovery
+from proxy.rows import KnownRows
+from proxy.turns import Turns
 from router.catalog import Catalog
+from router.contention import Contention
 from router.journal import JournalSpace
 from router.membership import Membership, Node, NodeState, Transition
+from router.openers import Openers
 from router.outcomes import NodeSign
-from router.ownership import Owners
+from router.ownership import Owners, rendezvous
 from router.placement import Spread
-from router.retry import Budget, RetryLimits
+from router.retry import Budget
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +52,14 @@ class Cluster:
         self.membership = membership
         self.metrics = metrics
         self.now = monotonic  # the loop's own clock stands still within a turn
-        self.retry_limits = RetryLimits(
-            max_attempts=config.replay.max_attempts,
-            max_time=config.replay.max_time,
-            backoff_base=config.replay.backoff_base,
-            backoff_max=config.replay.backoff_max,
-        )
         self.recovery = Recovery(RECOVERY_PATIENCE)
         self.journal_space = JournalSpace(config.replay.total_journal_bytes)
         self.owners = Owners()
+        self.contention = Contention()
+        self.openers = Openers()
+        self.turns = Turns(metrics)
+        self.known_rows = KnownRows()
+        self.careful_tables: set[str] = set()  # whose rows are read, and then written, under snapshot isolation
         self._spread = Spread()
         self._chance = random.Random()
         self._budgets = {node.name: Budget(config.replay.budget_per_node) for node in membership}
@@ -66,7 +68,6 @@ class Cluster:
         self._last_use: dict[str, float] = {}  # node -> when it was used after that
         self._left_behind: dict[Node, tuple[int, float]] = {}  # lost node -> the view it was in, until when it matters
         self.lingering: dict[str, dict[object, Callable[[], None]]] = {node.name: {} for node in membership}
-        self.markers = Markers(config, membership, metrics, self.link, lambda: self.now())
         self.check_now: Callable[[str], None] = lambda name: None
         self.catalog = Catalog()  # what is known of tables, as last read
         self.pools: Final = {
@@ -128,9 +129,41 @@ class Cluster:
                 return
             await asyncio.sleep(GLANCE)
 
-    def may_retry(self, node: Node, now: float) -> bool:
-        """Is there still a retry in the node's budget?"""
-        return self._budgets[node.name].take(now)
+    def unique_keys(self, table: str) -> tuple[tuple[str, ...], ...] | None:
+        """The columns of each unique key of "schema.table"; None: not known."""
+        found = self.catalog.find(table, "")
+        return found.keys if found is not None else None
+
+    def reload(self, replay: Replay) -> None:
+        """Take new limits of replays."""
+        self._budgets = {node.name: Budget(replay.budget_per_node) for node in self.membership}
+
+    def is_quiet(self, key: str) -> bool:
+        """Nothing has to be waited for before a transaction on `key` begins."""
+        return (
+            not self.recovery.active
+            and not self._left_behind
+            and not self.owners.held_elsewhere(key, self.membership.writers)
+        )
+
+    def may_retry(self, node: Node, now: float, budgets: dict[str, Budget] | None) -> bool:
+        """Is there still a retry in the node's budget? `budgets`: those of the endpoint, if it has its own."""
+        return (budgets or self._budgets)[node.name].take(now)
+
+    def hot(self) -> dict[tuple[str, str, str, str], int]:
+        """What is hot, counted by what it is, its table, its owner and its state."""
+        found: dict[tuple[str, str, str, str], int] = {}
+        for each in self.contention.hot(self.now()):
+            owner = rendezvous(each.owner_key, self.membership.writers)
+            table = each.owner_key if each.what == "tables" else each.name.partition(":")[0]
+            key = (
+                each.what,
+                self.metrics.table_label(table),
+                owner.name if owner is not None else "",
+                "queued" if each.queued else "owned",
+            )
+            found[key] = found.get(key, 0) + 1
+        return found
 
     async def writer_appears(self, deadline: float) -> None:
         """Wait until there is a writer; raises `NoWriter` at the deadline (loop time)."""

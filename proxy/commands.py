@@ -7,7 +7,7 @@ as a server answers a command that it does not know.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from proxy import kill
+from proxy import kill, own_variables
 from proxy.request import Request
 from proxy.wire.constants import (
     COM_DEBUG,
@@ -53,6 +53,9 @@ def query(session: "Session", raw: bytes) -> None:
     statement = session.classifier.classify(text, relay.modes)
     if statement.kind is Kind.KILL:
         kill.query(session, statement, raw)
+        return
+    if statement.kind is Kind.SETTING:
+        own_variables.assign(relay, statement)
         return
     relay.submit(Request(COM_QUERY, raw, statement))
 

@@ -11,7 +11,7 @@ import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
-from proxy import commit, failure
+from proxy import failure, places
 from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
 from proxy.log import event
@@ -81,8 +81,6 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
         return False
     if wanted.guarded is not None and backend.guarded is not wanted.guarded:
         return False
-    if relay.marks and backend.slot is None and commit.wants_slot(relay, backend):
-        return False
     if request.prepared is not None and _lacks(backend, request.prepared):
         return False
     if statement.asks & Asks.LAST_INSERT_ID and not _knows_insert_id(relay, backend):
@@ -93,7 +91,7 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
         return False
     if relay.transaction.one_shot and not _begun_or_keeps(relay, request):
         return False
-    return not (relay.causal and not backend.causal and backend.pool.node.name not in relay.synced)
+    return not relay.must_wait(backend)
 
 
 def _would_see_others(statement: Statement, backend: Backend) -> bool:
@@ -118,14 +116,11 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
     Ends with the command sent, or with its answer.
     """
     try:
-        settings = relay.cluster.config.replay
-        async with asyncio.timeout(settings.max_time) if relay.replaying else nullcontext():
+        async with asyncio.timeout(relay.policy.limits.max_time) if relay.replaying else nullcontext():
             backend, wanted = await _lease(relay, request)
     except GiveUp as given_up:
         relay.task = None
         if given_up.goes_on and relay.sent is None:
-            if relay.transaction.alone:
-                failure.abandon(relay)
             relay.tell(given_up.error)
             relay.finish()
         else:
@@ -177,8 +172,6 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
         try:
             if backend is None:
                 backend = await _obtain(relay, request)
-            if relay.marks and backend.slot is None:
-                await commit.take_slot(relay, backend)
             if relay.replaying:
                 await _take_up(relay, backend, request)
             wanted = ANYWHERE
@@ -208,6 +201,7 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
             relay.drop()
             continue
         except Different:
+            places.different(relay)
             relay.recycle()
             raise GiveUp(relay.original, "different") from None
         else:
@@ -229,17 +223,15 @@ async def _obtain(relay: "Relay", request: Request | None) -> Backend:
     cluster = relay.cluster
     waits = cluster.config.limits.writer_wait
     deadline = cluster.now() + waits
-    key = relay.transaction.key
-    if key is None and request is not None:
-        key = request.key(relay.transaction, relay.state)
+    place = await places.enter(relay, request)
     refused: dict[str, ConnectFailed] = {}
     while True:
-        if key is not None and not relay.replaying:
+        if place is not None and place.key is not None and not relay.replaying:
             await cluster.recovery.settled()
             await cluster.regrouped()
-            await cluster.owner_is_free(key)
+            await cluster.owner_is_free(place.key)
         now = cluster.now()
-        node = _choose(relay, request, key, now)
+        node = _choose(relay, request, now)
         if node is None:
             try:
                 await cluster.writer_appears(deadline)
@@ -273,9 +265,7 @@ async def _obtain(relay: "Relay", request: Request | None) -> Backend:
                 answers.pool_exhausted(node.name, cluster.config.pool.acquire_timeout), "pool_exhausted"
             ) from None
         relay.hold(backend)
-        if key is not None and relay.transaction.key is None:
-            relay.transaction.key = key
-            cluster.owners.opened(key)
+        places.taken(relay)
         return backend
 
 
@@ -289,17 +279,11 @@ def _where(relay: "Relay", chosen: Node, refused: dict[str, ConnectFailed]) -> l
     return [cluster.pools[node.name] for node in nodes]
 
 
-def _choose(relay: "Relay", request: Request | None, key: str | None, now: float) -> Node | None:
+def _choose(relay: "Relay", request: Request | None, now: float) -> Node | None:
     cluster = relay.cluster
     attempts = relay.attempts
-    if key is not None:
-        node, unsettled = cluster.owner(key, now)
-        if unsettled and node is not None:
-            relay.causal = True  # the owner may have to apply what the one before it committed
-            relay.synced.discard(node.name)
-        if node is not None:
-            node.placed(now)
-        return node
+    if relay.place is not None and relay.place.key is not None:
+        return places.owner(relay, relay.place)
     if attempts is not None and attempts.count >= MEETING and (tables := _tables(relay, request)):
         # On one node they wait for each other's row locks; on two, one of them is aborted.
         node, _ = cluster.owner(tables[0], now)
@@ -351,7 +335,7 @@ async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan) -
     if wanted.guarded is not None and backend.guarded is not wanted.guarded:
         await _ask(backend, GUARD if wanted.guarded else UNGUARD, _phase(relay))
         backend.guarded = wanted.guarded
-    if relay.causal and not backend.causal and backend.pool.node.name not in relay.synced:
+    if relay.must_wait(backend):
         if not backend.waits:
             raise CannotWait
         await _ask(backend, WAIT)
@@ -538,7 +522,7 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
     relay.replaying = False
     relay.cluster.recovery.leave(relay)
     await relay.cluster.recovery.settled()
-    if transaction.key is not None:
+    if relay.place is not None and relay.place.key is not None:
         await relay.cluster.regrouped()
 
 

@@ -6,10 +6,9 @@ Nothing here looks at an error number.
 
 from typing import TYPE_CHECKING, Final
 
+from proxy import places
 from proxy.backend import Backend
 from proxy.request import Request
-from proxy.wire.constants import COM_QUERY
-from proxy.wire.framing import frame
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import ReplyScanner
 from router import answers
@@ -24,7 +23,6 @@ from router.session import Stage
 if TYPE_CHECKING:
     from proxy.relay import Relay
 
-ROLLBACK: Final = frame(bytes((COM_QUERY,)) + b"ROLLBACK AND NO CHAIN NO RELEASE")
 # An error of these leaves no doubt whether a transaction is open.
 SINGLE: Final = frozenset(
     (
@@ -60,8 +58,6 @@ def refused(relay: "Relay", reply: ReplyScanner) -> None:
     """The server answered with an error."""
     error = reply.error
     assert error is not None
-    if relay.commit is not None and relay.commit.refused(relay, reply):
-        return
     verdict = judge(error.code, error.message, relay.phase, reads_only=reads_only(relay))
     assert relay.request is not None
     assert relay.lease is not None
@@ -79,8 +75,6 @@ def opening_refused(relay: "Relay", refusal: Refusal) -> None:
         failed(relay, verdict, refusal.raw, refusal.code, ran=False)
     else:
         relay.drop()
-        if relay.transaction.alone:
-            relay.end_transaction()
         relay.tell(refusal.raw)
         relay.finish()
 
@@ -143,21 +137,22 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     transaction = relay.transaction
     statement = request.statement
     open_before = transaction.stage is Stage.OPEN
-    commit, relay.commit = relay.commit, None
     note(relay, verdict, backend)
     if verdict.ends_transaction and statement.kind is Kind.ROLLBACK:
+        if verdict.conflict:
+            places.lost(relay, verdict, relay.phase.value, visible=False)
         rolled_back_by_failing(relay, backend, verdict)
         return
     if verdict.unknown:
-        if commit is not None and commit.slot is not None:
-            commit.in_doubt(relay, verdict, error)
-        else:
-            unknown(relay, backend)
+        relay.metrics.unknown_outcomes[node.name] += 1
+        relay.account("unknown", backend)
+        relay.drop()
+        answer_and_end(relay, answers.unknown_outcome(node.name))
         return
-    if commit is not None and commit.slot is not None:
-        commit.slot.refused()
     if verdict.retry:
         obstacle = why_not(relay, verdict, node, ran=ran)
+        if verdict.conflict:
+            places.lost(relay, verdict, relay.phase.value, visible=obstacle is not None)
         if obstacle is None:
             retry(relay, verdict, error, backend)
             return
@@ -176,11 +171,6 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             relay.give_back()
         answer_and_end(relay, error)
         return
-    if transaction.alone:
-        started = transaction.started
-        abandon(relay)
-        transaction.started = started
-        open_before = False
     did_nothing = unread(code) and statement.kind in WHOLE
     if statement.pins is not None and relay.pinned is None and not did_nothing:
         relay.pinned = statement.pins.value  # how far it came nobody knows
@@ -211,14 +201,12 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
 
 
 def note(relay: "Relay", verdict: Verdict, backend: Backend) -> None:
-    """What the verdict says of the node, and whether it was a conflict."""
+    """What the verdict says of the node."""
     node = backend.pool.node
     # The sign may fail every lease on the node. What becomes of this one's command is decided here, and only once.
     backend.holder = None
     relay.cluster.sign(node, verdict.node_sign, verdict.reason)
     backend.holder = relay
-    if verdict.conflict:
-        relay.metrics.conflicts[node.name, relay.phase.value] += 1
 
 
 def cut_again(relay: "Relay", error: ServerError) -> None:
@@ -229,7 +217,10 @@ def cut_again(relay: "Relay", error: ServerError) -> None:
     assert backend is not None
     verdict = judge(error.code, error.message, relay.phase, reads_only=reads_only(relay))
     note(relay, verdict, backend)
-    if verdict.retry and why_not(relay, verdict, backend.pool.node, ran=True) is None:
+    again = verdict.retry and why_not(relay, verdict, backend.pool.node, ran=True) is None
+    if verdict.conflict:
+        places.lost(relay, verdict, relay.phase.value, visible=not again)
+    if again:
         retry(relay, verdict, relay.original, backend)
     else:
         continued_differently(relay)
@@ -242,43 +233,6 @@ def continued_differently(relay: "Relay") -> None:
     retried(relay, "gave_up")
     relay.drop()
     answer_and_end(relay, relay.original)
-
-
-def unknown(relay: "Relay", backend: Backend) -> None:
-    """Nobody can say whether it was committed."""
-    name = backend.pool.node.name
-    relay.metrics.unknown_outcomes[name] += 1
-    relay.account("unknown", backend)
-    relay.drop()
-    answer_and_end(relay, answers.unknown_outcome(name))
-
-
-def take_up_elsewhere(relay: "Relay", backend: Backend) -> None:
-    """The transaction was lost with `backend`, and its commit certainly with it: run it again with the command under
-    way, if it can be.
-    """
-    node = backend.pool.node
-    obstacle = why_not(relay, lost(Phase.STATEMENT), node, ran=True)
-    if obstacle is None:
-        relay.original = answers.lost_in_transaction(node.name, "its replay failed")
-        relay.retry_reason = "lost"
-        relay.replaying = True
-        relay.replay_from = node
-        relay.cluster.recovery.enter(relay)
-        relay.work(relay.request)
-        return
-    relay.metrics.unreplayable[obstacle] += 1
-    if relay.retry_reason:
-        retried(relay, "gave_up")
-    relay.account("lost", backend)
-    answer_and_end(relay, answers.lost_in_transaction(node.name, obstacle))
-
-
-def abandon(relay: "Relay") -> None:
-    """The statement that stands alone was refused: of the transaction that it was given nothing remains."""
-    if relay.transaction.stage is Stage.OPEN and relay.lease is not None:
-        relay.lease.send_quietly(ROLLBACK, COM_QUERY)
-    relay.end_transaction()
 
 
 def rolled_back_by_failing(relay: "Relay", backend: Backend, verdict: Verdict) -> None:
@@ -300,8 +254,8 @@ def why_not(relay: "Relay", verdict: Verdict, node: Node, *, ran: bool) -> str |
     not been `ran` yet may be one that must not run twice.
     """
     request = relay.request
-    settings = relay.cluster.config.replay
-    if not settings.enabled:
+    policy = relay.policy
+    if not policy.replays:
         return "disabled"
     if relay.pinned is not None and verdict.close_backend:
         return "pinned"
@@ -312,16 +266,15 @@ def why_not(relay: "Relay", verdict: Verdict, node: Node, *, ran: bool) -> str |
         and request is not None
         and verdict.outcome is not Outcome.NOT_EXECUTED
         and request.statement.unreplayable is not None
-        and not relay.transaction.alone  # what it made differs, but nobody has seen it
     ):
         return request.statement.unreplayable.value
     now = relay.cluster.now()
     if relay.attempts is None:
-        relay.attempts = Attempts(relay.cluster.retry_limits)
+        relay.attempts = Attempts(policy.limits)
     delay = relay.attempts.next(now, relay.cluster.chance(), at_once=verdict.move)
     if delay is None:
         return f"limit_{relay.attempts.exhausted}"
-    if not relay.cluster.may_retry(node, now):
+    if not relay.cluster.may_retry(node, now, policy.budgets):
         return "limit_budget"
     relay.delay = delay
     return None
@@ -348,7 +301,7 @@ def lost_on_the_way(relay: "Relay", verdict: Verdict, error: ProxyError | bytes 
     node = relay.node
     assert node is not None
     if verdict.conflict:
-        relay.metrics.conflicts[node.name, Phase.STATEMENT.value] += 1
+        places.lost(relay, verdict, Phase.STATEMENT.value, visible=False)
     relay.original = answers.lost_in_transaction(node.name, verdict.reason) if error is None else error
     relay.retry_reason = verdict.reason
     relay.replaying = True
@@ -374,7 +327,7 @@ def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
     if relay.request is None:
         relay.end_transaction()
         relay.deferred = error
-    elif relay.replaying or transaction.begin is None or transaction.stage is Stage.NONE or transaction.alone:
+    elif relay.replaying or transaction.begin is None or transaction.stage is Stage.NONE:
         answer_and_end(relay, error)
     else:
         transaction.stage = Stage.BEGUN  # its first statement failed before it began anywhere
@@ -384,8 +337,11 @@ def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
 
 def retried(relay: "Relay", result: str = "ok") -> None:
     """The repetition that `retry_reason` made necessary has ended."""
-    relay.metrics.retries[relay.retry_reason, result] += 1
-    relay.retry_reason = ""
+    node = relay.node.name if relay.node is not None else ""
+    relay.metrics.retries[node, relay.phase.value, relay.retry_reason, relay.contested, result] += 1
+    if relay.attempts is not None:
+        relay.metrics.replays.observe(relay.attempts.count)
+    relay.retry_reason = relay.contested = ""
 
 
 def lose_session(relay: "Relay", node: str) -> None:

@@ -24,12 +24,18 @@ Key = str | tuple[str, ...]
 ByOne = defaultdict[str, int]
 ByTwo = defaultdict[tuple[str, str], int]
 ByThree = defaultdict[tuple[str, str, str], int]
+ByFive = defaultdict[tuple[str, str, str, str, str], int]
 
 # Seconds. From a point select on loopback to the longest wait anybody configures.
 TRANSACTION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 WAIT_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 POLL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+# Not seconds: replays of one transaction.
+ATTEMPT_BUCKETS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0)
 LOSS_BUCKETS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0)
+
+
+MAX_TABLE_LABELS = 100
 
 
 class Histogram:
@@ -81,21 +87,19 @@ class Metrics:
     """
 
     __slots__ = (
+        "_tables",
         "backend_connects",
         "backends_now",
         "client_in",
         "client_out",
         "clients_now",
         "commands",
-        "commits_unmarked",
         "conflicts",
         "errors_made",
+        "hot_now",
         "journal_bytes_now",
         "logins",
         "loop_lag_seconds",
-        "marker_lookups",
-        "marker_seconds",
-        "markers_written",
         "monitor_polls",
         "monitor_seconds",
         "node_bytes_in",
@@ -107,6 +111,9 @@ class Metrics:
         "pinned",
         "pool_waiters_now",
         "pool_waits",
+        "queue_now",
+        "queue_seconds",
+        "replays",
         "retries",
         "started",
         "transaction_seconds",
@@ -124,16 +131,15 @@ class Metrics:
         self.commands: ByOne = defaultdict(int)
         self.transactions: ByTwo = defaultdict(int)
         self.transaction_seconds = Histograms(TRANSACTION_BUCKETS)
-        self.conflicts: ByTwo = defaultdict(int)
-        self.retries: ByTwo = defaultdict(int)
+        self.conflicts: ByFive = defaultdict(int)
+        self.retries: ByFive = defaultdict(int)
+        self.replays = Histogram(ATTEMPT_BUCKETS)
+        self.queue_seconds = Histograms(WAIT_BUCKETS)
+        self._tables: set[str] = set()  # those that have a label of their own
         self.unreplayable: ByOne = defaultdict(int)
         self.pinned: ByOne = defaultdict(int)
         self.errors_made: ByOne = defaultdict(int)
         self.unknown_outcomes: ByOne = defaultdict(int)
-        self.markers_written: ByOne = defaultdict(int)
-        self.marker_lookups: ByOne = defaultdict(int)
-        self.marker_seconds = Histogram(LOSS_BUCKETS)
-        self.commits_unmarked: ByOne = defaultdict(int)
         self.node_changes: ByThree = defaultdict(int)
         self.node_loss_seconds = Histogram(LOSS_BUCKETS)
         self.backend_connects: ByTwo = defaultdict(int)
@@ -156,14 +162,28 @@ class Metrics:
         # (node, address, version), all 1.
         self.node_info_now: Callable[[], Mapping[tuple[str, str, str], int]] = dict
         self.journal_bytes_now: Callable[[], int] = int
+        # (what, table, owner, state) -> how many.
+        self.hot_now: Callable[[], Mapping[tuple[str, str, str, str], int]] = dict
+        self.queue_now: Callable[[], int] = int
 
-        for answer in ("committed", "rolled_back", "unknown"):
-            self.marker_lookups[answer] = 0
         for node in nodes:
             self.unknown_outcomes[node] = 0
-            self.markers_written[node] = 0
             for outcome in ("committed", "rolled_back"):
                 self.transactions[node, outcome] = 0
+
+    @property
+    def ended(self) -> int:
+        """Transactions and autocommit statements that have ended."""
+        return sum(self.transactions.values())
+
+    def table_label(self, table: str) -> str:
+        """The table's name, for as many tables as there may be labels."""
+        if table in self._tables:
+            return table
+        if len(self._tables) >= MAX_TABLE_LABELS:
+            return "other"
+        self._tables.add(table)
+        return table
 
     def bytes_by_side(self) -> dict[Key, int]:
         return {
@@ -217,16 +237,48 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "multiwriter_conflicts_total",
         "counter",
-        ("node", "phase"),
+        ("node", "phase", "reason", "table", "key"),
         "conflicts",
-        "Transactions that a node rolled back because another writer or another transaction won, by where it showed.",
+        "Transactions that a node rolled back because another writer or another transaction won, by where it showed, "
+        "a table that it had changed (of 100, then `other`), and what its node was chosen by: `row`, `table`, "
+        "`schema`, `user`, `hint`, or `none`.",
     ),
     Family(
         "multiwriter_retries_total",
         "counter",
-        ("reason", "result"),
+        ("node", "phase", "reason", "table", "result"),
         "retries",
-        "Repeated statements and replayed transactions, by what made them necessary and how they ended.",
+        "Repeated statements and replayed transactions, by the node and phase that they ended in, what made them "
+        "necessary, the table of the conflict, and how they ended.",
+    ),
+    Family(
+        "multiwriter_replay_attempts",
+        "histogram",
+        (),
+        "replays",
+        "Attempts that repeated statements and replayed transactions needed.",
+    ),
+    Family(
+        "multiwriter_hot",
+        "gauge",
+        ("what", "table", "owner", "state"),
+        "hot_now",
+        "Keys, tables and groups of tables that are fought over, by the node that owns them; state: `owned`, or "
+        "`queued` where their transactions begin one after the other.",
+    ),
+    Family(
+        "multiwriter_queue_waiting",
+        "gauge",
+        (),
+        "queue_now",
+        "Transactions that wait for a key to be free before they begin.",
+    ),
+    Family(
+        "multiwriter_queue_wait_seconds",
+        "histogram",
+        ("result",),
+        "queue_seconds",
+        "Time that transactions waited so, by what ended it: `turn`, `deadline`, or `full` where too many waited.",
     ),
     Family(
         "multiwriter_unreplayable_transactions_total",
@@ -248,34 +300,6 @@ FAMILIES: tuple[Family, ...] = (
         ("node",),
         "unknown_outcomes",
         "Commits and autocommit writes whose answer was lost with the node: the client was told error 1180 (08007).",
-    ),
-    Family(
-        "multiwriter_commit_markers_total",
-        "counter",
-        ("node",),
-        "markers_written",
-        "Commits that left a marker.",
-    ),
-    Family(
-        "multiwriter_marker_lookups_total",
-        "counter",
-        ("answer",),
-        "marker_lookups",
-        "Commits whose answer was lost and was looked up, by what was found: committed, rolled_back or unknown.",
-    ),
-    Family(
-        "multiwriter_marker_lookup_seconds",
-        "histogram",
-        (),
-        "marker_seconds",
-        "Time that it took to look up a commit, the wait for the cluster to regroup included.",
-    ),
-    Family(
-        "multiwriter_commits_unmarked_total",
-        "counter",
-        ("reason",),
-        "commits_unmarked",
-        "Commits that were to leave a marker and were done without, by what stood against it.",
     ),
     Family(
         "multiwriter_errors_total",

@@ -11,14 +11,15 @@ the next.
 import asyncio
 from typing import Final
 
-from proxy import commit as commits
-from proxy import dispatch, failure
+from proxy import dispatch, failure, places
 from proxy.backend import Backend, Sink
 from proxy.cluster import Cluster
 from proxy.continued import Continuation, Sent
 from proxy.failure import Refusal
 from proxy.frontend import Frontend
 from proxy.insert_id import InsertIds
+from proxy.places import Place
+from proxy.policy import Policy
 from proxy.pool import Profile
 from proxy.prepared import PreparedStatements
 from proxy.request import Request
@@ -38,7 +39,7 @@ from proxy.wire.packets import error_packet, ok_packet
 from proxy.wire.prepared import with_status
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
-from router.causality import DO_NOT_WAIT
+from router.causality import DO_NOT_WAIT, Level
 from router.facts import Asks, End, Kind, Modes, PinReason, Statement
 from router.journal import Entry, Journal, ReplyDigest
 from router.membership import Node, NodeState
@@ -85,25 +86,28 @@ class Relay:
         "closed",
         "closing",
         "cluster",
-        "commit",
+        "contested",
         "deferred",
         "delay",
         "foreign",
         "frontend",
         "homes",
         "id",
+        "initial",
         "insert_ids",
         "journal",
         "leading",
         "lease",
+        "level",
         "lingering",
-        "marks",
         "metrics",
         "modes",
         "node",
         "original",
         "phase",
         "pinned",
+        "place",
+        "policy",
         "prepared",
         "profile",
         "refusal",
@@ -119,19 +123,33 @@ class Relay:
         "warned",
     )
 
-    def __init__(self, cluster: Cluster, profile: Profile, connection_id: int, *, foreign: bool = False) -> None:
-        """`foreign`: the client's character set is one that can't be read bytewise."""
+    def __init__(
+        self,
+        cluster: Cluster,
+        profile: Profile,
+        connection_id: int,
+        policy: Policy,
+        initial: State,
+        *,
+        foreign: bool = False,
+    ) -> None:
+        """`initial`: the state that the session begins in. `foreign`: the client's character set is one that can't be
+        read bytewise.
+        """
         self.cluster = cluster
+        self.policy = policy
+        self.level: Level | None = None  # what the client has set; None: as the policy says
         self.metrics = cluster.metrics
         self.profile = profile
         self.id = connection_id
-        self.state = State()
+        self.initial = initial
+        self.state = initial
         self.foreign = foreign
         self.modes = Modes.FOREIGN if foreign else 0  # how the server reads this session's texts
         self.frontend: Frontend = None  # type: ignore[assignment]  # set before the first command
         self.prepared = PreparedStatements()
         self.transaction = Transaction()
-        self.journal: Journal[Request] = Journal(cluster.journal_space, cluster.config.replay.journal_bytes)
+        self.journal: Journal[Request] = Journal(cluster.journal_space, policy.journal_bytes)
 
         self.request: Request | None = None  # the command under way
         self.task: asyncio.Task[None] | None = None  # the dispatch under way
@@ -141,6 +159,9 @@ class Relay:
         self.pinned: str | None = None
         self.closing = False  # close when the transaction has ended
         self.closed = False
+
+        self.place: Place | None = None  # where the transaction has to go, if not anywhere
+        self.contested = ""  # the table of the last conflict
 
         self.node: Node | None = None  # where it was last
         self.homes: dict[str, Backend] = {}  # node -> the backend it used last there
@@ -156,13 +177,10 @@ class Relay:
         self.original: ProxyError | bytes = b""  # the error that made it necessary
         self.deferred: ProxyError | bytes | None = None  # for the next command: the transaction was lost while idle
 
-        self.marks = False  # commits leave markers
-        self.commit: commits.Commit | None = None  # the commit under way, if it leaves one, or is of our own
-
         self.phase = Phase.AUTOCOMMIT
         self.leading = False  # the reply of our own START TRANSACTION comes first
         self.refusal: Refusal | None = None  # what it was refused with
-        self._then: Request | None = None  # what the current COMMIT of our own makes room for
+        self._then: Request | None = None  # a BEGIN for which the current COMMIT makes room
         self.sent: bytes | Sent | None = None  # what the client has of the current reply: its first chunk, or more
         self._digest: ReplyDigest | None = None
         self._collected: list[bytes] | None = None  # a reply that has to be changed before it goes on
@@ -192,8 +210,6 @@ class Relay:
                 self._end_lingering(self.lease)
             else:
                 self.give_back()
-        if self.marks and commits.stands_alone(self, request):
-            commits.begin_alone(self)
         lease = self.lease
         if lease is None:
             if self._answered_here(request):
@@ -201,9 +217,7 @@ class Relay:
             wanted = self.plan(request)
             lease = self._take(request, wanted)
         else:
-            if (
-                statement.transaction is not None and self.pinned is None and may_begin_late(statement.transaction)
-            ) or (self.marks and commits.ends_autocommit_off(self, statement)):
+            if statement.transaction is not None and self.pinned is None and may_begin_late(statement.transaction):
                 # BEGIN within a transaction: a COMMIT, and then one that begins late.
                 self._then = request
                 self.request = request = Request(COM_QUERY, COMMIT, COMMITS)
@@ -270,8 +284,17 @@ class Relay:
     def _take(self, request: Request, wanted: Plan) -> Backend | None:
         """A lease that can be had at once, or None."""
         cluster = self.cluster
-        if request.statement.kind is Kind.LOCKING_READ and request.key(self.transaction, self.state) is not None:
-            return None
+        kind = request.statement.kind
+        policy = self.policy
+        if (
+            kind is Kind.LOCKING_READ
+            or kind is Kind.DDL
+            or policy.places
+            or (policy.adapts and (cluster.contention.watchful or cluster.turns.ways))
+        ):
+            self.place = place = places.find(self, request)
+            if place is not None:
+                return self._take_place(place, wanted)
         now = cluster.now()
         node = self.node  # the last one has what may be asked for
         if node is None or not request.statement.asks or node.state is not NodeState.UP:
@@ -281,6 +304,17 @@ class Relay:
         backend = cluster.pools[node.name].take(self.profile, self.state, wanted.guarded, self.home(node))
         if backend is not None:
             self.hold(backend)
+        return backend
+
+    def _take_place(self, place: Place, wanted: Plan) -> Backend | None:
+        """A lease where the transaction has to go, if it can be had at once."""
+        node = places.at_once(self, place)
+        if node is None:
+            return None
+        backend = self.cluster.pools[node.name].take(self.profile, self.state, wanted.guarded, self.home(node))
+        if backend is not None:
+            self.hold(backend)
+            places.taken(self)
         return backend
 
     def home(self, node: Node) -> Backend | None:
@@ -327,14 +361,11 @@ class Relay:
         if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and self.is_synced(backend):
             backend.send_quietly(UNCAUSAL, COM_QUERY)
             backend.causal = False
-        collects = request.code == COM_STMT_PREPARE or self._then is not None or transaction.alone
-        self._collected = [] if collects else None
+        self._collected = [] if request.code == COM_STMT_PREPARE or self._then is not None else None
         backend.last_user = self  # a reset on the way here has forgotten it
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
         if statement.pins in HIDES_USE:
             backend.hides_use = True
-        if self.marks and statement.kind is Kind.COMMIT and commits.send_marked(self, backend, request):
-            return
         raw = request.bind(backend)
         sink: Sink = self if self.sent is None else Continuation(self, self.all_sent())
         if opening:
@@ -367,10 +398,6 @@ class Relay:
         assert sent is not None
         return sent
 
-    def collect(self) -> None:
-        """The next reply is not for the client, or not as it is."""
-        self._collected = []
-
     def reply_done(self, reply: ReplyScanner) -> None:
         if self.leading:
             self.leading = False
@@ -383,18 +410,7 @@ class Relay:
         else:
             self._succeeded(reply)
 
-    def _succeeded(self, answer: ReplyScanner) -> None:
-        reply: ReplyScanner | commits.Told = answer
-        if self.commit is not None or self.transaction.alone:
-            assert self._collected is not None
-            raw = b"".join(self._collected)
-            self.collect()
-            told = commits.succeeded(self, answer, raw)
-            if told is None:
-                return
-            reply = told
-            if self._then is None:
-                self.frontend.write(told.raw)
+    def _succeeded(self, reply: ReplyScanner) -> None:
         request = self.request
         backend = self.lease
         assert request is not None
@@ -412,14 +428,16 @@ class Relay:
             backend.reusable = False  # MariaDB's reset leaves it
         if request.code == COM_STMT_PREPARE:
             assert self._collected is not None
-            given = self.prepared.add(request, b"".join(self._collected), answer, backend, self.state)
+            answer = self.prepared.add(request, b"".join(self._collected), reply, backend, self.state)
             if transaction.stage is Stage.BEGUN:
-                given = with_status(given, self.status)  # the backend does not know of the transaction yet
-            self.frontend.write(given)
+                answer = with_status(answer, self.status)  # the backend does not know of the transaction yet
+            self.frontend.write(answer)
         elif request.code == COM_SET_OPTION:
             backend.reusable = False  # no reset takes it back
         if backend.causal:
             self.synced.add(backend.pool.node.name)
+            if self.place is not None:
+                places.synced(self)
         if request.code not in STATUSLESS:
             if (reply.status ^ self._status) & LASTING or request.changes_state:
                 self._status = reply.status & LASTING
@@ -439,22 +457,12 @@ class Relay:
                 self.linger(backend)
             else:
                 self.give_back()
-        if self.goes_on_behind_commit():
+        if self._then is not None:
+            self._begin_late(self._then)
             return
         self.finish(statement.end is not None and bool(statement.end.release))
 
-    def goes_on_behind_commit(self) -> bool:
-        """A COMMIT of our own has made room for a command of the client's: do that now. False: there was none."""
-        then, self._then = self._then, None
-        if then is None:
-            return False
-        if then.statement.transaction is not None:
-            self._begin_late(then)
-        else:
-            self.submit(then)
-        return True
-
-    def _inside(self, request: Request, reply: "ReplyScanner | commits.Told", backend: Backend) -> None:
+    def _inside(self, request: Request, reply: ReplyScanner, backend: Backend) -> None:
         """After it, a transaction is open."""
         transaction = self.transaction
         statement = request.statement
@@ -507,12 +515,27 @@ class Relay:
             self.journal.append(Entry(request, request.size, digest.digest(), insert_id, affected_rows, error))
 
     def is_synced(self, backend: Backend) -> bool:
-        """All that this session has written is known to be there."""
-        return not self.causal or backend.pool.node.name in self.synced
+        """All that this session has to see is known to be there."""
+        if not self.causal or backend.pool.node.name in self.synced:
+            return self.causality is not Level.STRONG
+        return False
+
+    @property
+    def causality(self) -> Level:
+        """What its reads see."""
+        return self.level or self.policy.level
+
+    def must_wait(self, backend: Backend) -> bool:
+        """Ahead of the next statement the node has to be asked to wait for what was committed elsewhere."""
+        if backend.causal:
+            return False
+        if self.causal and backend.pool.node.name not in self.synced:
+            return True
+        return self.causality is Level.STRONG and self.transaction.stage is not Stage.OPEN
 
     def _wrote(self, wrote: bool, backend: Backend) -> None:
         if wrote:
-            self.causal = True
+            self.causal = self.causality is not Level.EVENTUAL
             self.synced = {backend.pool.node.name}
 
     def account(self, outcome: str, backend: Backend) -> None:
@@ -547,6 +570,8 @@ class Relay:
             self.frontend.write(error_packet(1, error.code, error.sqlstate, error.text))
 
     def finish(self, close: bool = False) -> None:
+        if self.place is not None and self.transaction.stage is not Stage.OPEN:
+            places.leave(self, wrote=True)
         self.request = None
         self._then = None
         self.sent = None
@@ -572,8 +597,8 @@ class Relay:
     def end_transaction(self) -> None:
         """No transaction is open any more, however it ended."""
         transaction = self.transaction
-        if transaction.key is not None:
-            self.cluster.owners.closed(transaction.key)
+        if self.place is not None:
+            places.leave(self, wrote=transaction.wrote)
         transaction.clear()
         self.journal.clear()
         self.attempts = None
@@ -677,8 +702,8 @@ class Relay:
             self.recycle()
         self.node = None  # nothing that is left there is to be asked for
         self.end_transaction()
-        self.commit = None
-        self.state = State(self.state.schema)
+        self.state = self.initial.with_schema(self.state.schema)
+        self.level = None
         self.prepared.clear()
         self.pinned = None
         self.deferred = None
@@ -686,21 +711,22 @@ class Relay:
         self._status = 0
         self._read_modes()
 
-    def restart(self, profile: Profile, *, foreign: bool) -> None:
+    def restart(self, profile: Profile, policy: Policy, initial: State, *, foreign: bool) -> None:
         """COM_CHANGE_USER: the same connection, somebody else."""
         self.reset()
         self.profile = profile
+        self.policy = policy
         self.foreign = foreign
-        self.state = State()
+        self.initial = self.state = initial
         self.homes.clear()
         self._read_modes()
 
     async def select(self, schema: bytes) -> ProxyError | bytes | None:
         """Begin the session in a schema, as the login asked; the error if there is no such schema."""
-        self.state = State(schema)
+        self.state = self.initial.with_schema(schema)
         error = await dispatch.adopt(self)
         if error is not None:
-            self.state = State()
+            self.state = self.initial
         return error
 
     def no_reply(self) -> None:

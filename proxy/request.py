@@ -8,8 +8,9 @@ from proxy.wire.constants import COM_INIT_DB, COM_QUERY, COM_STMT_EXECUTE
 from proxy.wire.framing import frame, payload_of
 from proxy.wire.packets import ServerError, error_packet
 from proxy.wire.prepared import with_statement_id, with_types
-from router.facts import Kind, PinReason, Statement
-from router.session import Stage, State, Transaction
+from router.conditions import Condition
+from router.facts import PinReason, Statement
+from router.session import State
 
 # What a replay has to run again. The others (PING, PREPARE, STATISTICS) leave no trace in a transaction.
 JOURNALED: Final = frozenset((COM_QUERY, COM_INIT_DB, COM_STMT_EXECUTE))
@@ -22,7 +23,18 @@ class Prepared:
     is the COM_STMT_PREPARE.
     """
 
-    __slots__ = ("id", "key", "long_data", "long_data_bytes", "num_params", "raw", "state", "statement", "types")
+    __slots__ = (
+        "conditions",
+        "id",
+        "key",
+        "long_data",
+        "long_data_bytes",
+        "num_params",
+        "raw",
+        "state",
+        "statement",
+        "types",
+    )
 
     def __init__(self, prepared_id: int, raw: bytes, statement: Statement, num_params: int, state: State) -> None:
         self.id = prepared_id
@@ -31,6 +43,7 @@ class Prepared:
         self.num_params = num_params
         self.state = state
         self.key = (state, raw)
+        self.conditions: tuple[Condition, ...] | None = None  # which rows it is about; None: not looked at yet
         self.types: bytes | None = None  # the parameter types that the client named last
         self.long_data: list[bytes] = []  # COM_STMT_SEND_LONG_DATA for the next execution
         self.long_data_bytes = 0
@@ -134,16 +147,3 @@ class Request:
         if self.prepared is None:
             return self.raw
         return frame(bytes((COM_QUERY,)) + payload_of(self.prepared.raw)[1:])
-
-    def key(self, transaction: Transaction, state: State) -> str | None:
-        """What the node of the transaction that it opens is chosen by: the table of a locking read.
-
-        FOR UPDATE does not block other nodes of a Galera cluster, so that those who lock rows of a table meet on one.
-        """
-        statement = self.statement
-        if statement.kind is not Kind.LOCKING_READ or not statement.tables:
-            return None
-        if transaction.stage is not Stage.BEGUN and state.autocommit:
-            return None
-        table = statement.tables[0]
-        return table if "." in table else f"{state.schema.decode('latin-1').lower()}.{table}"

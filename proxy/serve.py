@@ -4,30 +4,34 @@ import asyncio
 import gc
 import logging
 import signal
+from collections.abc import Callable
 
 import uvloop
 
 from config import Config
 from proxy import log
+from proxy.reload import reload
 from proxy.service import Service
 
 logger = logging.getLogger(__name__)
 
 
-def run(config: Config) -> int:
+def run(config: Config, read: Callable[[], Config] | None = None) -> int:
     """Serve until SIGTERM or SIGINT, then drain; returns the exit code. Raises OSError for an address that can't be
-    had.
+    had. `read` gives the settings anew, at SIGHUP; None: they are not from a file.
     """
     log.setup(config.log.level, config.log.format)
-    return uvloop.run(_serve(config))
+    return uvloop.run(_serve(config, read))
 
 
-async def _serve(config: Config) -> int:
+async def _serve(config: Config, read: Callable[[], Config] | None) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     service = Service(config)
+    # Without a file there is nothing new to read; but the signal, whose default is to end, must not end clients.
+    loop.add_signal_handler(signal.SIGHUP, lambda: reload(read, service.reload) if read is not None else None)
     try:
         await service.start()
         # What was imported and set up lives as long as the process: the collector need not look at it again.

@@ -7,14 +7,15 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from config import Config
+from config import Config, User
 from config import Endpoint as EndpointSettings
 from proxy import http
 from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts
-from proxy.auth import Account, PasswordAccount
+from proxy.auth import PasswordAccount
 from proxy.catalog import CatalogReader
 from proxy.cluster import Cluster
 from proxy.console.server import Console
@@ -24,14 +25,18 @@ from proxy.listener import Admission, Listener
 from proxy.log import event
 from proxy.metrics import CONTENT_TYPE, Exposition, Metrics
 from proxy.monitor import Monitor
+from proxy.policy import Policy
 from proxy.pool import Profile
+from proxy.reload import taken, unchangeable
 from proxy.session import Session
 from proxy.tls import server_context
 from proxy.version import VERSION
 from proxy.wire import constants as c
+from router import snapshots
 from router.backoff import LoginBackoff
 from router.catalog import Catalog
 from router.membership import Membership, Node, NodeState
+from router.session import State
 from router.statements import Classifier
 
 logger = logging.getLogger(__name__)
@@ -58,23 +63,16 @@ CATALOG_PATIENCE: Final = 2.0  # seconds at the start for what is known of table
 HOUSEKEEPING: Final = 5.0  # seconds between two looks for what has been idle for too long
 
 
-def marks_any(config: Config) -> bool:
-    """Is the commit marker on for anybody?"""
-    return any(endpoint.commit_marker for endpoint in config.endpoints) or any(
-        user.commit_marker for user in config.users
-    )
-
-
 class Endpoint:
     """One address for clients."""
 
     def __init__(self, service: "Service", settings: EndpointSettings) -> None:
         limits = service.config.limits
         self.name = settings.name
-        self.commit_marker = settings.commit_marker
         self.listening = False
         self._service = service
         self._configured = settings
+        self._policies: dict[str | None, Policy] = {}  # by the user of the settings; None: an account of the cluster
         tls = None
         if settings.tls_certificate is not None and settings.tls_key is not None:
             tls = server_context(
@@ -115,6 +113,22 @@ class Endpoint:
             socket=str(self._configured.socket or ""),
         )
 
+    def policy(self, login: Login) -> Policy:
+        """What the settings say of this client's transactions."""
+        user = self._service.user(login)
+        name = user.name if user is not None else None
+        policy = self._policies.get(name)
+        if policy is None:
+            policy = self._policies[name] = Policy(self._service.config, self._configured, user)
+        return policy
+
+    def reload(self, config: Config, settings: EndpointSettings) -> None:
+        """Take what may change while clients are there: placement, causality, replays."""
+        self._configured = settings
+        users = {user.name: user for user in config.users}
+        for name, policy in self._policies.items():
+            policy.apply(config, settings, users.get(name) if name is not None else None)
+
     async def close(self) -> None:
         """Accept no more; sessions go on."""
         self.listening = False
@@ -154,6 +168,7 @@ class Service:
         self.accounts = Accounts(configured, self._cluster_accounts)
         self.sessions: dict[int, Session] = {}
         self.draining = False
+        self._told_of_snapshots = False
         self._deserted = asyncio.Event()  # the last client has gone
         self._users = {user.name: user for user in config.users}
         # Forgotten with the last session and backend: accounts change, and anonymous ones have any number of names.
@@ -182,8 +197,6 @@ class Service:
         if self._catalog is not None:
             self.run(self._catalog.run(), "catalog")
             await self._catalog.looked(CATALOG_PATIENCE)
-        if marks_any(self.config):
-            self.run(self.cluster.markers.look_at_start(), "look for the commit marker")
         for endpoint in self.endpoints:
             await endpoint.listen()
         if self.console is not None:
@@ -271,6 +284,47 @@ class Service:
             self._profiles[key] = profile
         return profile
 
+    def user(self, login: Login) -> User | None:
+        """The user of the settings that a client is; None: it is an account of the cluster."""
+        return self._users.get(login.account.name) if not isinstance(login.account, ClusterAccount) else None
+
+    def initial(self, policy: Policy) -> State:
+        """The state that a session begins in."""
+        if not policy.snapshot_isolation:
+            return State()
+        versions = [self.monitor.versions.get(node.name) for node in self.membership]
+        if not all(version is None or snapshots.has_it(version) for version in versions):
+            if not self._told_of_snapshots:
+                self._told_of_snapshots = True
+                event(
+                    logger,
+                    "snapshot_isolation.missing",
+                    level=logging.WARNING,
+                    versions=", ".join(filter(None, versions)),
+                )
+            return State()
+        return snapshots.ISOLATED
+
+    def reload(self, config: Config) -> list[str]:
+        """Take the settings that may change while clients are there; the names of those that changed but may not."""
+        ignored = unchangeable(self.config, config)
+        now = {endpoint.name: endpoint for endpoint in config.endpoints}
+        # What may not change stays as it was, also where it is asked for later.
+        users = {user.name: user for user in config.users}
+        self.config = replace(
+            self.config,
+            replay=config.replay,
+            endpoints=tuple(taken(old, now[old.name]) if old.name in now else old for old in self.config.endpoints),
+            users=tuple(taken(old, users[old.name]) if old.name in users else old for old in self.config.users),
+        )
+        self._users = {user.name: user for user in self.config.users}
+        for endpoint, settings in zip(self.endpoints, self.config.endpoints, strict=True):
+            endpoint.reload(self.config, settings)
+        self.cluster.reload(config.replay)
+        for session in self.sessions.values():
+            session.relay.journal.resize(session.relay.policy.journal_bytes)
+        return ignored
+
     def _accounts_of_cluster(self, config: Config) -> ClusterAccounts:
         return ClusterAccounts(
             config.cluster.user,
@@ -295,13 +349,6 @@ class Service:
 
     def _catalog_changed(self, found: Catalog) -> None:
         self.cluster.catalog = found
-
-    def marks_commits(self, endpoint: Endpoint, account: Account) -> bool:
-        """Do the commits of such a client leave markers?"""
-        user = None if isinstance(account, ClusterAccount) else self._users.get(account.name)
-        if user is not None and user.commit_marker is not None:
-            return user.commit_marker
-        return endpoint.commit_marker
 
     def gone(self, session: Session) -> None:
         """The client's connection is closed."""
@@ -333,6 +380,8 @@ class Service:
             for node in self.membership
         }
         metrics.journal_bytes_now = lambda: self.cluster.journal_space.used
+        metrics.hot_now = self.cluster.hot
+        metrics.queue_now = lambda: self.cluster.turns.waiting
 
     def _scrape(self) -> tuple[int, str, bytes]:
         return 200, CONTENT_TYPE, self.exposition.render()

@@ -39,13 +39,15 @@ class Session:
         self.metrics = service.metrics
         self.classifier: Classifier = service.classifier
         self.max_command_bytes = service.config.limits.max_command_bytes
+        policy = endpoint.policy(login)
         self.relay = Relay(
             service.cluster,
             self._profile(login),
             login.connection_id,
+            policy,
+            service.initial(policy),
             foreign=login.collation in FOREIGN_COLLATIONS,
         )
-        self.relay.marks = service.marks_commits(endpoint, login.account)
         conversation: Conversation = self
         if login.codec is not None:
             layer = FromClient(login.transport, login.codec)
@@ -119,8 +121,13 @@ class Session:
             self._end()
             return
         self.login = login
-        self.relay.restart(self._profile(login), foreign=login.collation in FOREIGN_COLLATIONS)
-        self.relay.marks = self.service.marks_commits(self.endpoint, login.account)
+        policy = self.endpoint.policy(login)
+        self.relay.restart(
+            self._profile(login),
+            policy,
+            self.service.initial(policy),
+            foreign=login.collation in FOREIGN_COLLATIONS,
+        )
         self.frontend.ready()
         try:
             await self._answer_login()

@@ -83,6 +83,9 @@ class Told(Enum):
         1461, "42000", "Can't create more than max_prepared_stmt_count statements (current value: {limit})",
         "too-many-statements", False)
     NOT_SUPPORTED = (1235, "42000", "This endpoint doesn't yet support '{what}'", "not-supported", False)
+    UNKNOWN_VARIABLE = (1193, "HY000", "Unknown system variable '{name}'", "unknown-variable", False)
+    WRONG_VALUE = (
+        1231, "42000", "Variable '{name}' can't be set to the value of '{value}'", "wrong-value", False)
     KILL_UNKNOWN = (1094, "HY000", "Unknown thread id: {id}", "kill-unknown", False)
     KILL_DENIED = (1095, "HY000", "You are not owner of thread {id}", "kill-denied", False)
     INTERNAL = (1105, "HY000", "Internal error of the proxy, the connection is closed ({why})", "internal", True)
@@ -207,6 +210,14 @@ def too_many_statements(limit: int) -> Answer:
 
 def not_supported(what: str) -> Answer:
     return _answer(Told.NOT_SUPPORTED, what=what)
+
+
+def unknown_variable(name: str) -> Answer:
+    return _answer(Told.UNKNOWN_VARIABLE, name=name)
+
+
+def wrong_value(name: str, value: str) -> Answer:
+    return _answer(Told.WRONG_VALUE, name=name, value=value)
 
 
 def kill_unknown(connection_id: int) -> Answer:

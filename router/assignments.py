@@ -19,11 +19,12 @@ _CONSTANTS = frozenset({"DEFAULT", "NULL", "TRUE", "FALSE", "ON", "OFF"})
 class _Leaves:
     """What the assignments read so far leave."""
 
-    __slots__ = ("carries", "commits", "is_global", "one_shot", "pins")
+    __slots__ = ("carries", "commits", "is_global", "one_shot", "ours", "pins")
 
     def __init__(self) -> None:
         self.carries: list[tuple[str, str]] = []
         self.one_shot: list[tuple[str, str]] = []
+        self.ours: list[tuple[str, str]] = []
         self.pins: PinReason | None = None
         self.is_global = False
         self.commits = False
@@ -47,6 +48,9 @@ def read_set(tokens: Sequence[Token], expression: Statement) -> Statement:
     sticky = False  # a GLOBAL may hold for the assignments after it, too: the engines differ
     for part in split(tokens):
         sticky = _assignment(part, leaves, sticky)
+    if leaves.ours:
+        # Together with others it is answered neither here nor there: one half would be missing.
+        return Statement(kind=Kind.SETTING, carries=tuple(leaves.ours) if len(split(tokens)) == 1 else ())
     if expression.pins is PinReason.UNCLASSIFIED:
         return unclassified(Kind.SET)
     pins = leaves.pins or expression.pins
@@ -172,7 +176,9 @@ def _is_assign(tokens: Sequence[Token], at: int) -> bool:
 
 def _variable(name: str, value: str | None, scope: str, leaves: _Leaves) -> None:
     name = variables.ALIASES.get(name, name)
-    if name in variables.TRACKING:
+    if name.startswith(variables.OURS):
+        leaves.ours.append((name, value or ""))
+    elif name in variables.TRACKING:
         leaves.pin(PinReason.TRACKING)
     elif value is None:
         if name == "autocommit":

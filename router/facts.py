@@ -3,7 +3,7 @@
 Data only. It must not know how the facts are found, nor what is done about them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -26,6 +26,7 @@ class Kind(Enum):
     LOCK_TABLES = "lock_tables"
     UNLOCK_TABLES = "unlock_tables"
     KILL = "kill"
+    SETTING = "setting"  # SET of a variable that is the proxy's own
     XA = "xa"
     ADMIN = "admin"  # FLUSH, ANALYZE TABLE, OPTIMIZE, ...: they commit implicitly
     LOAD = "load"  # LOAD DATA, LOAD XML
@@ -131,7 +132,7 @@ class Statement:
     may_write: not known to be a plain read.
     inserts_one_row: INSERT or REPLACE of one row, with no IGNORE and no ON DUPLICATE KEY: at most one generated id.
     connection_id: reads or names a connection id of the server.
-    returns_rows: a write with RETURNING.
+    compares: the columns of its only table that it compares with plain values, for placement (`router.conditions`).
     """
 
     kind: Kind
@@ -151,7 +152,7 @@ class Statement:
     unreplayable: Unreplayable | None = None
     inserts_one_row: bool = False
     connection_id: bool = False
-    returns_rows: bool = False
+    compares: tuple[str, ...] = field(default=(), compare=False)
 
 
 def unclassified(kind: Kind = Kind.OTHER, tables: tuple[str, ...] = ()) -> Statement:

@@ -99,6 +99,11 @@ class Journal(Generic[Request]):
         return iter(self._entries)
 
     @property
+    def first(self) -> Entry[Request]:
+        """What the transaction began with. Raises IndexError when nothing is recorded."""
+        return self._entries[0]
+
+    @property
     def entries(self) -> tuple[Entry[Request], ...]:
         return tuple(self._entries)
 
@@ -129,6 +134,11 @@ class Journal(Generic[Request]):
         self.unreplayable = ""
         if self._entries:
             self._drop()
+
+    def resize(self, limit: int) -> None:
+        """Another limit, for what comes."""
+        if self._limit >= 0:
+            self._limit = limit
 
     def release(self) -> None:
         """The session has ended: nothing is held or taken any more."""

@@ -1,8 +1,9 @@
 """Which node owns a key, so that transactions which would fight over it meet on one node.
 
-FOR UPDATE does not block other nodes of a Galera cluster; the holder is aborted instead. On one node it is a row lock
-wait. Owners are found by rendezvous hashing, the same in every proxy: a lost node moves its own keys only, a returned
-one takes only its own back. It must not know what a key stands for.
+Two transactions that change a row on two nodes of a cluster are a conflict, and one of them is aborted; FOR UPDATE does
+not block other nodes either. On one node it is a row lock wait. Owners are found by rendezvous hashing, the same in
+every proxy: a lost node moves its own keys only, a returned one takes only its own back. It must not know what a key
+stands for.
 """
 
 from collections.abc import Sequence
@@ -19,24 +20,26 @@ MAX_KEYS: Final = 10_000
 
 
 class _Owned:
-    __slots__ = ("changed_at", "node", "open", "writers")
+    __slots__ = ("after", "changed_at", "node", "open", "writers")
 
     def __init__(self, node: Node, writers: Sequence[Node], changed_at: float) -> None:
         self.node = node
         self.writers = writers
         self.changed_at = changed_at
         self.open = 0
+        self.after: set[str] = set()  # keys that it takes over from, as long as transactions may be open on them
 
 
 class Owners:
     """Keys (text) to owners. Memory is bounded by `max_keys` and the number of open transactions, whichever is more."""
 
-    __slots__ = ("_keys", "_max_keys", "_settle", "_writers", "_writers_at")
+    __slots__ = ("_keys", "_max_keys", "_settle", "_used", "_writers", "_writers_at")
 
     def __init__(self, *, settle: float = SETTLE, max_keys: int = MAX_KEYS) -> None:
         self._settle = settle
         self._max_keys = max_keys
         self._keys: dict[str, _Owned] = {}
+        self._used: dict[str, str] = {}  # what -> the key that its owner was last found by
         self._writers: Sequence[Node] = ()
         self._writers_at = float("-inf")
 
@@ -71,14 +74,50 @@ class Owners:
         return owned.node, now - owned.changed_at < self._settle
 
     def held_elsewhere(self, key: str, writers: Sequence[Node]) -> bool:
-        """Transactions on `key` are still open on an owner that takes no new ones but lets these finish."""
+        """Transactions on `key` are still open on an owner that takes no new ones but lets these finish, or under the
+        key that had its part before.
+        """
         owned = self._keys.get(key)
-        return (
-            owned is not None
-            and owned.open > 0
-            and owned.node.state is NodeState.DRAINING
-            and owned.node not in writers
-        )
+        if owned is None:
+            return False
+        if owned.after:
+            owned.after = {name for name in owned.after if self._open_elsewhere(name, owned.node)}
+            if owned.after:
+                return True
+        return owned.open > 0 and owned.node.state is NodeState.DRAINING and owned.node not in writers
+
+    def _open_elsewhere(self, key: str, node: Node) -> bool:
+        owned = self._keys.get(key)
+        return owned is not None and owned.open > 0 and owned.node is not node
+
+    def use(self, what: str, key: str, writers: Sequence[Node], now: float) -> None:
+        """The owner of `what` is found by `key` now. When it was found by another one before, the new owner first waits
+        for those that are open there, and for what they commit.
+        """
+        before = self._used.get(what)
+        if before == key:
+            return
+        if before is None and len(self._used) >= self._max_keys:
+            self._used.clear()
+        self._used[what] = key
+        if before is not None:
+            self.unsettle(key, writers, now)
+            owned = self._keys.get(key)
+            if owned is not None:
+                owned.after.add(before)
+
+    def unsettle(self, key: str, writers: Sequence[Node], now: float) -> None:
+        """Until now transactions on `key` were committed anywhere: its owner has to apply that first."""
+        self.owner(key, writers, now)
+        owned = self._keys.get(key)
+        if owned is not None:
+            owned.changed_at = now
+
+    def settled(self, key: str) -> None:
+        """A transaction has seen that the owner has all that was committed elsewhere."""
+        owned = self._keys.get(key)
+        if owned is not None and not owned.after:
+            owned.changed_at = float("-inf")
 
     def opened(self, key: str) -> None:
         """A transaction on `key` was placed with its owner."""
@@ -98,7 +137,7 @@ class Owners:
             idle = [
                 key
                 for key, owned in self._keys.items()
-                if not owned.open and not (keep_fresh and owned.changed_at > settled)
+                if not owned.open and not owned.after and not (keep_fresh and owned.changed_at > settled)
             ]
             for key in idle:
                 del self._keys[key]

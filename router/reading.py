@@ -12,6 +12,7 @@ from typing import Final
 from router import functions, parse
 from router.assignments import read_set
 from router.commands import admin, boundary, by_word
+from router.conditions import conditions
 from router.effects import Effects, Scan
 from router.facts import Asks, Kind, Modes, PinReason, Statement, Unreplayable, unclassified
 from router.tokens import USER_VARIABLE, WORD, Token, UnreadableError, has_word, name_at, table_name, tokenize
@@ -98,10 +99,8 @@ class Reader:
         if any(name.rpartition(".")[2] in functions.VARIABLE_TABLES for name in found):
             scan.sees_guard = True
         inserts_one_row = target is not None and _one_row(tokens)
-        facts = _facts(kind, scan, found, inserts_one_row)
-        if kind is Kind.WRITE and has_word(tokens, ("RETURNING",)):
-            facts = replace(facts, returns_rows=True)
-        return facts
+        compares = tuple(each.column for each in conditions(tokens)) if len(found) == 1 else ()
+        return _facts(kind, scan, found, inserts_one_row, compares)
 
     def _expression(self, tokens: Sequence[Token], kind: Kind) -> Statement:
         """The facts about a statement of which only the expressions count."""
@@ -271,7 +270,9 @@ def _is_compound(tokens: Sequence[Token]) -> bool:
 # -- tokens and their neighbours -------------------------------------------------------------------------------------
 
 
-def _facts(kind: Kind, scan: Scan, found: tuple[str, ...], inserts_one_row: bool) -> Statement:
+def _facts(
+    kind: Kind, scan: Scan, found: tuple[str, ...], inserts_one_row: bool, compares: tuple[str, ...] = ()
+) -> Statement:
     unreplayable = scan.unreplayable
     if scan.files and unreplayable is None:
         unreplayable = Unreplayable.FILE
@@ -290,6 +291,7 @@ def _facts(kind: Kind, scan: Scan, found: tuple[str, ...], inserts_one_row: bool
         unreplayable=unreplayable,
         inserts_one_row=inserts_one_row,
         connection_id=scan.connection_id or unknown,
+        compares=compares,
     )
 
 

@@ -45,6 +45,9 @@ TRACKING: Final = frozenset({
     "session_track_transaction_info",
 })  # fmt: skip
 
+OURS: Final = "multiwriter_"
+"""What the names of the proxy's own variables begin with."""
+
 # Both names of each are in use: MySQL has the first, MariaDB before 11.1 the second.
 ISOLATION_VARIABLES: Final = frozenset({"transaction_isolation", "tx_isolation"})
 ACCESS_VARIABLES: Final = frozenset({"transaction_read_only", "tx_read_only"})

@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]]
 DEVELOPMENT = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]
+FUZZING = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["fuzz"]]
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-fuzz.lock")
 
 
 def pins(name: str) -> dict[str, str]:
@@ -23,6 +25,7 @@ def pins(name: str) -> dict[str, str]:
 def requirements() -> Iterator[tuple[str, str]]:
     yield from (("requirements.lock", requirement) for requirement in RUNTIME)
     yield from (("requirements-dev.lock", requirement) for requirement in DEVELOPMENT)
+    yield from (("requirements-fuzz.lock", requirement) for requirement in FUZZING)
 
 
 @pytest.mark.parametrize(("lock", "requirement"), list(requirements()))
@@ -33,13 +36,13 @@ def test_what_the_project_asks_for_is_pinned_within_its_bounds(lock: str, requir
     assert wanted.specifier.contains(pinned), f"{lock} has {wanted.name} {pinned}, not {requirement}: run `make lock`"
 
 
-def test_both_locks_agree() -> None:
-    runtime, development = pins("requirements.lock"), pins("requirements-dev.lock")
-    differing = {name for name in runtime.keys() & development.keys() if runtime[name] != development[name]}
-    assert not differing
+@pytest.mark.parametrize("lock", LOCKS[1:])
+def test_locks_agree(lock: str) -> None:
+    runtime, other = pins("requirements.lock"), pins(lock)
+    assert not {name for name in runtime.keys() & other.keys() if runtime[name] != other[name]}
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_what_was_asked_for_once_and_no_longer_is_gone(lock: str) -> None:
     # pip-compile notes by whom each pin is wanted; a direct wish is noted as the project's.
     text = (ROOT / lock).read_text()
@@ -48,12 +51,12 @@ def test_what_was_asked_for_once_and_no_longer_is_gone(lock: str) -> None:
         for name, notes in re.findall(r"^([a-z0-9.-]+)==[^#]*# via ([^\n]*)", text, re.MULTILINE)
         if "multiwriter (pyproject.toml)" in notes
     }
-    asked = {canonicalize_name(Requirement(text).name) for text in RUNTIME + DEVELOPMENT}
+    asked = {canonicalize_name(Requirement(text).name) for text in RUNTIME + DEVELOPMENT + FUZZING}
     assert direct <= asked, f"{lock} pins {direct - asked}: run `make lock`"
     assert direct
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_pin_has_hashes_and_no_server_is_named(lock: str) -> None:
     text = (ROOT / lock).read_text()
     blocks = re.findall(r"^[a-z0-9].*(?:\n .*)*", text, re.MULTILINE)

@@ -14,9 +14,8 @@ no lease, no task, no byte of a journal.
 """
 
 import asyncio
-import re
 import selectors
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Self
 
@@ -48,7 +47,6 @@ from proxy.wire.constants import (
 )
 from proxy.wire.framing import CommandFramer, frame, message_end, payload_of
 from proxy.wire.packets import ServerError, error_packet, parse_error
-from router.marker import COMMIT_PROCEDURE, NOT_OURS, SLOT_PROCEDURE
 from router.membership import Health, Standing
 from router.membership import Node as MemberNode
 from tests.wire.speaking import Server
@@ -66,9 +64,6 @@ UNGUARD = "SET SESSION TRANSACTION READ WRITE"
 OPENING = "START TRANSACTION READ WRITE"
 WAIT = "SET SESSION wsrep_sync_wait=15"
 DO_NOT_WAIT = "SET SESSION wsrep_sync_wait=DEFAULT"
-
-TAKE_SLOT = f"CALL {SLOT_PROCEDURE}"
-COMMIT_MARKED = f"CALL {COMMIT_PROCEDURE}"
 
 _POOL_CLOCK = vars(pool_module)
 
@@ -132,9 +127,9 @@ def told(raw: bytes) -> str:
     code = payload[0]
     name = COMMAND_NAMES[code]
     if code == COM_QUERY:
-        return payload[1:].decode()
+        return payload[1:].decode("utf-8", "replace")
     if code in (COM_INIT_DB, COM_STMT_PREPARE):
-        return f"{name} {payload[1:].decode()}"
+        return f"{name} {payload[1:].decode('utf-8', 'replace')}"
     if code in (COM_STMT_EXECUTE, COM_STMT_SEND_LONG_DATA, COM_STMT_CLOSE, COM_STMT_FETCH, COM_STMT_RESET):
         return f"{name} {int.from_bytes(payload[1:5], 'little')}"
     return name
@@ -479,30 +474,6 @@ class Node:
         return Connected(link.wire, "5.5.5-10.11.19-MariaDB", link.thread_id, capabilities, capabilities, AUTO, stream)
 
 
-class Asking:
-    """A connection over which the proxy asks a node for a commit."""
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-
-    async def query(self, sql: str, /) -> list[tuple[str | None, ...]]:
-        if self.node.refuses is not None:
-            raise self.node.refuses
-        slots = self.node.stage.slots
-        numbers = list(map(int, re.findall(r"= (\d+)", sql)))
-        if sql.startswith("UPDATE"):
-            number, _, slot, before = numbers
-            if slots.get(slot, (-1, 0))[0] == before:
-                slots[slot] = (number, 1)
-        elif sql.startswith("SELECT"):
-            (slot,) = numbers
-            return [tuple(map(str, slots[slot]))] if slot in slots else []
-        return []
-
-    def close(self) -> None:
-        """Nothing is left of it."""
-
-
 class Client:
     """A client that has logged in."""
 
@@ -591,13 +562,12 @@ class Stage:
         pool: Pool = Pool(),  # noqa: B008  # immutable
         replay: Replay = Replay(),  # noqa: B008
         limits: Limits = Limits(),  # noqa: B008
-        marker: bool = False,
     ) -> None:
         self.clock = Clock()
         names = ("one", "two", "three")
         self.config = Config(
             cluster=Cluster(nodes=tuple(Address(name, 3306) for name in names), user="monitor", password=Secret("")),
-            endpoints=(Endpoint(name="write", listen=Address("127.0.0.1", 3306), commit_marker=marker),),
+            endpoints=(Endpoint(name="write", listen=Address("127.0.0.1", 3306)),),
             accounts=Accounts(cluster=False),
             users=tuple(User(name=name, password=Secret("")) for name in ("app", "other")),
             pool=pool,
@@ -609,8 +579,6 @@ class Stage:
         self.nodes = [Node(self, member) for member in self.service.membership]
         self.one, self.two, self.three = self.nodes
         self.clients: list[Client] = []
-        self.slots: dict[int, tuple[int, int]] = {}  # the markers' table: number and whether that is a tombstone
-        self.service.cluster.markers._open = self._ask
         self._dial, login.connect = login.connect, self._connect
         self._monotonic, _POOL_CLOCK["monotonic"] = _POOL_CLOCK["monotonic"], self.clock.time
         for name in up:
@@ -629,27 +597,6 @@ class Stage:
             if node.member.host == address[0]:
                 return await node.let_in(capabilities)
         raise AssertionError(f"no node at {address}")
-
-    async def _ask(self, member: MemberNode) -> "Asking":
-        node = next(node for node in self.nodes if node.member is member)
-        if node.refuses is not None:
-            raise node.refuses
-        return Asking(node)
-
-    def call(self, sql: str) -> bytes | None:
-        """What a procedure of the marker does: the error that it ends in, None for none. It commits what is open."""
-        name, _, arguments = sql.partition("(")
-        slot, *rest = arguments.rstrip(")").split(", ")
-        if name == TAKE_SLOT:
-            assert int(slot) not in self.slots
-            self.slots[int(slot)] = (0, 0)
-            return None
-        assert name == COMMIT_MARKED
-        number = int(rest[0])
-        if self.slots.get(int(slot), (-1, 0))[0] != number - 1:
-            return error(1644, NOT_OURS)
-        self.slots[int(slot)] = (number, 0)
-        return None
 
     def client(
         self, *, user: str = "app", database: str = "", collation: int = 45, capabilities: int = CAPABILITIES
@@ -702,6 +649,20 @@ class Stage:
         for node in self.nodes:
             assert not node.heard, f"{self!r}"
 
+    def conflicts(self) -> Counter[tuple[str, str]]:
+        """By node and phase."""
+        found: Counter[tuple[str, str]] = Counter()
+        for (node, phase, *_), count in self.service.metrics.conflicts.items():
+            found[node, phase] += count
+        return found
+
+    def retries(self) -> Counter[tuple[str, str]]:
+        """By reason and result."""
+        found: Counter[tuple[str, str]] = Counter()
+        for (_, _, reason, _, result), count in self.service.metrics.retries.items():
+            found[reason, result] += count
+        return found
+
     # -- the end
 
     def end(self) -> None:
@@ -711,21 +672,23 @@ class Stage:
             for client in self.clients:
                 client.hears_nothing()
             self.leave()
-            self._clean()
+            self.clean()
         finally:
-            self._close()
+            self.close()
 
     def leave(self) -> None:
         for client in self.clients:
             client.vanishes()
         self.passes(60)
 
-    def _clean(self) -> None:
+    def clean(self) -> None:
         service = self.service
         assert not service.sessions
         assert not service.endpoints[0].listener.clients
         assert not service.cluster.journal_space.used
         assert not service.cluster.recovery.active
+        assert not len(service.cluster.turns)
+        assert not service.cluster.turns.waiting
         assert not any(service.cluster.lingering.values())
         for pool in service.cluster.pools.values():
             assert not pool.leased, f"{self!r}"
@@ -734,7 +697,7 @@ class Stage:
             assert not pool.node.outstanding, f"{self!r}"
         assert not asyncio.all_tasks(self.clock)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         login.connect = self._dial
         _POOL_CLOCK["monotonic"] = self._monotonic
         for task in asyncio.all_tasks(self.clock):

@@ -51,8 +51,9 @@ class Served:
         self.configs: list[Config] = []
         self.answer: Callable[[], int] = lambda: 0
 
-    def run(self, settings: Config) -> int:
+    def run(self, settings: Config, read: Callable[[], Config] | None) -> int:
         self.configs.append(settings)
+        self.read = read
         return self.answer()
 
     def fail(self, error: BaseException) -> None:

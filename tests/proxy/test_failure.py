@@ -121,7 +121,7 @@ def test_a_read_in_flight_is_asked_elsewhere(stage: Stage) -> None:
     client.hears_nothing()
     assert stage.somewhere(READ).says(rows("1")).node is not lost.node
     client.hears(rows("1"))
-    assert stage.service.metrics.retries == {("lost", "ok"): 1}
+    assert stage.retries() == {("lost", "ok"): 1}
 
 
 def test_a_read_is_not_asked_again_where_replay_is_off(build: Build) -> None:

@@ -27,9 +27,8 @@ def test_the_transaction_is_run_again_before_the_command(stage: Stage) -> None:
     stage.one.hears(SEES_GUARD).says(rows("0", status=TRANS))
     client.hears(rows("0", status=TRANS))
     client.runs(stage.one, "COMMIT", ok())
-    metrics = stage.service.metrics
-    assert metrics.conflicts == {("one:3306", "statement"): 1}
-    assert metrics.retries == {("conflict", "ok"): 1}
+    assert stage.conflicts() == {("one:3306", "statement"): 1}
+    assert stage.retries() == {("conflict", "ok"): 1}
 
 
 def test_also_before_a_command_that_must_not_run_twice(stage: Stage) -> None:

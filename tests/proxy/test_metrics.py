@@ -28,6 +28,8 @@ def filled() -> Metrics:
     metrics.pool_waiters_now = lambda: {"10.0.0.1:3306": 1}
     metrics.node_states_now = lambda: {("10.0.0.1:3306", "up"): 1, ("10.0.0.1:3306", "down"): 0}
     metrics.node_info_now = lambda: {("10.0.0.1:3306", "10.0.0.1:3306", '5.5.5-10.11 "quoted"\n'): 1}
+    metrics.hot_now = lambda: {("table", "shop.stock", "10.0.0.1:3306", "owned"): 1}
+    metrics.queue_now = lambda: 3
     metrics.journal_bytes_now = lambda: 4096
     metrics.client_in = 11
     metrics.node_bytes_out = 12
@@ -61,7 +63,7 @@ def test_each_family_comes_out_with_its_labels(family: Family) -> None:
 def test_everything_that_can_be_counted_is_exposed() -> None:
     by_side = {"client_in", "client_out", "node_bytes_in", "node_bytes_out"}
     sources = {family.source for family in FAMILIES}
-    assert set(Metrics.__slots__) - by_side - {"version"} == sources - {"bytes_by_side", "build_info"}
+    assert set(Metrics.__slots__) - by_side - {"version", "_tables"} == sources - {"bytes_by_side", "build_info"}
 
 
 def test_numbers_arrive_unchanged() -> None:

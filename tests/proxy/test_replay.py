@@ -61,9 +61,8 @@ def test_an_autocommit_write_that_lost_is_run_again(stage: Stage, code: int) -> 
     backed_off(stage)
     stage.one.hears(INSERT).says(ok(rows=1))
     client.hears(ok(rows=1))
-    metrics = stage.service.metrics
-    assert metrics.conflicts == {("one:3306", "autocommit"): 1}
-    assert metrics.retries == {("conflict", "ok"): 1}
+    assert stage.conflicts() == {("one:3306", "autocommit"): 1}
+    assert stage.retries() == {("conflict", "ok"): 1}
 
 
 def test_it_waits_before_it_is_run_again(stage: Stage) -> None:
@@ -88,7 +87,7 @@ def test_a_statement_that_lost_takes_its_transaction_with_it_and_all_of_it_runs_
     replays(stage, (READ, rows("1", status=TRANS)), (INSERT, ok(TRANS, rows=1)), (UPDATE, ok(TRANS, rows=2)))
     client.hears(ok(TRANS, rows=2))
     client.runs(stage.one, "COMMIT", ok())
-    assert stage.service.metrics.conflicts == {("one:3306", "statement"): 1}
+    assert stage.conflicts() == {("one:3306", "statement"): 1}
 
 
 @pytest.mark.parametrize("code", [1213, 3101, 1020])
@@ -101,7 +100,7 @@ def test_a_commit_that_was_not_certified_is_a_transaction_to_run_again(stage: St
     replays(stage, (INSERT, ok(TRANS, rows=1)), ("COMMIT", ok()))
     client.hears(ok())
     assert stage.service.metrics.transactions["one:3306", "committed"] == 1
-    assert stage.service.metrics.conflicts == {("one:3306", "commit"): 1}
+    assert stage.conflicts() == {("one:3306", "commit"): 1}
 
 
 def test_the_first_statement_may_be_the_one_that_lost(stage: Stage) -> None:
@@ -233,7 +232,7 @@ def test_at_the_first_difference_the_client_gets_the_original_error(stage: Stage
     # And the replay is undone before the backend is anybody else's.
     assert stage.one.hears(RESET).says(ok()) is link
     assert stage.service.metrics.unreplayable == {"different": 1}
-    assert stage.service.metrics.retries == {("conflict", "gave_up"): 1}
+    assert stage.retries() == {("conflict", "gave_up"): 1}
     client.says("COMMIT")
     client.hears(ok())
 
@@ -320,7 +319,7 @@ def test_attempts_are_limited(build: Build) -> None:
         backed_off(stage)
     stage.one.hears(INSERT).says(CONFLICT)
     client.hears(CONFLICT)
-    assert stage.service.metrics.retries == {("conflict", "gave_up"): 1}
+    assert stage.retries() == {("conflict", "gave_up"): 1}
     client.runs(stage.one, READ, rows("1"))
 
 
@@ -436,7 +435,7 @@ def test_a_transaction_is_taken_up_elsewhere_before_the_client_says_anything(bui
     client.says("COMMIT")
     stage.somewhere("COMMIT").says(ok())
     client.hears(ok())
-    assert stage.service.metrics.retries == {("lost", "ok"): 1}
+    assert stage.retries() == {("lost", "ok"): 1}
 
 
 def test_a_command_that_comes_meanwhile_waits_for_that(build: Build) -> None:

@@ -34,6 +34,8 @@ MAKERS: dict[str, tuple[Callable[..., Answer], tuple[object, ...], dict[str, obj
     "UNKNOWN_STATEMENT": (answers.unknown_statement, (7, "mysqld_stmt_execute"), {}),
     "TOO_MANY_STATEMENTS": (answers.too_many_statements, (16382,), {}),
     "NOT_SUPPORTED": (answers.not_supported, ("LOAD DATA LOCAL",), {}),
+    "UNKNOWN_VARIABLE": (answers.unknown_variable, ("multiwriter_x",), {}),
+    "WRONG_VALUE": (answers.wrong_value, ("multiwriter_causality", "never"), {}),
     "KILL_UNKNOWN": (answers.kill_unknown, (99,), {}),
     "KILL_DENIED": (answers.kill_denied, (99,), {}),
     "INTERNAL": (answers.internal, ("KeyError",), {}),
