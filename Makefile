@@ -9,12 +9,13 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --annotation-style=line
 
-.PHONY: help install demo test differential fuzz bench profile instructions check lock clean
+.PHONY: help install demo test mysql differential fuzz bench profile instructions check lock clean
 
 help:
 	@echo "make install   .venv with the multiwriter command"
 	@echo "make demo      a Galera cluster of three on this machine with the proxy in front (DEMO=\"--port 3307\" for options)"
 	@echo "make test      every test, against real clusters (TESTS=\"tests/wire -k framing\" for some)"
+	@echo "make mysql     the tests against real clusters once more, on MySQL 9 with Group Replication (MYSQL_TESTS=... for some)"
 	@echo "make differential   10,000 random sessions, through the proxy and directly, byte by byte (SESSIONS=500 SEED=7 for others)"
 	@echo "make fuzz      bytes that nobody would send, guided by coverage, a minute a target (FUZZ=\"clients -s 600\" for one)"
 	@echo "make bench     what the proxy costs, beside HAProxy and ProxySQL (BENCH=\"--only point-select\" for some, --list)"
@@ -54,10 +55,20 @@ demo: $(RUN)
 	@deploy/install-packages demo
 	@exec $(BIN)/multiwriter demo up $(DEMO)
 
-test differential fuzz bench profile instructions check: PACKAGES := demo test bench
+test mysql differential fuzz bench profile instructions check: PACKAGES := demo test bench
 
 test: $(DEV)
 	$(BIN)/pytest $(TESTS)
+
+# A MySQL server and client beside what is installed, in a directory of their own; 700 MB, downloaded once.
+MYSQL := .mysql9
+MYSQL_TESTS := tests/integration
+
+$(MYSQL)/.installed:
+	@tests/support/install-mysql $(MYSQL)
+
+mysql: $(DEV) $(MYSQL)/.installed
+	MULTIWRITER_FLAVOR=group-replication MULTIWRITER_MYSQL=$(MYSQL) $(BIN)/pytest $(MYSQL_TESTS)
 
 # Random sessions still find differences now and then; those that were explained are kept as tests of every run.
 SESSIONS := 10000
@@ -98,5 +109,5 @@ lock:
 	$(COMPILE) --extra fuzz --constraint requirements-dev.lock --output-file requirements-fuzz.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) .demo .bench .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(MYSQL) .demo .bench .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -32,14 +32,19 @@ class Setting:
 class Cluster:
     """The cluster behind the proxy, and the account with which its nodes are watched."""
 
-    flavor: Annotated[Literal["galera"], Setting("The replication that the nodes run.")] = "galera"
+    flavor: Annotated[
+        Literal["galera", "group-replication"],
+        Setting("The replication that the nodes run: MariaDB's Galera, or MySQL's Group Replication."),
+    ] = "galera"
     nodes: Annotated[
         tuple[Address, ...], Setting('The nodes, as `"host"` or `"host:port"`. The default port is 3306.', kind="node")
     ]
     user: Annotated[
         str,
         Setting(
-            "Account that watches the nodes. It needs to log in, and rights for `[accounts]` and `[catalog]`.", least=1
+            "Account that watches the nodes. It needs to log in, at MySQL SELECT on `performance_schema.*`, and rights "
+            "for `[accounts]` and `[catalog]`.",
+            least=1,
         ),
     ]
     password: Annotated[Secret, Setting("Password of that account.")]

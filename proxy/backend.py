@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from proxy.wire.constants import COM_QUIT
+from proxy.wire.constants import COM_QUERY, COM_QUIT, COM_RESET_CONNECTION
 from proxy.wire.framing import ProtocolError, frame
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import Digest, ReplyScanner
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from proxy.pool import NodePool, Profile
 
 QUIT = frame(bytes((COM_QUIT,)))
+RESET = frame(bytes((COM_RESET_CONNECTION,)))
 
 
 class Sink(Protocol):
@@ -78,7 +79,8 @@ class Backend(asyncio.Protocol):
     """A logged-in connection to a node.
 
     `state` is the session state it carries (see router.session), `guarded` says that its session default is READ ONLY
-    so that no statement can write, let alone commit, by itself; `causal` that `wsrep_sync_wait` is on.
+    so that no statement can write, let alone commit, by itself; `causal` that it waits for what was committed
+    elsewhere.
     """
 
     __slots__ = (
@@ -91,6 +93,7 @@ class Backend(asyncio.Protocol):
         "_sink",
         "_transport",
         "causal",
+        "charset",
         "created",
         "diagnostics",
         "guarded",
@@ -121,7 +124,8 @@ class Backend(asyncio.Protocol):
         self.thread_id = thread_id
         self.guarded = False
         self.causal = False
-        self.waits = True  # `wsrep_sync_wait` has an effect: on MariaDB 10.11 it has none after COM_RESET_CONNECTION
+        self.waits = True  # it can be made to wait for what was committed elsewhere
+        self.charset = b""  # the command that sets the login's character set again, where a reset changes it
         self.hides_use = False  # something was run that may have changed the schema unseen
         self.one_shot = False  # a SET TRANSACTION was sent that may still wait for its transaction
         self.reusable = True
@@ -231,10 +235,20 @@ class Backend(asyncio.Protocol):
         if self.lost is None:
             self._transport.resume_reading()
 
-    def forget_session(self) -> None:
+    async def reset(self) -> "Answer":
+        """COM_RESET_CONNECTION; the answer is that of the step that failed, or of the last. Raises `Lost`."""
+        answer = await self.run(RESET, COM_RESET_CONNECTION)
+        if answer.error is None and self.charset:
+            answer = await self.run(self.charset, COM_QUERY)
+        if answer.error is None:
+            self._forget_session()
+        return answer
+
+    def _forget_session(self) -> None:
         """What COM_RESET_CONNECTION leaves: the schema, and nothing else."""
         self.state = State(UNKNOWN if self.hides_use else self.state.schema)
-        self.hides_use = self.waits = False
+        self.hides_use = False
+        self.waits = self.waits and not self.pool.flavor.reset_ends_waiting
         self.guarded = self.causal = self.one_shot = False
         self.prepared.clear()
         self.insert_id_of = None

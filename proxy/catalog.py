@@ -26,8 +26,6 @@ REST: Final = 10  # after a reading, this many times as long as it took, nothing
 _MOST_BYTES: Final = 64 << 20  # read ahead, of one answer
 _ATTRIBUTES: Final = {"program_name": "multiwriter-catalog"}
 
-# What another node committed before is waited for, so that what a client was told is not missed.
-_WAIT: Final = "SET SESSION wsrep_sync_wait = 15"
 _COUNTERS: Final = "SHOW GLOBAL STATUS WHERE Variable_name RLIKE '^Com_(create|alter|drop|rename)_'"
 _IRRELEVANT: Final = ("_temporary_table", "_user", "_role", "_server", "_event")
 _OURS: Final = "TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema')"
@@ -49,7 +47,11 @@ class Connection(Protocol):
 
 
 class CatalogReader:
-    """Keeps `now` as the cluster's definitions are. run() does so until it is cancelled."""
+    """Keeps `now` as the cluster's definitions are. run() does so until it is cancelled.
+
+    `wait`: SQL that makes a connection wait for what other nodes committed before, so that what a client was told is
+    not missed.
+    """
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class CatalogReader:
         *,
         refresh: float,
         max_tables: int,
+        wait: str,
         link: Link = PLAIN,
         open_connection: Callable[[Node], Awaitable[Connection]] | None = None,
     ) -> None:
@@ -71,6 +74,7 @@ class CatalogReader:
         self._refresh = refresh
         self._max_tables = max_tables
         self._link = link
+        self._wait = wait
         self._open = open_connection or self._log_in
         self._connection: Connection | None = None
         self._node: Node | None = None
@@ -144,7 +148,7 @@ class CatalogReader:
             self._drop()
             async with asyncio.timeout(GLANCE):
                 self._connection, self._node = await self._open(node), node
-                await self._connection.query(_WAIT)
+                await self._connection.query(self._wait)
         connection = self._connection
         async with asyncio.timeout(GLANCE):
             counters = await connection.query(_COUNTERS)

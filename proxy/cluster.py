@@ -20,8 +20,11 @@ from proxy.pool import NodePool
 from proxy.recovery import Recovery
 from proxy.rows import KnownRows
 from proxy.turns import Turns
+from proxy.wire.constants import COM_QUERY
+from proxy.wire.framing import frame
 from router.catalog import Catalog
 from router.contention import Contention
+from router.flavor import FLAVORS
 from router.journal import JournalSpace
 from router.membership import Membership, Node, NodeState, Transition
 from router.openers import Openers
@@ -48,6 +51,8 @@ class Cluster:
 
     def __init__(self, config: Config, membership: Membership, metrics: Metrics) -> None:
         self.config = config
+        self.flavor = FLAVORS[config.cluster.flavor]
+        self.no_more_waiting = frame(bytes((COM_QUERY,)) + self.flavor.wait.off)
         self.link = link(config.cluster)
         self.membership = membership
         self.metrics = metrics
@@ -77,6 +82,7 @@ class Cluster:
                 metrics,
                 on_lost=self._backend_lost,
                 on_linger_end=self._end_a_lingering,
+                flavor=self.flavor,
                 link=self.link,
             )
             for node in membership
@@ -211,7 +217,7 @@ class Cluster:
             )
             pool = self.pools[node.name]
             if change.old is NodeState.UP and node.health is not None and node.health.conf_id >= 0:
-                if change.new in (NodeState.SUSPECT, NodeState.DOWN):
+                if self.flavor.view_delivers and change.new in (NodeState.SUSPECT, NodeState.DOWN):
                     self._left_behind[node] = (node.health.conf_id, change.at + RECOVERY_PATIENCE)
             elif change.new is NodeState.UP:
                 self._left_behind.pop(node, None)

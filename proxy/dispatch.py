@@ -16,15 +16,14 @@ from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
 from proxy.log import event
 from proxy.login import ConnectFailed
-from proxy.pool import RESET, Exhausted, NodePool, wait_for_any
+from proxy.pool import Exhausted, NodePool, wait_for_any
 from proxy.prepared import keep
 from proxy.request import Prepared, Request
-from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_QUERY, COM_RESET_CONNECTION, COM_STMT_PREPARE
+from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_QUERY, COM_STMT_PREPARE
 from proxy.wire.framing import frame
-from proxy.wire.packets import ServerError, error_packet, read_lenenc_int
+from proxy.wire.packets import ServerError, error_packet, single_value
 from router import answers
 from router.answers import Answer as ProxyError
-from router.causality import WAIT
 from router.facts import Asks, Kind, PinReason, Statement
 from router.journal import Entry, ReplyDigest
 from router.membership import Node
@@ -308,7 +307,10 @@ async def _ask(backend: Backend, sql: bytes, phase: Phase = Phase.SETUP) -> Answ
 
 
 async def _step(backend: Backend, raw: bytes, command: int, phase: Phase = Phase.SETUP) -> Answer:
-    answer = await backend.run(raw, command)
+    return _check(await backend.run(raw, command), phase)
+
+
+def _check(answer: Answer, phase: Phase) -> Answer:
     if answer.error is not None:
         raise Failed(judge(answer.error.code, answer.error.message, phase), _as_packet(answer.error))
     return answer
@@ -338,7 +340,7 @@ async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan) -
     if relay.must_wait(backend):
         if not backend.waits:
             raise CannotWait
-        await _ask(backend, WAIT)
+        await _ask(backend, relay.cluster.flavor.wait.on)
         backend.causal = True
 
 
@@ -346,8 +348,7 @@ async def _restore(relay: "Relay", backend: Backend, state: State) -> None:
     way = restore(backend.state, state)
     if way.reset:
         await _save_insert_id(relay, backend)
-        await _step(backend, RESET, COM_RESET_CONNECTION)
-        backend.forget_session()
+        _check(await backend.reset(), Phase.SETUP)
     for sql in way.statements:
         await _ask(backend, sql.encode("latin-1"))
         if sql.startswith(ACCESS_MODE):
@@ -387,7 +388,7 @@ async def _settle_insert_id(relay: "Relay", backend: Backend) -> None:
 
 async def _last_insert_id(backend: Backend) -> int:
     """The LIMIT stands against the session's own sql_select_limit, which may be 0."""
-    return _single_number((await _ask(backend, b"SELECT LAST_INSERT_ID() LIMIT 1")).data)
+    return int(single_value((await _ask(backend, b"SELECT LAST_INSERT_ID() LIMIT 1")).data))
 
 
 def _has_anothers_id(relay: "Relay", backend: Backend) -> bool:
@@ -397,19 +398,6 @@ def _has_anothers_id(relay: "Relay", backend: Backend) -> bool:
 
 def _knows_insert_id(relay: "Relay", backend: Backend) -> bool:
     return relay.insert_ids.settled and backend.last_insert_id == relay.insert_ids.known
-
-
-def _single_number(reply: bytes) -> int:
-    """The value of a text result of one row and one column: the row is the packet before the last."""
-    at = 0
-    rows: list[bytes] = []
-    while at + 4 <= len(reply):
-        size = int.from_bytes(reply[at : at + 3], "little")
-        rows.append(reply[at + 4 : at + 4 + size])
-        at += 4 + size
-    row = rows[-2]
-    length, start = read_lenenc_int(row, 0)
-    return int(row[start : start + length])
 
 
 async def _open(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> Plan:

@@ -1,7 +1,7 @@
 """Asks every node how it is, several times a second, and tells the membership.
 
 One task and one connection per node, so that a node that does not answer keeps nobody waiting. What an answer means is
-the business of router/galera.py, what follows from it that of router/membership.py; this module knows the questions,
+the business of router/flavor.py, what follows from it that of router/membership.py; this module knows
 the deadlines, and when to ask again. It must not take a stall of its own event loop for the death of a node.
 """
 
@@ -16,34 +16,17 @@ from proxy import login
 from proxy.link import PLAIN, Link
 from proxy.log import event
 from proxy.metrics import Metrics
-from router import galera
+from router.flavor import GALERA, Flavor
 from router.membership import Membership, Node, NodeState, Transition
 from router.outcomes import NodeSign, Phase, judge
 
 logger = logging.getLogger(__name__)
-
-# A node that has lost its majority answers these where it would refuse others or wait for what never comes.
-PREPARE: Final = "SET SESSION wsrep_sync_wait = 0, wsrep_dirty_reads = ON"
 
 _MIN_GAP: Final = 0.01  # seconds between the beginnings of two polls of a node, however many ask for one
 _BEAT: Final = 0.02  # seconds between two looks at the event loop's punctuality, and what is not yet late
 _HURRY: Final = 0.04  # seconds between two polls while a node that misses deadlines may be given up by the others
 _STALL: Final = 0.25  # share of the deadline that our own loop may lose before a missed deadline says nothing
 _ATTRIBUTES: Final = {"program_name": "multiwriter-monitor"}
-
-
-def _question() -> str:
-    # One round trip. @@global costs a tenth of what information_schema.global_variables or SHOW VARIABLES do, which
-    # copy every variable first; the status is read from the information schema because SHOW cannot be part of a UNION.
-    status = ", ".join(f"'{name}'" for name in galera.STATUS)
-    variables = "".join(f" UNION ALL SELECT 'variable', '{name}', @@global.{name}" for name in galera.VARIABLES)
-    return (
-        "SELECT 'status', LOWER(variable_name), variable_value FROM information_schema.global_status"  # noqa: S608
-        f" WHERE variable_name IN ({status}){variables}"
-    )
-
-
-QUESTION: Final = _question()
 
 
 class Connection(Protocol):
@@ -96,11 +79,13 @@ class Monitor:
         metrics: Metrics,
         apply: Apply,
         *,
+        flavor: Flavor = GALERA,
         link: Link = PLAIN,
         open_connection: Open | None = None,
     ) -> None:
         self.versions: dict[str, str] = {}
         self._cluster = cluster
+        self._flavor = flavor
         self._link = link
         self._interval = settings.interval
         self._timeout = settings.timeout
@@ -223,9 +208,7 @@ class Monitor:
             else:
                 now = loop.time()
                 self._count(name, "ok", perf_counter() - started)
-                reading = _reading(rows, now)
-                health = galera.health(reading, watch.reading)
-                watch.reading = reading
+                health, watch.seen = self._flavor.observe(rows, now, watch.seen)
                 self._tell(self._membership.observe(name, health, now, began=began))
             return
 
@@ -233,15 +216,15 @@ class Monitor:
         """The answer, over the connection that there is or a new one. Raises ConnectFailed."""
         if watch.connection is not None:
             try:
-                return await watch.connection.query(QUESTION)
+                return await watch.connection.query(self._flavor.question)
             except login.ConnectFailed:
                 # The end of this connection alone (KILL, wait_timeout) is no news of the node. A dead one refuses at
                 # once, so that asking again costs nothing.
                 watch.drop()
         watch.connection = await self._open(watch.node)
         self.versions[watch.node.name] = watch.connection.version
-        await watch.connection.query(PREPARE)
-        return await watch.connection.query(QUESTION)
+        await watch.connection.query(self._flavor.prepare)
+        return await watch.connection.query(self._flavor.question)
 
     async def _log_in(self, node: Node) -> Connection:
         # Its own deadlines stay out of the way of the poll's.
@@ -268,12 +251,12 @@ class Monitor:
 class _Watch:
     """What is kept of one node between polls."""
 
-    __slots__ = ("connection", "node", "polled", "reading", "wanted")
+    __slots__ = ("connection", "node", "polled", "seen", "wanted")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.connection: Connection | None = None
-        self.reading: galera.Reading | None = None
+        self.seen: object = None  # what the flavor wants to know again at the next poll
         self.wanted = asyncio.Event()  # somebody wants a poll that begins from now on
         self.polled = asyncio.Event()  # a poll has ended since this was cleared
 
@@ -318,11 +301,3 @@ async def _later_than(node: Node) -> float:
     while (now := loop.time()) <= node.signed_at:  # noqa: ASYNC110  # nothing but time is awaited
         await asyncio.sleep(0.001)
     return now
-
-
-def _reading(rows: Sequence[tuple[str | None, ...]], at: float) -> galera.Reading:
-    status: dict[str, str] = {}
-    variables: dict[str, str] = {}
-    for kind, name, value in rows:
-        (status if kind == "status" else variables)[name or ""] = value or ""
-    return galera.reading(status, variables, at)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from config import Pool as PoolSettings
 from proxy import login
@@ -21,15 +22,22 @@ from proxy.backend import Backend, Lost
 from proxy.link import PLAIN, Link
 from proxy.metrics import Metrics
 from proxy.version import VERSION
-from proxy.wire.constants import COM_QUERY, COM_RESET_CONNECTION
+from proxy.wire.constants import COM_QUERY
 from proxy.wire.framing import frame
+from proxy.wire.packets import single_value
+from router.flavor import GALERA, Flavor
 from router.membership import Node
 from router.session import State, reachable
 
 ATTRIBUTES: Final = {"program_name": "multiwriter", "_client_name": "multiwriter", "_client_version": VERSION}
 """Connection attributes towards nodes. Not the clients' own: they are fixed when a backend logs in, and it serves many
 clients."""
-RESET: Final = frame(bytes((COM_RESET_CONNECTION,)))
+# The command that brings the character set back to what it is now.
+CHARSET: Final = frame(
+    bytes((COM_QUERY,)) + b"SELECT CONCAT('SET character_set_client=', @@character_set_client,"
+    b" ',character_set_results=', IFNULL(@@character_set_results, 'NULL'),"
+    b" ',collation_connection=', @@collation_connection)"
+)
 
 
 class Exhausted(Exception):
@@ -128,15 +136,18 @@ class NodePool:
         *,
         on_lost: Callable[[Node, str], None],
         on_linger_end: Callable[[Node], bool],
+        flavor: Flavor = GALERA,
         link: Link = PLAIN,
     ) -> None:
         self.node = node
+        self.flavor = flavor
         self.settings = settings
         self.metrics = metrics
         self._link = link
         self._on_lost = on_lost
         self._on_linger_end = on_linger_end
         self._shelves: dict[Profile, Shelf] = {}
+        self._charsets: WeakKeyDictionary[Profile, bytes] = WeakKeyDictionary()
         self._waiters: deque[Waiter] = deque()
         self._resetting: dict[Backend, asyncio.Task[None]] = {}
         self.leased: set[Backend] = set()
@@ -292,7 +303,29 @@ class NodePool:
         early = connected.hand_over(backend)
         if early:
             backend.data_received(early)
+        if self.flavor.reset_changes_charset:
+            await self._learn_charset(backend)
         return backend
+
+    async def _learn_charset(self, backend: Backend) -> None:
+        """What the login, or the node's init_connect, made of it: asked once for each profile."""
+        profile = backend.profile
+        command = self._charsets.get(profile)
+        if command is None:
+            try:
+                async with asyncio.timeout(self.settings.connect_timeout):
+                    answer = await backend.run(CHARSET, COM_QUERY)
+            except (Lost, TimeoutError) as gone:
+                backend.close()
+                raise login.ConnectFailed(2013, f"Lost connection to the node after the login ({gone})") from gone
+            except BaseException:
+                backend.close()
+                raise
+            if answer.error is not None:
+                backend.close()
+                raise login.ConnectFailed(answer.error.code, answer.error.message, answer.error.sqlstate)
+            command = self._charsets[profile] = frame(bytes((COM_QUERY,)) + single_value(answer.data))
+        backend.charset = command
 
     async def interrupt(self, backend: Backend, is_wanted: Callable[[], bool]) -> None:
         """KILL QUERY for what runs on `backend`, over a connection of its own that counts for no limit, if it
@@ -360,14 +393,13 @@ class NodePool:
     async def _reset(self, backend: Backend) -> None:
         try:
             async with asyncio.timeout(self.settings.connect_timeout):
-                answer = await backend.run(RESET, COM_RESET_CONNECTION)
+                answer = await backend.reset()
             clean = answer.error is None
         except (Lost, TimeoutError):
             clean = False
         del self._resetting[backend]
         self.leased.add(backend)
         if clean:
-            backend.forget_session()
             self.release(backend)
         else:
             self._close(backend)

@@ -39,7 +39,7 @@ from proxy.wire.packets import error_packet, ok_packet
 from proxy.wire.prepared import with_status
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
-from router.causality import DO_NOT_WAIT, Level
+from router.causality import Level
 from router.facts import Asks, End, Kind, Modes, PinReason, Statement
 from router.journal import Entry, Journal, ReplyDigest
 from router.membership import Node, NodeState
@@ -65,7 +65,6 @@ STATUSLESS: Final = frozenset((COM_STATISTICS, COM_STMT_PREPARE))
 HIDES_USE: Final = frozenset((PinReason.VARIABLE, PinReason.SQL_PREPARE, PinReason.UNCLASSIFIED))
 # Flags that stay until sql_mode is set again.
 LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
-UNCAUSAL: Final = frame(bytes((COM_QUERY,)) + DO_NOT_WAIT)
 COMMIT: Final = frame(bytes((COM_QUERY,)) + b"COMMIT")
 COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
 
@@ -359,7 +358,7 @@ class Relay:
         if backend.pool.node.state is not NodeState.UP:
             self.cluster.used(backend.pool.node)
         if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and self.is_synced(backend):
-            backend.send_quietly(UNCAUSAL, COM_QUERY)
+            backend.send_quietly(self.cluster.no_more_waiting, COM_QUERY)
             backend.causal = False
         self._collected = [] if request.code == COM_STMT_PREPARE or self._then is not None else None
         backend.last_user = self  # a reset on the way here has forgotten it

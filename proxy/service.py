@@ -156,10 +156,11 @@ class Service:
             self.membership,
             self.metrics,
             self.cluster.apply,
+            flavor=self.cluster.flavor,
             link=self.cluster.link,
         )
         self.cluster.check_now = self.monitor.check_now
-        self.classifier = Classifier(engine="mariadb")
+        self.classifier = Classifier(engine=self.cluster.flavor.engine)
         self.admission = Admission(config.limits.max_clients, config.limits.max_pending_logins)
         self.backoff = LoginBackoff(config.limits.login_backoff, config.limits.login_backoff_max)
         self._cluster_accounts = self._accounts_of_cluster(config) if config.accounts.cluster else None
@@ -342,6 +343,7 @@ class Service:
             lambda: self.membership.writers,
             refresh=config.catalog.refresh,
             max_tables=config.catalog.max_tables,
+            wait=self.cluster.flavor.wait.on.decode(),
             link=self.cluster.link,
         )
         reader.changed = self._catalog_changed
@@ -359,7 +361,7 @@ class Service:
 
     def greeted_version(self) -> str:
         """The version that clients are greeted with: what the nodes greet with."""
-        return self.monitor.version or "5.5.5-10.11.0-MariaDB"
+        return self.monitor.version or self.cluster.flavor.version
 
     # -- what is seen of it -------------------------------------------------------------------------------------------
 

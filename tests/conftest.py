@@ -1,4 +1,7 @@
-"""Settings that every test runs under, and a real Galera cluster of three nodes, one for the whole run."""
+"""Settings that every test runs under, and a real cluster of three nodes, one for the whole run.
+
+It is a Galera cluster, or with MULTIWRITER_FLAVOR=group-replication a MySQL group (`make mysql`).
+"""
 
 import os
 import shutil
@@ -10,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from proxy.demo.galera import Cluster
+from tests.support.group import Group
 
 # A few dozen examples find what a parser gets wrong at a boundary; a deadline would measure the machine, not the code.
 settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -17,13 +21,15 @@ settings.register_profile("default", max_examples=50, deadline=None, suppress_he
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+FLAVOR = os.environ.get("MULTIWRITER_FLAVOR", Cluster.flavor)
+
 
 @pytest.fixture(scope="session")
-def running_cluster() -> Iterator[Cluster]:
+def running_cluster() -> Iterator[Cluster | Group]:
     """Three nodes, started once. A test asks for `cluster`, which has them all in step."""
     # Not below pytest's own directory, which it closes to other accounts: for root the nodes run as another one.
     directory = Path(tempfile.mkdtemp(prefix="multiwriter-"))
-    cluster = Cluster(directory, progress=print)
+    cluster = Group(directory, progress=print) if Group.flavor == FLAVOR else Cluster(directory, progress=print)
     try:
         cluster.start()
         yield cluster
@@ -33,7 +39,7 @@ def running_cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
+def cluster(running_cluster: Cluster | Group) -> Iterator[Cluster | Group]:
     """Three nodes, all Synced when the test begins. The test may kill, end, pause and start them as it likes."""
     running_cluster.heal()
     yield running_cluster

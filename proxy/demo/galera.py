@@ -27,6 +27,10 @@ INSTALL_SECONDS = 120.0
 class Cluster:
     """Nodes on 127.0.0.1 under one directory. Making the object touches nothing; `start()` does."""
 
+    flavor = "galera"
+    causal = "SET SESSION wsrep_sync_wait = 15"
+    """What a connection says that is to see all that was committed before."""
+
     def __init__(
         self,
         directory: Path,
@@ -37,7 +41,7 @@ class Cluster:
     ) -> None:
         """`ports` are the SQL ports, one a node; free ones are chosen if not given. `progress` gets a line per step."""
         self.directory = directory.resolve()
-        self.site = Site(self.directory, _socket_directory(self.directory), _server_account(self.directory))
+        self.site = Site(self.directory, _socket_directory(self.directory), server_account(self.directory))
         self._progress = progress or (lambda line: None)
         free = free_ports(4 * size + 4)
         sql = list(ports) if ports else free[:size]
@@ -264,7 +268,7 @@ def reachable(directory: Path) -> bool:
     return os.geteuid() != 0 or all(path.stat().st_mode & 0o001 for path in existing)
 
 
-def _server_account(directory: Path) -> str | None:
+def server_account(directory: Path) -> str | None:
     """The account that the servers run as, None for our own."""
     if os.geteuid() != 0:
         return None

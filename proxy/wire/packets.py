@@ -240,3 +240,19 @@ def parse_error(payload: bytes) -> ServerError:
     if text[:1] == b"#" and len(text) >= 6:
         sqlstate, text = text[1:6], text[6:]
     return ServerError(code, sqlstate.decode("latin-1"), text.decode("utf-8", "replace"))
+
+
+# --- rows
+
+
+def single_value(reply: bytes) -> bytes:
+    """The value of a whole text result of one row and one column: the row is the packet before the last."""
+    at = 0
+    rows: list[bytes] = []
+    while at + 4 <= len(reply):
+        size = int.from_bytes(reply[at : at + 3], "little")
+        rows.append(reply[at + 4 : at + 4 + size])
+        at += 4 + size
+    if len(rows) < 4:
+        raise ProtocolError("not a result of one row")
+    return read_lenenc_str(rows[-2], 0)[0]

@@ -147,8 +147,12 @@ backoff_base = "1s"
         ('user = "monitor"', 'user = ""', "m.toml:4 [cluster] user: the text is empty"),
         ('user = "monitor"', 'user = "a\\u0007"', "m.toml:4 [cluster] user: the text has a control character"),
         ('user = "monitor"', "user = 1979-05-27", "m.toml:4 [cluster] user: text is expected, not a date"),
-        ('"galera"', '"gallera"', 'm.toml:2 [cluster] flavor: "gallera" is not known here; write "galera"'),
-        ('"galera"', "1", 'm.toml:2 [cluster] flavor: text is expected, not a number; write "galera"'),
+        (
+            '"galera"',
+            '"gallera"',
+            'm.toml:2 [cluster] flavor: "gallera" is not known here; write one of "galera", "group-replication"',
+        ),
+        ('"galera"', "1", "m.toml:2 [cluster] flavor: text is expected, not a number; write one of"),
         ('"127.0.0.1:3312"', '"127.0.0.1:3311"', "m.toml:3 [cluster] nodes entry 2: 127.0.0.1:3311 is entry 1 already"),
         ('["127.0.0.1:3311", "127.0.0.1:3312", "127.0.0.1:3313"]', "[]", "m.toml:3 [cluster] nodes: there is no node"),
         (

@@ -57,7 +57,8 @@ def make_proxy(cluster: Cluster, tmp_path: Path) -> Iterator[MakeProxy]:
     started: list[Proxy] = []
 
     def make(settings: Settings | None = None, *, wait: bool = True) -> Proxy:
-        proxy = Proxy(tmp_path / f"proxy{len(started) + 1}", [node.address for node in cluster], settings)
+        addresses = [node.address for node in cluster]
+        proxy = Proxy(tmp_path / f"proxy{len(started) + 1}", addresses, settings, flavor=cluster.flavor)
         started.append(proxy)
         proxy.start(wait=wait)
         return proxy
@@ -74,7 +75,8 @@ def running_proxy(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFac
 
     def get() -> Proxy:
         if not current or not current[-1].running:
-            proxy = Proxy(tmp_path_factory.mktemp("proxy"), [node.address for node in running_cluster])
+            addresses = [node.address for node in running_cluster]
+            proxy = Proxy(tmp_path_factory.mktemp("proxy"), addresses, flavor=running_cluster.flavor)
             current.append(proxy)
             proxy.start()
         return current[-1]

@@ -17,7 +17,7 @@ import asyncio
 import selectors
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from config import Accounts, Address, Cluster, Config, Endpoint, Limits, Pool, Replay, Secret, User
 from proxy import login
@@ -562,11 +562,17 @@ class Stage:
         pool: Pool = Pool(),  # noqa: B008  # immutable
         replay: Replay = Replay(),  # noqa: B008
         limits: Limits = Limits(),  # noqa: B008
+        flavor: Literal["galera", "group-replication"] = "galera",
     ) -> None:
         self.clock = Clock()
         names = ("one", "two", "three")
         self.config = Config(
-            cluster=Cluster(nodes=tuple(Address(name, 3306) for name in names), user="monitor", password=Secret("")),
+            cluster=Cluster(
+                flavor=flavor,
+                nodes=tuple(Address(name, 3306) for name in names),
+                user="monitor",
+                password=Secret(""),
+            ),
             endpoints=(Endpoint(name="write", listen=Address("127.0.0.1", 3306)),),
             accounts=Accounts(cluster=False),
             users=tuple(User(name=name, password=Secret("")) for name in ("app", "other")),

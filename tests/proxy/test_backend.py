@@ -221,7 +221,10 @@ def test_a_reset_leaves_the_schema(stage: Stage) -> None:
     backend, _ = leased(stage)
     backend.state = State(b"app", (("sql_mode", "'ANSI'"),))
     backend.guarded = backend.causal = True
-    backend.forget_session()
+    reset = stage.clock.create_task(backend.reset())
+    stage.clock.settle()
+    stage.one.hears("COM_RESET_CONNECTION").says(ok())
+    assert reset.result().error is None
     assert backend.state is State(b"app")
     assert not backend.guarded
     assert not backend.causal

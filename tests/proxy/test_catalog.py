@@ -9,6 +9,8 @@ from proxy.login import ConnectFailed
 from router.catalog import Catalog
 from router.membership import Node
 
+WAIT = "SET SESSION wsrep_sync_wait=15"
+
 
 class Server:
     """A node's information schema, and what was asked of it."""
@@ -58,7 +60,7 @@ async def reading(
         return await servers[int(node.host.removeprefix("db"))].open(node)
 
     made = CatalogReader(
-        "monitor", "m", nodes or (lambda: members), refresh=refresh, max_tables=max_tables,
+        "monitor", "m", nodes or (lambda: members), refresh=refresh, max_tables=max_tables, wait=WAIT,
         open_connection=open_connection,
     )  # fmt: skip
     task = asyncio.create_task(made.run(), name="catalog")

@@ -12,7 +12,8 @@ import uvloop
 
 from proxy.login import ConnectFailed
 from proxy.metrics import Metrics
-from proxy.monitor import PREPARE, QUESTION, Monitor
+from proxy.monitor import Monitor
+from router.galera import PREPARE, QUESTION
 from router.membership import Membership, Node, NodeState, Transition
 from router.outcomes import NodeSign
 from tests.proxy.plain_mariadb import PlainMariadb, plain_mariadb

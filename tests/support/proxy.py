@@ -20,12 +20,14 @@ class Proxy(Instance):
     The usual ones: user app/app, monitor/monitor, one endpoint named "write" on a free TCP port, HTTP on another.
     """
 
-    def __init__(self, directory: Path, nodes: Sequence[str], settings: Settings | None = None) -> None:
+    def __init__(
+        self, directory: Path, nodes: Sequence[str], settings: Settings | None = None, *, flavor: str = "galera"
+    ) -> None:
         self.port, http_port = free_ports(2)
         self.http_port = http_port
         self.directory = directory
         given: dict[str, Any] = {
-            "cluster": {"flavor": "galera", "nodes": list(nodes), "user": "monitor", "password": "monitor"},
+            "cluster": {"flavor": flavor, "nodes": list(nodes), "user": "monitor", "password": "monitor"},
             "endpoint": [{"name": "write", "listen": f"127.0.0.1:{self.port}"}],
             "user": [{"name": "app", "password": "app"}],
             "http": {"listen": f"127.0.0.1:{http_port}"},

@@ -18,6 +18,9 @@ from typing import Any
 import MySQLdb
 import pymysql
 
+from proxy.demo.galera import Cluster
+from tests.support.group import Group
+
 KEYS = 50
 SKEW = 0.9
 START = 1000  # what each account holds at the beginning
@@ -107,7 +110,7 @@ class Ledger:
         well. It waits until the connection's node has every commit.
         """
         with connection.cursor() as cursor:
-            cursor.execute("SET SESSION wsrep_sync_wait = 15")
+            cursor.execute(Cluster.causal if "MariaDB" in connection.server_version else Group.causal)
             cursor.execute(f"SELECT client, number, kind, giver, taker, amount FROM {self.done}")
             rows = list(cursor.fetchall())
             cursor.execute(f"SELECT id, value FROM {self.counter}")

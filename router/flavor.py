@@ -1,0 +1,72 @@
+"""What differs from one kind of cluster to the other: one entry per kind, so that nobody else asks which one it is.
+
+Data and pure functions. It must not know how a node is asked or a statement is sent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from router import causality, galera, group_replication, outcomes
+from router.causality import Wait
+from router.membership import Health
+
+Rows = Sequence[tuple[str | None, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavor:
+    """One kind of cluster.
+
+    name: as in the settings, and in router.outcomes. engine: whose grammar and built-in functions.
+    version: greeted with until a node has told its own.
+    prepare: what the monitor says first on a connection. question: what it asks in each poll.
+    observe: from the answer's rows, when it came (seconds) and what the last call left, the health of the node and what
+        the next call is to be given.
+    wait: how a node is asked to wait for what was committed elsewhere.
+    reset_ends_waiting: after COM_RESET_CONNECTION a connection can't be made to wait any more.
+    reset_changes_charset: COM_RESET_CONNECTION leaves the server's character set, not that of the login.
+    view_delivers: what a lost node had sent is delivered to the others with the view that it is not in.
+    """
+
+    name: str
+    engine: str
+    version: str
+    prepare: str
+    question: str
+    observe: Callable[[Rows, float, Any], tuple[Health, Any]]
+    wait: Wait
+    reset_ends_waiting: bool
+    reset_changes_charset: bool
+    view_delivers: bool
+
+
+GALERA: Final = Flavor(
+    name=outcomes.GALERA,
+    engine="mariadb",
+    version="5.5.5-10.11.0-MariaDB",
+    prepare=galera.PREPARE,
+    question=galera.QUESTION,
+    observe=galera.observe,
+    wait=causality.SYNC_WAIT,
+    reset_ends_waiting=True,  # seen on MariaDB 10.11
+    reset_changes_charset=False,
+    view_delivers=True,
+)
+
+GROUP_REPLICATION: Final = Flavor(
+    name=outcomes.GROUP,
+    engine="mysql",
+    version="8.4.0",
+    prepare=group_replication.PREPARE,
+    question=group_replication.QUESTION,
+    observe=group_replication.observe,
+    wait=causality.CONSISTENCY,
+    reset_ends_waiting=False,
+    reset_changes_charset=True,
+    # Messages have one order for all members: who waits for its own has got every one that came before.
+    view_delivers=False,
+)
+
+FLAVORS: Final[Mapping[str, Flavor]] = MappingProxyType({flavor.name: flavor for flavor in (GALERA, GROUP_REPLICATION)})

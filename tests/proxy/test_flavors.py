@@ -1,0 +1,71 @@
+"""What the proxy does otherwise before a MySQL group: the rest is as before a Galera cluster, and tested there."""
+
+from proxy.pool import CHARSET
+from router.flavor import GROUP_REPLICATION
+from tests.proxy.conftest import Build
+from tests.proxy.scripted import Client, Node, Stage, error, ok, rows
+
+CHARSET_QUERY = CHARSET[5:].decode()
+CHARSET_BACK = "SET character_set_client=latin1,character_set_results=latin1,collation_connection=latin1_swedish_ci"
+RESET = "COM_RESET_CONNECTION"
+WAIT = GROUP_REPLICATION.wait.on.decode()
+DO_NOT_WAIT = GROUP_REPLICATION.wait.off.decode()
+
+
+def begin(build: Build, **settings: object) -> tuple[Stage, Client]:
+    stage = build(flavor="group-replication", **settings)
+    return stage, stage.client()
+
+
+def first_of(client: Client, node: Node, sql: str, reply: bytes) -> None:
+    """A statement that needs a new connection."""
+    client.says(sql)
+    node.hears(CHARSET_QUERY).says(rows(CHARSET_BACK))
+    node.hears(sql).says(reply)
+    client.hears(reply)
+
+
+def test_the_character_set_of_the_login_is_asked_for_once(build: Build) -> None:
+    stage, client = begin(build)
+    first_of(client, stage.one, "SELECT a FROM t", rows("1"))
+    other = stage.client()
+    client.says("SELECT SLEEP(1)")
+    slow = stage.one.hears("SELECT SLEEP(1)")
+    assert other.runs(stage.one, "SELECT b FROM t", rows("2")) is not slow
+    slow.says(rows("0"))
+    client.hears(rows("0"))
+
+
+def test_a_reset_is_followed_by_the_character_set_of_the_login(build: Build) -> None:
+    stage, client = begin(build)
+    first_of(client, stage.one, "SET sql_mode='ANSI'", ok())
+    client.vanishes()
+    second = stage.client()
+    second.says("SELECT a FROM t")
+    stage.one.hears(RESET).says(ok())
+    stage.one.hears(CHARSET_BACK).says(ok())
+    stage.one.hears("SELECT a FROM t").says(rows("1"))
+    second.hears(rows("1"))
+
+
+def test_a_node_that_does_not_tell_its_character_set_is_an_error_at_once(build: Build) -> None:
+    stage, client = begin(build)
+    client.says("SELECT a FROM t")
+    stage.one.hears(CHARSET_QUERY).says(error(1064))
+    assert client.hears_error(1064).sqlstate == "42000"
+
+
+def test_a_session_that_moves_after_a_write_waits_as_a_group_does(build: Build) -> None:
+    stage, client = begin(build)
+    first_of(client, stage.one, "INSERT INTO t VALUES (1)", ok(rows=1))
+    stage.two.comes_up()
+    stage.one.goes_down()
+    client.says("SELECT a FROM t")
+    stage.two.hears(CHARSET_QUERY).says(rows(CHARSET_BACK))
+    stage.two.hears(WAIT).says(ok())
+    stage.two.hears("SELECT a FROM t").says(rows("1"))
+    client.hears(rows("1"))
+    client.says("SELECT b FROM t")
+    stage.two.hears(DO_NOT_WAIT)
+    stage.two.hears("SELECT b FROM t").says(ok(), rows("2"))
+    client.hears(rows("2"))
