@@ -143,6 +143,13 @@ class Endpoint:
         ),
     ] = ()
     compression: Annotated[bool, Setting("Let clients compress their connection, with zlib or zstd.")] = True
+    commit_marker: Annotated[
+        bool,
+        Setting(
+            "Have each commit leave a marker in a table of ours, so that one whose answer was lost can be looked up. "
+            "`multiwriter setup` makes what it needs."
+        ),
+    ] = False
     placement: Annotated[
         Literal["spread", "affinity", "adaptive"],
         Setting(
@@ -245,6 +252,9 @@ class User:
         Literal["session", "eventual", "strong"] | None, Setting("As of an endpoint, and before what it says.")
     ] = None
     snapshot_isolation: Annotated[bool | None, Setting("As of an endpoint, and before what it says.")] = None
+    commit_marker: Annotated[
+        bool | None, Setting("As on an endpoint, for this account on any of them. Default: what the endpoint says.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,6 +333,14 @@ class Limits:
     writer_wait: Annotated[
         float, Setting("With no writer left, clients wait this long for one, then get an error.", kind="duration")
     ] = 10.0
+    marker_wait: Annotated[
+        float,
+        Setting(
+            "A commit whose answer was lost is looked up for this long; then its outcome is unknown.",
+            kind="duration",
+            least=0.1,
+        ),
+    ] = 30.0
     drain_timeout: Annotated[float, Setting("At shutdown, time for open transactions to finish.", kind="duration")] = (
         30.0
     )

@@ -15,6 +15,7 @@ from proxy.wire.constants import COM_QUERY, COM_QUIT, COM_RESET_CONNECTION
 from proxy.wire.framing import ProtocolError, frame
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import Digest, ReplyScanner
+from router.marker import Slot
 from router.session import UNKNOWN, State
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Backend(asyncio.Protocol):
         "prepared",
         "profile",
         "reusable",
+        "slot",
         "state",
         "thread_id",
         "unsent",
@@ -129,6 +131,7 @@ class Backend(asyncio.Protocol):
         self.hides_use = False  # something was run that may have changed the schema unseen
         self.one_shot = False  # a SET TRANSACTION was sent that may still wait for its transaction
         self.reusable = True
+        self.slot: Slot | None = None  # where its commits leave their markers
         self.lost: str | None = None
         self.unsent = False  # the connection was found lost before the last command could be sent
         self.created = now

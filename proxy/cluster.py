@@ -15,6 +15,7 @@ from typing import Final
 from config import Config, Replay
 from proxy.link import link
 from proxy.log import event
+from proxy.marker import Markers
 from proxy.metrics import Metrics
 from proxy.pool import NodePool
 from proxy.recovery import Recovery
@@ -73,6 +74,7 @@ class Cluster:
         self._last_use: dict[str, float] = {}  # node -> when it was used after that
         self._left_behind: dict[Node, tuple[int, float]] = {}  # lost node -> the view it was in, until when it matters
         self.lingering: dict[str, dict[object, Callable[[], None]]] = {node.name: {} for node in membership}
+        self.markers = Markers(config, membership, metrics, self.link, lambda: self.now())
         self.check_now: Callable[[str], None] = lambda name: None
         self.catalog = Catalog()  # what is known of tables, as last read
         self.pools: Final = {

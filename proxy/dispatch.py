@@ -11,7 +11,7 @@ import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
-from proxy import failure, places
+from proxy import commit, failure, places
 from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
 from proxy.log import event
@@ -80,6 +80,8 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
         return False
     if wanted.guarded is not None and backend.guarded is not wanted.guarded:
         return False
+    if relay.marks and backend.slot is None and commit.wants_slot(relay, backend):
+        return False
     if request.prepared is not None and _lacks(backend, request.prepared):
         return False
     if statement.asks & Asks.LAST_INSERT_ID and not _knows_insert_id(relay, backend):
@@ -120,6 +122,8 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
     except GiveUp as given_up:
         relay.task = None
         if given_up.goes_on and relay.sent is None:
+            if relay.transaction.alone:
+                failure.abandon(relay)
             relay.tell(given_up.error)
             relay.finish()
         else:
@@ -171,6 +175,8 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
         try:
             if backend is None:
                 backend = await _obtain(relay, request)
+            if relay.marks and backend.slot is None:
+                await commit.take_slot(relay, backend)
             if relay.replaying:
                 await _take_up(relay, backend, request)
             wanted = ANYWHERE

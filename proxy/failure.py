@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from proxy import places
 from proxy.backend import Backend
 from proxy.request import Request
+from proxy.wire.constants import COM_QUERY
+from proxy.wire.framing import frame
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import ReplyScanner
 from router import answers
@@ -23,6 +25,7 @@ from router.session import Stage
 if TYPE_CHECKING:
     from proxy.relay import Relay
 
+ROLLBACK: Final = frame(bytes((COM_QUERY,)) + b"ROLLBACK AND NO CHAIN NO RELEASE")
 # An error of these leaves no doubt whether a transaction is open.
 SINGLE: Final = frozenset(
     (
@@ -58,6 +61,8 @@ def refused(relay: "Relay", reply: ReplyScanner) -> None:
     """The server answered with an error."""
     error = reply.error
     assert error is not None
+    if relay.commit is not None and relay.commit.refused(relay, reply):
+        return
     verdict = judge(error.code, error.message, relay.phase, reads_only=reads_only(relay))
     assert relay.request is not None
     assert relay.lease is not None
@@ -75,6 +80,8 @@ def opening_refused(relay: "Relay", refusal: Refusal) -> None:
         failed(relay, verdict, refusal.raw, refusal.code, ran=False)
     else:
         relay.drop()
+        if relay.transaction.alone:
+            relay.end_transaction()
         relay.tell(refusal.raw)
         relay.finish()
 
@@ -137,6 +144,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     transaction = relay.transaction
     statement = request.statement
     open_before = transaction.stage is Stage.OPEN
+    commit, relay.commit = relay.commit, None
     note(relay, verdict, backend)
     if verdict.ends_transaction and statement.kind is Kind.ROLLBACK:
         if verdict.conflict:
@@ -144,11 +152,13 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         rolled_back_by_failing(relay, backend, verdict)
         return
     if verdict.unknown:
-        relay.metrics.unknown_outcomes[node.name] += 1
-        relay.account("unknown", backend)
-        relay.drop()
-        answer_and_end(relay, answers.unknown_outcome(node.name))
+        if commit is not None and commit.slot is not None:
+            commit.in_doubt(relay, verdict, error)
+        else:
+            unknown(relay, backend)
         return
+    if commit is not None and commit.slot is not None:
+        commit.slot.refused()
     if verdict.retry:
         obstacle = why_not(relay, verdict, node, ran=ran)
         if verdict.conflict:
@@ -171,6 +181,11 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             relay.give_back()
         answer_and_end(relay, error)
         return
+    if transaction.alone:
+        started = transaction.started
+        abandon(relay)
+        transaction.started = started
+        open_before = False
     did_nothing = unread(code) and statement.kind in WHOLE
     if statement.pins is not None and relay.pinned is None and not did_nothing:
         relay.pinned = statement.pins.value  # how far it came nobody knows
@@ -235,6 +250,43 @@ def continued_differently(relay: "Relay") -> None:
     answer_and_end(relay, relay.original)
 
 
+def unknown(relay: "Relay", backend: Backend) -> None:
+    """Nobody can say whether it was committed."""
+    name = backend.pool.node.name
+    relay.metrics.unknown_outcomes[name] += 1
+    relay.account("unknown", backend)
+    relay.drop()
+    answer_and_end(relay, answers.unknown_outcome(name))
+
+
+def take_up_elsewhere(relay: "Relay", backend: Backend) -> None:
+    """The transaction was lost with `backend`, and its commit certainly with it: run it again with the command under
+    way, if it can be.
+    """
+    node = backend.pool.node
+    obstacle = why_not(relay, lost(Phase.STATEMENT), node, ran=True)
+    if obstacle is None:
+        relay.original = answers.lost_in_transaction(node.name, "its replay failed")
+        relay.retry_reason = "lost"
+        relay.replaying = True
+        relay.replay_from = node
+        relay.cluster.recovery.enter(relay)
+        relay.work(relay.request)
+        return
+    relay.metrics.unreplayable[obstacle] += 1
+    if relay.retry_reason:
+        retried(relay, "gave_up")
+    relay.account("lost", backend)
+    answer_and_end(relay, answers.lost_in_transaction(node.name, obstacle))
+
+
+def abandon(relay: "Relay") -> None:
+    """The statement that stands alone was refused: of the transaction that it was given nothing remains."""
+    if relay.transaction.stage is Stage.OPEN and relay.lease is not None:
+        relay.lease.send_quietly(ROLLBACK, COM_QUERY)
+    relay.end_transaction()
+
+
 def rolled_back_by_failing(relay: "Relay", backend: Backend, verdict: Verdict) -> None:
     """ROLLBACK found that there is nothing left to roll back: that is what was asked for."""
     relay.account("rolled_back", backend)
@@ -266,6 +318,7 @@ def why_not(relay: "Relay", verdict: Verdict, node: Node, *, ran: bool) -> str |
         and request is not None
         and verdict.outcome is not Outcome.NOT_EXECUTED
         and request.statement.unreplayable is not None
+        and not relay.transaction.alone  # what it made differs, but nobody has seen it
     ):
         return request.statement.unreplayable.value
     now = relay.cluster.now()
@@ -327,7 +380,7 @@ def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
     if relay.request is None:
         relay.end_transaction()
         relay.deferred = error
-    elif relay.replaying or transaction.begin is None or transaction.stage is Stage.NONE:
+    elif relay.replaying or transaction.begin is None or transaction.stage is Stage.NONE or transaction.alone:
         answer_and_end(relay, error)
     else:
         transaction.stage = Stage.BEGUN  # its first statement failed before it began anywhere

@@ -94,12 +94,16 @@ class Metrics:
         "client_out",
         "clients_now",
         "commands",
+        "commits_unmarked",
         "conflicts",
         "errors_made",
         "hot_now",
         "journal_bytes_now",
         "logins",
         "loop_lag_seconds",
+        "marker_lookups",
+        "marker_seconds",
+        "markers_written",
         "monitor_polls",
         "monitor_seconds",
         "node_bytes_in",
@@ -140,6 +144,10 @@ class Metrics:
         self.pinned: ByOne = defaultdict(int)
         self.errors_made: ByOne = defaultdict(int)
         self.unknown_outcomes: ByOne = defaultdict(int)
+        self.markers_written: ByOne = defaultdict(int)
+        self.marker_lookups: ByOne = defaultdict(int)
+        self.marker_seconds = Histogram(LOSS_BUCKETS)
+        self.commits_unmarked: ByOne = defaultdict(int)
         self.node_changes: ByThree = defaultdict(int)
         self.node_loss_seconds = Histogram(LOSS_BUCKETS)
         self.backend_connects: ByTwo = defaultdict(int)
@@ -166,8 +174,11 @@ class Metrics:
         self.hot_now: Callable[[], Mapping[tuple[str, str, str, str], int]] = dict
         self.queue_now: Callable[[], int] = int
 
+        for answer in ("committed", "rolled_back", "unknown"):
+            self.marker_lookups[answer] = 0
         for node in nodes:
             self.unknown_outcomes[node] = 0
+            self.markers_written[node] = 0
             for outcome in ("committed", "rolled_back"):
                 self.transactions[node, outcome] = 0
 
@@ -300,6 +311,34 @@ FAMILIES: tuple[Family, ...] = (
         ("node",),
         "unknown_outcomes",
         "Commits and autocommit writes whose answer was lost with the node: the client was told error 1180 (08007).",
+    ),
+    Family(
+        "multiwriter_commit_markers_total",
+        "counter",
+        ("node",),
+        "markers_written",
+        "Commits that left a marker.",
+    ),
+    Family(
+        "multiwriter_marker_lookups_total",
+        "counter",
+        ("answer",),
+        "marker_lookups",
+        "Commits whose answer was lost and was looked up, by what was found: committed, rolled_back or unknown.",
+    ),
+    Family(
+        "multiwriter_marker_lookup_seconds",
+        "histogram",
+        (),
+        "marker_seconds",
+        "Time that it took to look up a commit, the wait for the cluster to regroup included.",
+    ),
+    Family(
+        "multiwriter_commits_unmarked_total",
+        "counter",
+        ("reason",),
+        "commits_unmarked",
+        "Commits that were to leave a marker and were done without, by what stood against it.",
     ),
     Family(
         "multiwriter_errors_total",

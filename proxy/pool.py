@@ -26,6 +26,7 @@ from proxy.wire.constants import COM_QUERY
 from proxy.wire.framing import frame
 from proxy.wire.packets import single_value
 from router.flavor import GALERA, Flavor
+from router.marker import FORGOTTEN, Slot
 from router.membership import Node
 from router.session import State, reachable
 
@@ -151,6 +152,7 @@ class NodePool:
         self._waiters: deque[Waiter] = deque()
         self._resetting: dict[Backend, asyncio.Task[None]] = {}
         self.leased: set[Backend] = set()
+        self._slots: list[tuple[Slot, float]] = []  # of closed backends, and since when they are free
         self._promised = 0  # places given to waiters that have not begun to connect
         self.connecting = 0
         self.closed = False
@@ -434,11 +436,29 @@ class NodePool:
 
     def _forget(self, backend: Backend) -> None:
         self.leased.discard(backend)
+        if backend.slot is not None:
+            self.put_slot(backend.slot)
+            backend.slot = None
         shelf = self._shelves.get(backend.profile)
         if shelf is not None:
             shelf.remove(backend)
             if not shelf.count:
                 del self._shelves[backend.profile]
+
+    def put_slot(self, slot: Slot) -> None:
+        """A slot for markers that no backend has any more, and that this node knows as far as it has been counted up.
+        One whose last commit nobody knows is not used again.
+        """
+        if not slot.due:
+            self._slots.append((slot, monotonic()))
+
+    def take_slot(self) -> Slot | None:
+        """One that was used here before, if its row can't have been purged meanwhile."""
+        while self._slots:
+            slot, since = self._slots.pop()
+            if monotonic() - since < FORGOTTEN / 2:
+                return slot
+        return None
 
     def _shelf(self, profile: Profile) -> Shelf:
         shelf = self._shelves.get(profile)

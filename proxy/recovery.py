@@ -8,6 +8,7 @@ wait for a lock that a survivor holds.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 
@@ -25,11 +26,16 @@ class Recovery:
     def active(self) -> bool:
         return bool(self._replaying)
 
-    def enter(self, who: object) -> None:
-        """`who` has lost its backend and will run its journal again."""
+    def enter(self, who: object, patience: float | None = None) -> None:
+        """`who` has lost its backend and will run its journal again. `patience`: seconds for which it has to be waited
+        for, where that is longer than usual.
+        """
+        now = asyncio.get_running_loop().time()
         if not self._replaying:
-            self._until = asyncio.get_running_loop().time() + self._patience
+            self._until = now + self._patience
             self._settled.clear()
+        if patience is not None:
+            self._until = max(self._until, now + patience)
         self._replaying.add(who)
 
     def leave(self, who: object) -> None:
@@ -40,10 +46,7 @@ class Recovery:
 
     async def settled(self) -> None:
         """Wait until nobody replays, but not longer than since the first of them has had its time."""
-        if not self._replaying:
-            return
-        try:
-            async with asyncio.timeout_at(self._until):
-                await self._settled.wait()
-        except TimeoutError:
-            return
+        while self._replaying and asyncio.get_running_loop().time() < self._until:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._until):
+                    await self._settled.wait()

@@ -11,6 +11,7 @@ the next.
 import asyncio
 from typing import Final
 
+from proxy import commit as commits
 from proxy import dispatch, failure, places
 from proxy.backend import Backend, Sink
 from proxy.cluster import Cluster
@@ -85,6 +86,7 @@ class Relay:
         "closed",
         "closing",
         "cluster",
+        "commit",
         "contested",
         "deferred",
         "delay",
@@ -99,6 +101,7 @@ class Relay:
         "lease",
         "level",
         "lingering",
+        "marks",
         "metrics",
         "modes",
         "node",
@@ -176,10 +179,13 @@ class Relay:
         self.original: ProxyError | bytes = b""  # the error that made it necessary
         self.deferred: ProxyError | bytes | None = None  # for the next command: the transaction was lost while idle
 
+        self.marks = False  # commits leave markers
+        self.commit: commits.Commit | None = None  # the commit under way, if it leaves one, or is of our own
+
         self.phase = Phase.AUTOCOMMIT
         self.leading = False  # the reply of our own START TRANSACTION comes first
         self.refusal: Refusal | None = None  # what it was refused with
-        self._then: Request | None = None  # a BEGIN for which the current COMMIT makes room
+        self._then: Request | None = None  # what the current COMMIT of our own makes room for
         self.sent: bytes | Sent | None = None  # what the client has of the current reply: its first chunk, or more
         self._digest: ReplyDigest | None = None
         self._collected: list[bytes] | None = None  # a reply that has to be changed before it goes on
@@ -209,6 +215,8 @@ class Relay:
                 self._end_lingering(self.lease)
             else:
                 self.give_back()
+        if self.marks and commits.stands_alone(self, request):
+            commits.begin_alone(self)
         lease = self.lease
         if lease is None:
             if self._answered_here(request):
@@ -216,7 +224,9 @@ class Relay:
             wanted = self.plan(request)
             lease = self._take(request, wanted)
         else:
-            if statement.transaction is not None and self.pinned is None and may_begin_late(statement.transaction):
+            if (
+                statement.transaction is not None and self.pinned is None and may_begin_late(statement.transaction)
+            ) or (self.marks and commits.ends_autocommit_off(self, statement)):
                 # BEGIN within a transaction: a COMMIT, and then one that begins late.
                 self._then = request
                 self.request = request = Request(COM_QUERY, COMMIT, COMMITS)
@@ -360,11 +370,14 @@ class Relay:
         if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and self.is_synced(backend):
             backend.send_quietly(self.cluster.no_more_waiting, COM_QUERY)
             backend.causal = False
-        self._collected = [] if request.code == COM_STMT_PREPARE or self._then is not None else None
+        collects = request.code == COM_STMT_PREPARE or self._then is not None or transaction.alone
+        self._collected = [] if collects else None
         backend.last_user = self  # a reset on the way here has forgotten it
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
         if statement.pins in HIDES_USE:
             backend.hides_use = True
+        if self.marks and statement.kind is Kind.COMMIT and commits.send_marked(self, backend, request):
+            return
         raw = request.bind(backend)
         sink: Sink = self if self.sent is None else Continuation(self, self.all_sent())
         if opening:
@@ -397,6 +410,10 @@ class Relay:
         assert sent is not None
         return sent
 
+    def collect(self) -> None:
+        """The next reply is not for the client, or not as it is."""
+        self._collected = []
+
     def reply_done(self, reply: ReplyScanner) -> None:
         if self.leading:
             self.leading = False
@@ -409,7 +426,18 @@ class Relay:
         else:
             self._succeeded(reply)
 
-    def _succeeded(self, reply: ReplyScanner) -> None:
+    def _succeeded(self, answer: ReplyScanner) -> None:
+        reply: ReplyScanner | commits.Told = answer
+        if self.commit is not None or self.transaction.alone:
+            assert self._collected is not None
+            raw = b"".join(self._collected)
+            self.collect()
+            told = commits.succeeded(self, answer, raw)
+            if told is None:
+                return
+            reply = told
+            if self._then is None:
+                self.frontend.write(told.raw)
         request = self.request
         backend = self.lease
         assert request is not None
@@ -427,10 +455,10 @@ class Relay:
             backend.reusable = False  # MariaDB's reset leaves it
         if request.code == COM_STMT_PREPARE:
             assert self._collected is not None
-            answer = self.prepared.add(request, b"".join(self._collected), reply, backend, self.state)
+            given = self.prepared.add(request, b"".join(self._collected), answer, backend, self.state)
             if transaction.stage is Stage.BEGUN:
-                answer = with_status(answer, self.status)  # the backend does not know of the transaction yet
-            self.frontend.write(answer)
+                given = with_status(given, self.status)  # the backend does not know of the transaction yet
+            self.frontend.write(given)
         elif request.code == COM_SET_OPTION:
             backend.reusable = False  # no reset takes it back
         if backend.causal:
@@ -456,12 +484,22 @@ class Relay:
                 self.linger(backend)
             else:
                 self.give_back()
-        if self._then is not None:
-            self._begin_late(self._then)
+        if self.goes_on_behind_commit():
             return
         self.finish(statement.end is not None and bool(statement.end.release))
 
-    def _inside(self, request: Request, reply: ReplyScanner, backend: Backend) -> None:
+    def goes_on_behind_commit(self) -> bool:
+        """A COMMIT of our own has made room for a command of the client's: do that now. False: there was none."""
+        then, self._then = self._then, None
+        if then is None:
+            return False
+        if then.statement.transaction is not None:
+            self._begin_late(then)
+        else:
+            self.submit(then)
+        return True
+
+    def _inside(self, request: Request, reply: "ReplyScanner | commits.Told", backend: Backend) -> None:
         """After it, a transaction is open."""
         transaction = self.transaction
         statement = request.statement
@@ -701,6 +739,7 @@ class Relay:
             self.recycle()
         self.node = None  # nothing that is left there is to be asked for
         self.end_transaction()
+        self.commit = None
         self.state = self.initial.with_schema(self.state.schema)
         self.level = None
         self.prepared.clear()

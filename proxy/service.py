@@ -15,7 +15,7 @@ from config import Config, User
 from config import Endpoint as EndpointSettings
 from proxy import http
 from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts
-from proxy.auth import PasswordAccount
+from proxy.auth import Account, PasswordAccount
 from proxy.catalog import CatalogReader
 from proxy.cluster import Cluster
 from proxy.console.server import Console
@@ -63,12 +63,20 @@ CATALOG_PATIENCE: Final = 2.0  # seconds at the start for what is known of table
 HOUSEKEEPING: Final = 5.0  # seconds between two looks for what has been idle for too long
 
 
+def marks_any(config: Config) -> bool:
+    """Is the commit marker on for anybody?"""
+    return any(endpoint.commit_marker for endpoint in config.endpoints) or any(
+        user.commit_marker for user in config.users
+    )
+
+
 class Endpoint:
     """One address for clients."""
 
     def __init__(self, service: "Service", settings: EndpointSettings) -> None:
         limits = service.config.limits
         self.name = settings.name
+        self.commit_marker = settings.commit_marker
         self.listening = False
         self._service = service
         self._configured = settings
@@ -198,6 +206,8 @@ class Service:
         if self._catalog is not None:
             self.run(self._catalog.run(), "catalog")
             await self._catalog.looked(CATALOG_PATIENCE)
+        if marks_any(self.config):
+            self.run(self.cluster.markers.look_at_start(), "look for the commit marker")
         for endpoint in self.endpoints:
             await endpoint.listen()
         if self.console is not None:
@@ -351,6 +361,13 @@ class Service:
 
     def _catalog_changed(self, found: Catalog) -> None:
         self.cluster.catalog = found
+
+    def marks_commits(self, endpoint: Endpoint, account: Account) -> bool:
+        """Do the commits of such a client leave markers?"""
+        user = None if isinstance(account, ClusterAccount) else self._users.get(account.name)
+        if user is not None and user.commit_marker is not None:
+            return user.commit_marker
+        return endpoint.commit_marker
 
     def gone(self, session: Session) -> None:
         """The client's connection is closed."""

@@ -48,6 +48,7 @@ class Session:
             service.initial(policy),
             foreign=login.collation in FOREIGN_COLLATIONS,
         )
+        self.relay.marks = service.marks_commits(endpoint, login.account)
         conversation: Conversation = self
         if login.codec is not None:
             layer = FromClient(login.transport, login.codec)
@@ -128,6 +129,7 @@ class Session:
             self.service.initial(policy),
             foreign=login.collation in FOREIGN_COLLATIONS,
         )
+        self.relay.marks = self.service.marks_commits(self.endpoint, login.account)
         self.frontend.ready()
         try:
             await self._answer_login()

@@ -133,6 +133,7 @@ class Statement:
     inserts_one_row: INSERT or REPLACE of one row, with no IGNORE and no ON DUPLICATE KEY: at most one generated id.
     connection_id: reads or names a connection id of the server.
     compares: the columns of its only table that it compares with plain values, for placement (`router.conditions`).
+    returns_rows: a write with RETURNING.
     """
 
     kind: Kind
@@ -153,6 +154,7 @@ class Statement:
     inserts_one_row: bool = False
     connection_id: bool = False
     compares: tuple[str, ...] = field(default=(), compare=False)
+    returns_rows: bool = False
 
 
 def unclassified(kind: Kind = Kind.OTHER, tables: tuple[str, ...] = ()) -> Statement:

@@ -243,6 +243,24 @@ ROWS: tuple[Row, ...] = (
     Row(1792, "", AFTER_LOGIN, (), FORWARD, _SIGN_NONE, GUARD),
 )
 
+# Errors of the statement that commits with a marker (router.marker): it came to nothing, and the transaction is open as
+# it was, so that a plain COMMIT may follow. Texts that name the marker are its own.
+UNMARKED: tuple[tuple[int, str, str], ...] = (
+    (1305, "", "missing"),                          # no such procedure
+    (1049, "", "missing"),
+    (1146, "multiwriter", "missing"),
+    (1370, "", "denied"),                           # no EXECUTE
+    (1044, "", "denied"),
+    (1142, "multiwriter", "denied"),                # of the procedures' owner
+    (1143, "multiwriter", "denied"),
+    (1449, "", "denied"),                           # there is no owner
+    (1644, "multiwriter: not to be marked", "not_markable"),
+    (1644, "multiwriter: the slot", "slot_lost"),
+    (1792, "", "not_markable"),                     # a READ ONLY transaction
+    (1100, "", "not_markable"),                     # under LOCK TABLES
+    (1399, "", "not_markable"),                     # an XA transaction
+)
+
 # What no row names, by phase.
 OTHER: dict[str, tuple[Effect, NodeSign, str]] = {
     "C": (ELSEWHERE, _FULL, "refused"),
@@ -300,6 +318,24 @@ def judge(code: int, message: str, phase: Phase, *, flavor: str = GALERA, reads_
     if phase is Phase.COMMIT and reads_only and not verdict.ends_transaction and not verdict.confirm:
         return replace(verdict, confirm=True)
     return verdict
+
+
+def unmarked(code: int, message: str) -> str | None:
+    """Why the marker could not be written, by the error of the statement that commits with one; the transaction is
+    then open as it was. None: the error means something else.
+    """
+    lowered = message.lower()
+    return next((why for number, text, why in UNMARKED if number == code and text in lowered), None)
+
+
+def judge_marked(code: int, message: str, *, flavor: str = GALERA) -> Verdict:
+    """What any other error of that statement means. Where the server does not surely say that nothing was committed the
+    outcome is unknown, since the marker can be asked: KILL QUERY gives its error also behind the commit.
+    """
+    verdict = judge(code, message, Phase.COMMIT, flavor=flavor)
+    if verdict.conflict or verdict.outcome is Outcome.NOT_EXECUTED:
+        return verdict
+    return replace(_BROKEN["K"], node_sign=verdict.node_sign, reason=verdict.reason)
 
 
 def lost(phase: Phase, *, reads_only: bool = False, sent: bool = True) -> Verdict:

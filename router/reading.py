@@ -100,7 +100,10 @@ class Reader:
             scan.sees_guard = True
         inserts_one_row = target is not None and _one_row(tokens)
         compares = tuple(each.column for each in conditions(tokens)) if len(found) == 1 else ()
-        return _facts(kind, scan, found, inserts_one_row, compares)
+        facts = _facts(kind, scan, found, inserts_one_row, compares)
+        if kind is Kind.WRITE and has_word(tokens, ("RETURNING",)):
+            facts = replace(facts, returns_rows=True)
+        return facts
 
     def _expression(self, tokens: Sequence[Token], kind: Kind) -> Statement:
         """The facts about a statement of which only the expressions count."""

@@ -109,7 +109,7 @@ class Stage(enum.Enum):
 class Transaction:
     """The client's transaction, from BEGIN (or the first statement with autocommit off) to its end."""
 
-    __slots__ = ("begin", "begin_text", "one_shot", "read_only", "stage", "started", "state", "wrote")
+    __slots__ = ("alone", "begin", "begin_text", "one_shot", "read_only", "stage", "started", "state", "wrote")
 
     stage: Stage
     begin: Begin | None  # how the client began it; None with autocommit off
@@ -117,6 +117,7 @@ class Transaction:
     state: State | None  # the session's state as it was at BEGIN
     one_shot: tuple[bytes, ...]  # the client's SET TRANSACTION ahead of it, as commands
     read_only: bool | None  # what these say of it, if anything
+    alone: bool  # of a single statement in autocommit: begun by us, so that its commit can be marked
     wrote: bool
     started: float  # seconds, loop time; of the first command that went to a node
 
@@ -132,4 +133,5 @@ class Transaction:
         self.state = None
         self.one_shot = ()
         self.read_only = None
+        self.alone = False
         self.wrote = False

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from proxy.demo.node import STORAGE, Node, Site, own_account, program
 from proxy.demo.processes import Process, StartError, free_ports, tail, wait_until
+from router import marker
 
 INSTALL_SECONDS = 120.0
 
@@ -223,6 +224,8 @@ class Cluster:
             raise StartError(f"the template's accounts could not be made\n{tail(log)}")
         try:
             self.template.start(bootstrap=True)
+            for statement in (*marker.STRUCTURE, *marker.grants_to_service("'monitor'@'%'")):
+                self.template.query(statement)
         finally:
             self.template.term()
 

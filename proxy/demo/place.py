@@ -31,6 +31,7 @@ password = "monitor"
 [[endpoint]]
 name = "write"
 listen = "127.0.0.1:{port}"
+commit_marker = true                 # a commit whose answer was lost is looked up
 
 [[user]]
 name = "app"

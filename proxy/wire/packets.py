@@ -22,7 +22,7 @@ from proxy.wire.constants import (
     SESSION_TRACK_TRANSACTION_CHARACTERISTICS,
     SESSION_TRACK_TRANSACTION_STATE,
 )
-from proxy.wire.framing import ProtocolError, frame
+from proxy.wire.framing import HEADER, ProtocolError, frame
 
 EOF_LENGTH: Final = 5  # header, warnings, status
 OK_LENGTH: Final = 7  # header, two one-byte integers, status, warnings
@@ -153,6 +153,15 @@ def ok_packet(
         text = lenenc_str(info) + lenenc_str(b"".join([_change(change) for change in changes]))
     head = bytes((header,)) + lenenc_int(affected_rows) + lenenc_int(insert_id)
     return frame(head + status.to_bytes(2, "little") + warnings.to_bytes(2, "little") + text, seq)
+
+
+def with_ok_status(packet: bytes, status: int) -> bytes:
+    """The same OK packet, header included, with these SERVER_STATUS flags."""
+    if packet[HEADER] != OK_HEADER:
+        raise ProtocolError("not an OK packet")
+    _, at = read_lenenc_int(packet, HEADER + 1)
+    _, at = read_lenenc_int(packet, at)
+    return packet[:at] + status.to_bytes(2, "little") + packet[at + 2 :]
 
 
 def _change(change: Change) -> bytes:

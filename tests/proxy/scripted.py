@@ -14,6 +14,7 @@ no lease, no task, no byte of a journal.
 """
 
 import asyncio
+import re
 import selectors
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable
@@ -47,6 +48,7 @@ from proxy.wire.constants import (
 )
 from proxy.wire.framing import CommandFramer, frame, message_end, payload_of
 from proxy.wire.packets import ServerError, error_packet, parse_error
+from router.marker import COMMIT_PROCEDURE, NOT_OURS, SLOT_PROCEDURE
 from router.membership import Health, Standing
 from router.membership import Node as MemberNode
 from tests.wire.speaking import Server
@@ -64,6 +66,9 @@ UNGUARD = "SET SESSION TRANSACTION READ WRITE"
 OPENING = "START TRANSACTION READ WRITE"
 WAIT = "SET SESSION wsrep_sync_wait=15"
 DO_NOT_WAIT = "SET SESSION wsrep_sync_wait=DEFAULT"
+
+TAKE_SLOT = f"CALL {SLOT_PROCEDURE}"
+COMMIT_MARKED = f"CALL {COMMIT_PROCEDURE}"
 
 _POOL_CLOCK = vars(pool_module)
 
@@ -474,6 +479,30 @@ class Node:
         return Connected(link.wire, "5.5.5-10.11.19-MariaDB", link.thread_id, capabilities, capabilities, AUTO, stream)
 
 
+class Asking:
+    """A connection over which the proxy asks a node for a commit."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    async def query(self, sql: str, /) -> list[tuple[str | None, ...]]:
+        if self.node.refuses is not None:
+            raise self.node.refuses
+        slots = self.node.stage.slots
+        numbers = list(map(int, re.findall(r"= (\d+)", sql)))
+        if sql.startswith("UPDATE"):
+            number, _, slot, before = numbers
+            if slots.get(slot, (-1, 0))[0] == before:
+                slots[slot] = (number, 1)
+        elif sql.startswith("SELECT"):
+            (slot,) = numbers
+            return [tuple(map(str, slots[slot]))] if slot in slots else []
+        return []
+
+    def close(self) -> None:
+        """Nothing is left of it."""
+
+
 class Client:
     """A client that has logged in."""
 
@@ -563,6 +592,7 @@ class Stage:
         replay: Replay = Replay(),  # noqa: B008
         limits: Limits = Limits(),  # noqa: B008
         flavor: Literal["galera", "group-replication"] = "galera",
+        marker: bool = False,
     ) -> None:
         self.clock = Clock()
         names = ("one", "two", "three")
@@ -573,7 +603,7 @@ class Stage:
                 user="monitor",
                 password=Secret(""),
             ),
-            endpoints=(Endpoint(name="write", listen=Address("127.0.0.1", 3306)),),
+            endpoints=(Endpoint(name="write", listen=Address("127.0.0.1", 3306), commit_marker=marker),),
             accounts=Accounts(cluster=False),
             users=tuple(User(name=name, password=Secret("")) for name in ("app", "other")),
             pool=pool,
@@ -585,6 +615,8 @@ class Stage:
         self.nodes = [Node(self, member) for member in self.service.membership]
         self.one, self.two, self.three = self.nodes
         self.clients: list[Client] = []
+        self.slots: dict[int, tuple[int, int]] = {}  # the markers' table: number and whether that is a tombstone
+        self.service.cluster.markers._open = self._ask
         self._dial, login.connect = login.connect, self._connect
         self._monotonic, _POOL_CLOCK["monotonic"] = _POOL_CLOCK["monotonic"], self.clock.time
         for name in up:
@@ -603,6 +635,27 @@ class Stage:
             if node.member.host == address[0]:
                 return await node.let_in(capabilities)
         raise AssertionError(f"no node at {address}")
+
+    async def _ask(self, member: MemberNode) -> "Asking":
+        node = next(node for node in self.nodes if node.member is member)
+        if node.refuses is not None:
+            raise node.refuses
+        return Asking(node)
+
+    def call(self, sql: str) -> bytes | None:
+        """What a procedure of the marker does: the error that it ends in, None for none. It commits what is open."""
+        name, _, arguments = sql.partition("(")
+        slot, *rest = arguments.rstrip(")").split(", ")
+        if name == TAKE_SLOT:
+            assert int(slot) not in self.slots
+            self.slots[int(slot)] = (0, 0)
+            return None
+        assert name == COMMIT_MARKED
+        number = int(rest[0])
+        if self.slots.get(int(slot), (-1, 0))[0] != number - 1:
+            return error(1644, NOT_OURS)
+        self.slots[int(slot)] = (number, 0)
+        return None
 
     def client(
         self, *, user: str = "app", database: str = "", collation: int = 45, capabilities: int = CAPABILITIES

@@ -16,7 +16,21 @@ from hypothesis import strategies as st
 from config import Pool, Replay
 from proxy.wire.constants import COM_PING, COM_RESET_CONNECTION, COM_STMT_CLOSE
 from proxy.wire.framing import payload_of
-from tests.proxy.scripted import OPENING, Client, Link, Stage, command, error, ok, packets, query, rows, told
+from tests.proxy.scripted import (
+    COMMIT_MARKED,
+    OPENING,
+    Client,
+    Link,
+    Node,
+    Stage,
+    command,
+    error,
+    ok,
+    packets,
+    query,
+    rows,
+    told,
+)
 
 PING = command(COM_PING)
 RESET = command(COM_RESET_CONNECTION)
@@ -51,8 +65,9 @@ def row_of(said: str) -> int | None:
 class Server:
     """One session at a node, as far as it decides what is committed. `table` is all nodes' and has what is."""
 
-    def __init__(self, table: list[int]) -> None:
+    def __init__(self, table: list[int], stage: Stage | None = None) -> None:
         self.table = table
+        self.stage = stage  # has the markers
         self.reset()
 
     def reset(self) -> None:
@@ -86,6 +101,19 @@ class Server:
             self.table.append(row)
         return ok(self.status, rows=1)
 
+    def calls(self, said: str) -> bytes:
+        """A procedure of the marker, which commits if it has done its own."""
+        assert self.stage is not None
+        if self.open_read_only or (self.read_only and not self.open):
+            return error(1792)
+        refused = self.stage.call(said)
+        if refused is not None:
+            return refused
+        self.end(commit=True)
+        if said.endswith(", 1)"):
+            self.begin(read_only=False)
+        return ok(self.status, rows=1)
+
     def answers(self, said: str) -> bytes:
         upper = said.upper()
         if (row := row_of(said)) is not None:
@@ -98,6 +126,8 @@ class Server:
             self.end(commit=upper.startswith("COMMIT"))
             if upper.endswith("CHAIN"):
                 self.begin(chained)
+        elif upper.startswith("CALL"):
+            return self.calls(said)
         elif upper.startswith("CREATE"):
             if self.open_read_only or (self.read_only and not self.open):
                 return error(1792)
@@ -179,9 +209,11 @@ class Memory:
 class World:
     """Clients, nodes and chance."""
 
-    def __init__(self, chance: Random) -> None:
+    def __init__(self, chance: Random, *, marker: bool) -> None:
         self.chance = chance
+        self.late: list[tuple[Link, list[bytes]]] = []  # commands that a node still has whose connection is lost
         self.stage = Stage(
+            marker=marker,
             up=("one", "two", "three"),
             pool=Pool(max_backends=chance.choice([3, 5, 9]), acquire_timeout=3.0),
             replay=Replay(max_attempts=4, max_time=3.0),
@@ -213,6 +245,21 @@ class World:
         memory.awaits = said
         client.says({"COM_PING": PING, "COM_RESET_CONNECTION": RESET}.get(said, query(said)))
 
+    def server(self, link: Link) -> Server:
+        return self.servers.setdefault(link, Server(self.table, self.stage))
+
+    def dies(self, node: Node) -> None:
+        """What it has heard it may yet do: a commit can land long after its connection was lost."""
+        self.late.extend(node.heard)
+        node.dies()
+
+    def something_lands(self) -> None:
+        if self.late:
+            link, raws = self.late.pop(self.chance.randrange(len(self.late)))
+            for raw in raws:
+                if raw[4] != COM_STMT_CLOSE:
+                    self.server(link).answers(told(raw))
+
     def refusal(self, server: Server, said: str) -> bytes | None:
         """What may come instead of an answer, and has not executed anything."""
         luck = self.chance.random()
@@ -226,6 +273,14 @@ class World:
         if luck < 0.11 and said in (OPENING, "COMMIT"):
             server.end(commit=False)
             return error(1317)
+        if luck < 0.12 and said.startswith("CALL"):
+            return error(1370)
+        if luck < 0.14 and said.startswith(COMMIT_MARKED):
+            # Killed: before it committed, or behind that.
+            if self.chance.random() < 0.5:
+                server.answers(said)
+            server.end(commit=False)
+            return error(1317)
         return None
 
     def a_node_answers(self, *, well: bool = False) -> None:
@@ -234,8 +289,9 @@ class World:
             return
         link, raws = self.chance.choice(talking).heard.popleft()
         if link.closed:
+            self.late.append((link, raws))
             return
-        server = self.servers.setdefault(link, Server(self.table))
+        server = self.server(link)
         replies: list[bytes] = []
         for raw in raws:
             if raw[4] != COM_STMT_CLOSE:
@@ -245,7 +301,7 @@ class World:
         if well or self.chance.random() > 0.08:
             link.says(whole)
             return
-        cut = self.chance.randrange(len(whole))
+        cut = self.chance.randrange(len(whole)) if whole else 0
         if cut:
             link.says(whole[:cut])
         link.breaks()
@@ -259,13 +315,15 @@ class World:
             elif luck < 0.88:
                 self.a_node_answers()
             elif luck < 0.905:
-                node.dies()
+                self.dies(node)
             elif luck < 0.95:
                 node.comes_up()
             elif luck < 0.955:
                 node.goes_down()
             else:
                 self.stage.passes(self.chance.choice([0.01, 0.1, 2]))
+            if self.chance.random() < 0.1:
+                self.something_lands()
             yield
         for node in self.stage.nodes:
             node.comes_up()
@@ -288,13 +346,16 @@ class World:
                 memory.ends(None)
 
 
-@given(st.integers(0, 2**32 - 1))
+@pytest.mark.parametrize("marker", [False, True], ids=["plain", "marked"])
+@given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=150, derandomize=True)
-def test_rows_are_there_once_and_as_told(seed: int) -> None:
-    world = World(Random(seed))
+def test_rows_are_there_once_and_as_told(marker: bool, seed: int) -> None:
+    world = World(Random(seed), marker=marker)
     stage = world.stage
     for _ in world.steps():
         world.listens()
+    while world.late:
+        world.something_lands()
     count = Counter(world.table)
     assert not [row for row, times in count.items() if times > 1], "executed twice"
     for memory in world.memories:

@@ -1,5 +1,7 @@
 """The specification of classification: texts, and all the facts about each."""
 
+from dataclasses import replace
+
 import pytest
 
 from router.facts import Asks, Begin, End, Kind, Modes, PinReason, Statement, Unreplayable, unclassified
@@ -222,7 +224,7 @@ WRITES = [
     ("INSERT INTO t (a) VALUE (1)", one("t")),
     ("INSERT INTO t PARTITION (p0) (a) VALUES (1)", one("t")),
     ("INSERT INTO t (a) VALUES ((1 + 2) * 3)", one("t")),
-    ("INSERT INTO t (a) VALUES (1) RETURNING id", one("t")),
+    ("INSERT INTO t (a) VALUES (1) RETURNING id", replace(one("t"), returns_rows=True)),
     ("INSERT LOW_PRIORITY INTO t VALUES (1)", one("t")),
     ("INSERT INTO t VALUES (1), (2)", write("t")),
     ("INSERT INTO t VALUES (1, NOW()), (2, NOW())", write("t")),
@@ -235,7 +237,7 @@ WRITES = [
     ("INSERT DELAYED INTO t VALUES (1)", unclassified(Kind.WRITE)),
     ("REPLACE INTO t VALUES (1)", one("t")),
     ("REPLACE t SET a = 1", one("t")),
-    ("REPLACE INTO t (a) VALUES (1) RETURNING a", one("t")),
+    ("REPLACE INTO t (a) VALUES (1) RETURNING a", replace(one("t"), returns_rows=True)),
     ("REPLACE INTO t SELECT * FROM u", write("t", "u")),
     ("UPDATE t SET a = a + 1 WHERE id = 1", write("t")),
     ("UPDATE sbtest1 SET k=k+1 WHERE id=5", write("sbtest1")),
@@ -252,7 +254,7 @@ WRITES = [
     ("DELETE QUICK FROM t", write("t")),
     ("DELETE t FROM t JOIN u ON t.id = u.id", write("t", "u")),
     ("DELETE FROM t WHERE id IN (SELECT id FROM u)", write("t", "u")),
-    ("DELETE FROM t WHERE id = 1 RETURNING a", write("t")),
+    ("DELETE FROM t WHERE id = 1 RETURNING a", replace(write("t"), returns_rows=True)),
     ("WITH x AS (SELECT id FROM u) DELETE FROM t WHERE id IN (SELECT id FROM x)", write("t", "u")),
     ("INSERT INTO t VALUES (UUID())", one("t", unreplayable=Unreplayable.NONDETERMINISTIC)),
     ("INSERT INTO t VALUES (RAND())", one("t", unreplayable=Unreplayable.NONDETERMINISTIC)),

@@ -100,6 +100,23 @@ class Ledger:
         )
         cursor.execute("COMMIT")
 
+    def alone(self, cursor: Any, chance: random.Random, client: int, number: int) -> None:
+        """Its record alone, as a statement that commits by itself."""
+        cursor.execute(
+            f"INSERT INTO {self.done} (client, number, kind, giver, taker, amount)"
+            f" VALUES ({client}, {number}, 'r', 0, 0, 0)"
+        )
+
+    def any(self, cursor: Any, chance: random.Random, client: int, number: int) -> None:
+        """One of all that leave a record."""
+        change = chance.choice((self.increment, self.transfer, self.record, self.alone))
+        change(cursor, chance, client, number)
+
+    def blindly(self, cursor: Any, chance: random.Random, client: int, number: int) -> None:
+        """One of those that read nothing."""
+        change = chance.choice((self.increment, self.record, self.alone))
+        change(cursor, chance, client, number)
+
     def either(self, cursor: Any, chance: random.Random, client: int, number: int) -> None:
         """An increment or a transfer, half of each."""
         change = self.increment if (client + number) % 2 else self.transfer

@@ -105,7 +105,7 @@ def test_the_settings_hold_the_example_of_the_documentation() -> None:
             "user": "monitor",
             "password": "monitor",
         },
-        "endpoint": [{"name": "write", "listen": "127.0.0.1:3306"}],
+        "endpoint": [{"name": "write", "listen": "127.0.0.1:3306", "commit_marker": True}],
         "user": [{"name": "app", "password": "app"}],
         "http": {"listen": "127.0.0.1:9306"},
     }
