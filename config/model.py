@@ -156,7 +156,7 @@ class Endpoint:
             "How a transaction's node is chosen. `spread` shares them out over all writers. `affinity`: those of one "
             "key go to the same node. `adaptive`: as `spread`, but what is fought over gets an owner, as long as it is."
         ),
-    ] = "spread"
+    ] = "adaptive"
     affinity: Annotated[
         Literal["key", "table", "schema", "user"],
         Setting(

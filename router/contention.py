@@ -242,6 +242,9 @@ class Contention:
         """What the owner of all that begins with `table` is found by; None: only some of its keys have one, or none."""
         if now >= self._next_look:
             self._forget(now)
+        return self._meeting(table, now)
+
+    def _meeting(self, table: str, now: float) -> str | None:
         schema = table.partition(".")[0]
         group = self._groups.get(schema)
         if group is not None and table in group.members and group.hot.lasts(now):
@@ -275,7 +278,7 @@ class Contention:
             if group.hot.lasts(now):
                 found.append(Hot("tables", ", ".join(sorted(group.members)), schema, False, group.hot.until - now))
         for name, table in self._tables.items():
-            meeting = self.meeting(name, now) or name
+            meeting = self._meeting(name, now) or name
             if table.hot.lasts(now):
                 found.append(Hot("table", name, meeting, False, table.hot.until - now))
             for row, key in table.keys.items():

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.bench.conflicts import WORKS, conflicts
 from tests.bench.oltp import WORK, oltp
 from tests.bench.setting import Setting
 
@@ -20,5 +21,9 @@ CASES: dict[str, Case] = {
     case.name: case
     for case in (
         *(Case(name, f"sysbench {work}: throughput, latency, CPU by query", oltp(name)) for name, work in WORK.items()),
+        *(
+            Case(f"conflicts-{name}", f"{work.shows}: committed and errors on three writers", conflicts(name))
+            for name, work in WORKS.items()
+        ),
     )
 }

@@ -6,17 +6,25 @@ measures one node directly, HAProxy before all writers, and this proxy.
 """
 
 import contextlib
+import itertools
 import multiprocessing
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import MySQLdb
 
+from tests.bench.endpoints import Endpoint, HAProxy, Multiwriter
+from tests.bench.setting import SCHEMA, Setting
+from tests.bench.sysbench import Failed
+from tests.bench.usage import cpu_seconds
+
 HOST: Final = "127.0.0.1"
+CLIENTS: Final = 12
 START: Final = 1000
 AGAIN: Final = frozenset((1213, 1205, 1020))
 """Errors after which an application begins its transaction again."""
@@ -44,43 +52,41 @@ class Chance:
         return one, other
 
 
-Run = Callable[[Any, Chance], None]
+Run = Callable[[Any, Chance, str], None]
+"""One transaction: (cursor, chance, table). Beside the table of values there is one with `_done` to its name."""
 
 
-def increment(cursor: Any, chance: Chance) -> None:
+def increment(cursor: Any, chance: Chance, table: str) -> None:
     """Blind: nothing is read that the client could compute with."""
     cursor.execute("BEGIN")
-    cursor.execute(f"UPDATE counter SET v = v + 1 WHERE id = {chance.key()}")
-    cursor.execute("INSERT INTO done (n) VALUES (1)")
+    cursor.execute(f"UPDATE {table} SET v = v + 1 WHERE id = {chance.key()}")
+    cursor.execute(f"INSERT INTO {table}_done (n) VALUES (1)")
     cursor.execute("COMMIT")
 
 
-def lock_and_write(cursor: Any, chance: Chance) -> None:
-    key = chance.key()
+def lock_and_write(cursor: Any, chance: Chance, table: str) -> None:
+    _read_then_write(cursor, chance.key(), table, " FOR UPDATE")
+
+
+def read_and_write(cursor: Any, chance: Chance, table: str) -> None:
+    """Only snapshot isolation keeps the update of another client from being lost."""
+    _read_then_write(cursor, chance.key(), table, "")
+
+
+def _read_then_write(cursor: Any, key: int, table: str, locking: str) -> None:
     cursor.execute("BEGIN")
-    cursor.execute(f"SELECT v FROM counter WHERE id = {key} FOR UPDATE")
+    cursor.execute(f"SELECT v FROM {table} WHERE id = {key}{locking}")
     value = int(cursor.fetchall()[0][0])
-    cursor.execute(f"UPDATE counter SET v = {value + 1} WHERE id = {key}")
-    cursor.execute("INSERT INTO done (n) VALUES (1)")
+    cursor.execute(f"UPDATE {table} SET v = {value + 1} WHERE id = {key}")
+    cursor.execute(f"INSERT INTO {table}_done (n) VALUES (1)")
     cursor.execute("COMMIT")
 
 
-def read_and_write(cursor: Any, chance: Chance) -> None:
-    """Without FOR UPDATE: only snapshot isolation keeps the update of another client from being lost."""
-    key = chance.key()
-    cursor.execute("BEGIN")
-    cursor.execute(f"SELECT v FROM counter WHERE id = {key}")
-    value = int(cursor.fetchall()[0][0])
-    cursor.execute(f"UPDATE counter SET v = {value + 1} WHERE id = {key}")
-    cursor.execute("INSERT INTO done (n) VALUES (1)")
-    cursor.execute("COMMIT")
-
-
-def transfer(cursor: Any, chance: Chance) -> None:
+def transfer(cursor: Any, chance: Chance, table: str) -> None:
     giver, taker = chance.pair()
     cursor.execute("BEGIN")
-    cursor.execute(f"UPDATE counter SET v = v - 7 WHERE id = {giver}")
-    cursor.execute(f"UPDATE counter SET v = v + 7 WHERE id = {taker}")
+    cursor.execute(f"UPDATE {table} SET v = v - 7 WHERE id = {giver}")
+    cursor.execute(f"UPDATE {table} SET v = v + 7 WHERE id = {taker}")
     cursor.execute("COMMIT")
 
 
@@ -89,6 +95,7 @@ class Work:
     """`counts`: each run adds one to the sum of all values, and one row to `done`; otherwise the sum stays."""
 
     name: str
+    shows: str
     run: Run
     keys: int
     skew: float
@@ -99,11 +106,11 @@ class Work:
 WORKS: Final = {
     work.name: work
     for work in (
-        Work("increments", increment, 50, 0.9),
-        Work("lock-and-write", lock_and_write, 50, 0.9),
-        Work("transfers", transfer, 100, 0.9, counts=False),
-        Work("read-and-write", read_and_write, 50, 0.9, isolated=True),
-        Work("no-conflict", increment, 5000, 0.0),
+        Work("increments", "increments of 50 keys, zipf 0.9", increment, 50, 0.9),
+        Work("lock-and-write", "read FOR UPDATE, then write, 50 keys, zipf 0.9", lock_and_write, 50, 0.9),
+        Work("transfers", "transfers between two of 100 keys, zipf 0.9", transfer, 100, 0.9, counts=False),
+        Work("read-and-write", "read, then write, snapshot isolation", read_and_write, 50, 0.9, isolated=True),
+        Work("no-conflict", "increments of 5,000 keys, uniform", increment, 5000, 0.0),
     )
 }
 
@@ -123,14 +130,6 @@ class Outcome:
     def rate(self) -> float:
         return self.committed / self.seconds if self.seconds else 0.0
 
-    def figures(self) -> dict[str, float]:
-        tried = self.committed + self.errors.total()
-        return {
-            "committed_per_s": self.rate,
-            "errors_percent": 100 * self.errors.total() / tried if tried else 0.0,
-            "lost": float(self.lost),
-        }
-
 
 def connect(port: int, schema: str, isolated: bool = False) -> Any:
     connection = MySQLdb.connect(
@@ -141,41 +140,47 @@ def connect(port: int, schema: str, isolated: bool = False) -> Any:
     return connection
 
 
-def prepare(port: int, schema: str, work: Work) -> None:
-    """Tables of this work, new."""
+def prepare(port: int, schema: str, work: Work) -> str:
+    """A table of this work, under a name that nothing has been learnt of yet."""
+    table = f"{work.name.replace('-', '_')}_{next(_numbers)}"
     with contextlib.closing(connect(port, schema)) as connection:
         cursor = connection.cursor()
-        cursor.execute("DROP TABLE IF EXISTS counter, done")
-        cursor.execute("CREATE TABLE counter (id INT PRIMARY KEY, v BIGINT NOT NULL)")
-        cursor.execute("CREATE TABLE done (id BIGINT AUTO_INCREMENT PRIMARY KEY, n INT NOT NULL)")
+        cursor.execute(f"CREATE TABLE {table} (id INT PRIMARY KEY, v BIGINT NOT NULL)")
+        cursor.execute(f"CREATE TABLE {table}_done (id BIGINT AUTO_INCREMENT PRIMARY KEY, n INT NOT NULL)")
         for start in range(1, work.keys + 1, 1000):
             rows = ", ".join(f"({key}, {START})" for key in range(start, min(start + 1000, work.keys + 1)))
-            cursor.execute(f"INSERT INTO counter VALUES {rows}")
+            cursor.execute(f"INSERT INTO {table} VALUES {rows}")
+    return table
 
 
-def missing(port: int, schema: str, work: Work, committed: int) -> int:
-    """How many of the acknowledged changes are not there."""
+_numbers = itertools.count(1)
+
+
+def missing(port: int, schema: str, work: Work, table: str, committed: int) -> int:
+    """How many of the acknowledged changes are not there; below zero: how many are there that nobody was told of."""
     with contextlib.closing(connect(port, schema)) as connection:
         cursor = connection.cursor()
         cursor.execute("SET SESSION wsrep_sync_wait = 15")
-        cursor.execute("SELECT SUM(v) FROM counter")
+        cursor.execute(f"SELECT SUM(v) FROM {table}")
         added = int(cursor.fetchall()[0][0]) - START * work.keys
-        cursor.execute("SELECT COUNT(*) FROM done")
+        cursor.execute(f"SELECT COUNT(*) FROM {table}_done")
         recorded = int(cursor.fetchall()[0][0])
     if not work.counts:
         return abs(added)
     return max(committed - added, committed - recorded, key=abs)
 
 
-def _client(port: int, schema: str, work: Work, isolated: bool, number: int, until: float, to: Any) -> None:
+def _client(
+    port: int, schema: str, work: Work, table: str, isolated: bool, number: int, seconds: float, to: Any
+) -> None:
     chance = Chance(work.keys, work.skew, number)
     outcome = Outcome()
-    began = time.monotonic()
     connection = connect(port, schema, isolated)
     cursor = connection.cursor()
-    while time.monotonic() < until:
+    began = time.monotonic()
+    while time.monotonic() < began + seconds:
         try:
-            work.run(cursor, chance)
+            work.run(cursor, chance, table)
             outcome.committed += 1
         except MySQLdb.Error as error:
             code = error.args[0]
@@ -192,30 +197,29 @@ def _client(port: int, schema: str, work: Work, isolated: bool, number: int, unt
     to.put((outcome.committed, outcome.seconds, outcome.errors, outcome.examples))
 
 
-def run(
-    ports: int | Sequence[int], schema: str, work: Work, *, seconds: float, clients: int, isolated: bool = False
-) -> Outcome:
-    """Clients at work for so long, each a process of its own. `isolated`: they ask for snapshot isolation."""
-    given = [ports] if isinstance(ports, int) else list(ports)
-    context = multiprocessing.get_context("fork")
+def run(port: int, schema: str, work: Work, *, check: int, seconds: float, clients: int, isolated: bool) -> Outcome:
+    """Clients at work for so long, each a process of its own, on a new table; then what they were told is checked over
+    a node itself, at `check`. `isolated`: they ask for snapshot isolation themselves.
+    """
+    table = prepare(check, schema, work)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     results = context.Queue()
-    until = time.monotonic() + seconds
     processes = [
         context.Process(
-            target=_client,
-            args=(given[number % len(given)], schema, work, isolated, number, until, results),
-            daemon=True,
+            target=_client, args=(port, schema, work, table, isolated, number, seconds, results), daemon=True
         )
         for number in range(clients)
     ]
+    total = Outcome()
     with _running(processes):
-        total = Outcome()
         for _ in processes:
             committed, took, errors, examples = results.get(timeout=seconds + 60)
             total.committed += committed
             total.seconds = max(total.seconds, took)
             total.errors += errors
             total.examples = (total.examples + examples)[:5]
+    total.lost = missing(check, schema, work, table, total.committed)
     return total
 
 
@@ -232,11 +236,62 @@ def _running(processes: Sequence[Any]) -> Iterator[None]:
                 process.kill()
 
 
-def measure(
-    ports: int, check: int, schema: str, work: Work, *, seconds: float, clients: int, isolated: bool
-) -> Outcome:
-    """New tables, a run, and the check, over a node itself at `check`."""
-    prepare(check, schema, work)
-    outcome = run(ports, schema, work, seconds=seconds, clients=clients, isolated=isolated)
-    outcome.lost = missing(check, schema, work, outcome.committed)
-    return outcome
+# -- as a case of the benchmark ---------------------------------------------------------------------------------------
+
+
+def conflicts(name: str) -> Callable[[Setting], None]:
+    """The case that does this work, by each endpoint before the same three writers, and by one of them directly."""
+    work = WORKS[name]
+
+    def measure(setting: Setting) -> None:
+        cluster = setting.writers
+        cluster[1].query(f"CREATE DATABASE IF NOT EXISTS {SCHEMA}")
+        nodes = [node.address for node in cluster]
+        directory = setting.directory / f"conflicts-{name}"
+        said = {"snapshot_isolation": work.isolated}
+        endpoints = [
+            Endpoint("direct", cluster[1].port),
+            setting.run(HAProxy(directory / "haproxy", nodes)),
+            *(
+                setting.run(
+                    Multiwriter(
+                        directory / placement, nodes, {"endpoint": [said | {"placement": placement}]}, placement
+                    )
+                )
+                for placement in ("adaptive", "spread")
+            ),
+        ]
+        database = [node.pid for node in cluster]
+        measures = {each.name: partial(_figures, each, work, cluster[1].port, database, setting) for each in endpoints}
+        setting.alternate(f"conflicts-{name}", measures, {"clients": CLIENTS})
+        for endpoint in endpoints:
+            endpoint.stop()
+
+    return measure
+
+
+def _figures(endpoint: Endpoint, work: Work, check: int, database: Sequence[int], setting: Setting) -> dict[str, float]:
+    """`cpu_us` and `database_us` are CPU time by committed transaction."""
+    before = cpu_seconds(endpoint.pids), cpu_seconds(database)
+    outcome = run(
+        endpoint.port,
+        SCHEMA,
+        work,
+        check=check,
+        seconds=setting.options.seconds,
+        clients=CLIENTS,
+        isolated=work.isolated and not isinstance(endpoint, Multiwriter),
+    )
+    after = cpu_seconds(endpoint.pids), cpu_seconds(database)
+    if outcome.lost:
+        raise Failed(f"{endpoint.name}, {work.name}: {outcome.lost} changes were lost\n{outcome.examples}")
+    if not outcome.committed:
+        raise Failed(f"{endpoint.name}, {work.name}: nothing was committed\n{outcome.examples}")
+    figures = {
+        "committed_per_s": outcome.rate,
+        "errors_per_s": outcome.errors.total() / outcome.seconds,
+        "database_us": (after[1] - before[1]) / outcome.committed * 1e6,
+    }
+    if endpoint.pids:
+        figures["cpu_us"] = (after[0] - before[0]) / outcome.committed * 1e6
+    return figures

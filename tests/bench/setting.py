@@ -59,6 +59,7 @@ class Setting:
         self.results = Results(machine())
         self.directory = Path(tempfile.mkdtemp(prefix="multiwriter-bench-"))
         self._cluster: Cluster | None = None
+        self._writers: Cluster | None = None
         self._endpoints: dict[str, Endpoint] = {}
         self._stack = contextlib.ExitStack()
         self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
@@ -75,7 +76,7 @@ class Setting:
     def cluster(self) -> Cluster:
         """Real nodes with sysbench's tables on them."""
         if self._cluster is None:
-            cluster = self._running_cluster or self._start_cluster()
+            cluster = self._running_cluster or self._start_cluster("cluster", self.options.nodes)
             cluster[1].query(f"CREATE DATABASE {SCHEMA}")
             self._stack.callback(cluster[1].query, f"DROP DATABASE {SCHEMA}")
             self.say(f"making sysbench's tables of {self.options.rows} rows")
@@ -84,10 +85,18 @@ class Setting:
             self.results.machine["database"] = cluster[1].query("SELECT VERSION()")[0][0]
         return self._cluster
 
-    def _start_cluster(self) -> Cluster:
+    @property
+    def writers(self) -> Cluster:
+        """At least three real nodes: the others' cluster, if it has so many."""
+        if self._writers is None:
+            enough = self._running_cluster is not None or self.options.nodes >= 3
+            self._writers = self.cluster if enough else self._start_cluster("writers", 3)
+        return self._writers
+
+    def _start_cluster(self, name: str, size: int) -> Cluster:
         # The nodes run as another account, which has to get to their directory.
         os.chmod(self.directory, 0o755)
-        cluster = Cluster(self.directory / "cluster", size=self.options.nodes, progress=self.say)
+        cluster = Cluster(self.directory / name, size=size, progress=self.say)
         self._stack.callback(cluster.stop, clean=False)
         cluster.start()
         return cluster

@@ -20,7 +20,7 @@ from tests.support.workload import Change, Ledger, Work, connect
 CLIENTS = 12
 REJOIN = 60  # seconds for a node to be in step with the others again
 PAUSE = 0.2  # seconds by which the proxy may add to what clients of the survivors wait anyway
-DEADLOCKS = 0.05  # part of sysbench's transactions that may end in one
+DEADLOCKS = 0.01  # part of sysbench's transactions that may end in one: until it is known what is fought over
 THIRD = pytest.approx(1 / 3, rel=0.15)
 TRANSACTIONS = "multiwriter_transactions_total"
 
@@ -104,12 +104,13 @@ def test_sysbench(kind: str, prepared: bool, sysbench_schema: str, proxy: Proxy)
     report = sysbench.run(proxy.port, sysbench_schema, kind, seconds(30), threads=CLIENTS, prepared=prepared)
     assert not report.fatal, f"{report.text}\n{log_of(proxy)}"
     assert report.reconnects == 0, report.text
-    # A deadlock is told as such where a replay would not read again what the client has read: that remains rare.
+    # A deadlock is told as such where a replay would not read again what the client has read.
     assert report.ignored <= DEADLOCKS * report.transactions, f"{report.text}\n{log_of(proxy)}"
 
 
 @pytest.mark.parametrize("prepared", [False, True], ids=["text", "prepared"])
-def test_thirds(prepared: bool, sysbench_schema: str, proxy: Proxy) -> None:
+def test_thirds(prepared: bool, sysbench_schema: str, make_proxy: MakeProxy) -> None:
+    proxy = make_proxy({"endpoint": [{"placement": "spread"}]})
     before = proxy.metrics().by("node", TRANSACTIONS)
     report = sysbench.run(proxy.port, sysbench_schema, "oltp_read_write", seconds(10), threads=8, prepared=prepared)
     assert not report.fatal, report.text

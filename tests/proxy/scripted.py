@@ -17,7 +17,7 @@ import asyncio
 import re
 import selectors
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Literal, Self
 
 from config import Accounts, Address, Cluster, Config, Endpoint, Limits, Pool, Replay, Secret, User
@@ -593,9 +593,12 @@ class Stage:
         limits: Limits = Limits(),  # noqa: B008
         flavor: Literal["galera", "group-replication"] = "galera",
         marker: bool = False,
+        endpoint: Mapping[str, Any] | None = None,
     ) -> None:
         self.clock = Clock()
         names = ("one", "two", "three")
+        # Conversations are about one thing at a time: what conflicts teach is not always one of them.
+        settings = {"placement": "spread", "commit_marker": marker} | dict(endpoint or {})
         self.config = Config(
             cluster=Cluster(
                 flavor=flavor,
@@ -603,7 +606,7 @@ class Stage:
                 user="monitor",
                 password=Secret(""),
             ),
-            endpoints=(Endpoint(name="write", listen=Address("127.0.0.1", 3306), commit_marker=marker),),
+            endpoints=(Endpoint(name="write", listen=Address("127.0.0.1", 3306), **settings),),
             accounts=Accounts(cluster=False),
             users=tuple(User(name=name, password=Secret("")) for name in ("app", "other")),
             pool=pool,

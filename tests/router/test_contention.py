@@ -127,6 +127,11 @@ def test_what_is_hot_is_shown_with_what_its_owner_is_found_by() -> None:
     found = {(each.what, each.name): (each.owner_key, each.queued) for each in contention.hot(NOW)}
     assert found == {("key", f"{T}:7"): ("shop", True), ("tables", f"{U}, {T}"): ("shop", False)}
     assert contention.hot(NOW + HOLD) == []
+    long_after = NOW + 100 * HOLD
+    fight(contention, Conflict(U), now=long_after)
+    assert [each.name for each in contention.hot(long_after)] == [U], "what is forgotten meanwhile is in nobody's way"
+    assert contention.meeting(T, long_after + HOLD) is None
+    assert contention.hot(long_after + 100 * HOLD) == []
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
