@@ -11,7 +11,7 @@ import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
-from proxy import commit, failure, places
+from proxy import commit, failure, places, sentinel
 from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
 from proxy.log import event
@@ -27,7 +27,7 @@ from router.answers import Answer as ProxyError
 from router.facts import Asks, Kind, PinReason, Statement
 from router.journal import Entry, ReplyDigest
 from router.membership import Node
-from router.outcomes import Phase, Verdict, judge, lost
+from router.outcomes import Phase, Verdict, judge, lost, undone
 from router.plan import ANYWHERE, Opening, Plan, keeps_one_shot, opening_text, plan
 from router.session import Stage, State, reachable, restore
 
@@ -91,6 +91,8 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
     if _would_see_others(statement, backend):
         return False
     if relay.transaction.one_shot and not _begun_or_keeps(relay, request):
+        return False
+    if (statement.kind is Kind.SAVEPOINT or relay.savepoints) and sentinel.due(relay, request):
         return False
     return not relay.must_wait(backend)
 
@@ -185,6 +187,8 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
                 await _prepare_ahead(relay, backend, request)
                 await _bring(relay, backend, relay.state, wanted)
                 wanted = await _open(relay, backend, request, wanted)
+                if sentinel.due(relay, request):
+                    await sentinel.ahead(relay, backend)
                 await _equip(relay, backend, request)
             if relay.lease is not backend:
                 raise Lost("the node was given up")
@@ -201,6 +205,10 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
             elif _within(relay) and not verdict.ends_transaction:
                 raise GiveUp(error, verdict.reason, goes_on=True) from None
             elif relay.pinned is None:
+                relay.recycle()
+        except sentinel.Undone as gone:
+            verdict, error = undone(conflict=gone.conflict), _as_packet(sentinel.DEADLOCK)
+            if relay.pinned is None:
                 relay.recycle()
         except CannotWait:
             relay.drop()
@@ -414,8 +422,10 @@ async def _open(relay: "Relay", backend: Backend, request: Request, wanted: Plan
         await _set_transaction(backend, transaction.one_shot)
     if wanted.opening is Opening.CONFIRMED:
         await _step(backend, transaction.begin_text, COM_QUERY)
-    elif wanted.opening is Opening.PIPELINED and request.prepared is not None and _lacks(backend, request.prepared):
+    elif wanted.opening is Opening.PIPELINED and (
         # A guarded backend does not even prepare a write outside a transaction.
+        (request.prepared is not None and _lacks(backend, request.prepared)) or sentinel.due(relay, request)
+    ):
         assert begin is not None
         await _ask(backend, opening_text(begin, relay.state))
     else:
@@ -504,6 +514,8 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
                 await _ask(backend, opening_text(transaction.begin, state))
             else:
                 await _step(backend, transaction.begin_text, COM_QUERY)
+        if relay.savepoints:
+            await sentinel.plant(relay, backend)
         generated = await _run_journal(relay, backend)
         if generated is None:
             break

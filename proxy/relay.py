@@ -117,6 +117,7 @@ class Relay:
         "replaying",
         "request",
         "retry_reason",
+        "savepoints",
         "sent",
         "state",
         "synced",
@@ -167,6 +168,7 @@ class Relay:
 
         self.node: Node | None = None  # where it was last
         self.homes: dict[str, Backend] = {}  # node -> the backend it used last there
+        self.savepoints = False  # it uses them, before nodes that hide aborts behind them
         self.causal = False  # it has written, so that not every node is known to have it
         self.synced: set[str] = set()  # the nodes that are
         self.insert_ids = InsertIds()
@@ -518,7 +520,7 @@ class Relay:
             self._wrote(transaction.wrote and statement.kind is not Kind.ROLLBACK, backend)
             self.journal.clear()
             self.journal.forbid("chained")
-            transaction.wrote = False
+            transaction.wrote = transaction.sentinel = False
             transaction.started = self.cluster.now()
             return
         elif statement.commits:
@@ -737,6 +739,7 @@ class Relay:
             self.give_back()
         else:
             self.recycle()
+        self.savepoints = False
         self.node = None  # nothing that is left there is to be asked for
         self.end_transaction()
         self.commit = None

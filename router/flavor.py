@@ -28,6 +28,7 @@ class Flavor:
     reset_ends_waiting: after COM_RESET_CONNECTION a connection can't be made to wait any more.
     reset_changes_charset: COM_RESET_CONNECTION leaves the server's character set, not that of the login.
     view_delivers: what a lost node had sent is delivered to the others with the view that it is not in.
+    savepoints_hide_aborts: after a SAVEPOINT, COMMIT succeeds though the transaction was undone while it idled.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Flavor:
     reset_ends_waiting: bool
     reset_changes_charset: bool
     view_delivers: bool
+    savepoints_hide_aborts: bool
 
 
 GALERA: Final = Flavor(
@@ -53,6 +55,7 @@ GALERA: Final = Flavor(
     reset_ends_waiting=True,  # seen on MariaDB 10.11
     reset_changes_charset=False,
     view_delivers=True,
+    savepoints_hide_aborts=False,
 )
 
 GROUP_REPLICATION: Final = Flavor(
@@ -67,6 +70,7 @@ GROUP_REPLICATION: Final = Flavor(
     reset_changes_charset=True,
     # Messages have one order for all members: who waits for its own has got every one that came before.
     view_delivers=False,
+    savepoints_hide_aborts=True,
 )
 
 FLAVORS: Final[Mapping[str, Flavor]] = MappingProxyType({flavor.name: flavor for flavor in (GALERA, GROUP_REPLICATION)})

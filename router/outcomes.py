@@ -96,6 +96,7 @@ AGAIN = Effect(Outcome.NOT_EXECUTED, retry=True, close=True)
 REFUSED = Effect(Outcome.NOT_EXECUTED)
 LOST = Effect(Outcome.ROLLED_BACK, retry=True, move=True, close=True)
 CONFLICT = Effect(Outcome.ROLLED_BACK, retry=True, conflict=True)
+CONFLICT_AND_CLOSE = Effect(Outcome.ROLLED_BACK, retry=True, close=True, conflict=True)
 REPLAY = Effect(Outcome.ROLLED_BACK, retry=True, close=True)
 FORWARD = Effect(Outcome.STATEMENT_ROLLED_BACK)
 FORWARD_AND_ASK = Effect(Outcome.STATEMENT_ROLLED_BACK, confirm=True)
@@ -200,6 +201,9 @@ ROWS: tuple[Row, ...] = (
     Row(1614, "", AFTER_LOGIN, (), CONFLICT, _SIGN_NONE, "conflict"),
     Row(3101, "", AFTER_LOGIN, (), CONFLICT, _SIGN_NONE, "conflict"),       # Group Replication's certification
     Row(1180, "error 149", AFTER_LOGIN, (), CONFLICT, _SIGN_NONE, "conflict"),
+    # A savepoint is gone with what was undone while the transaction idled; the server takes it for open yet.
+    Row(1030, "error 153", "S", (), CONFLICT_AND_CLOSE, _SIGN_NONE, "conflict"),
+    Row(1181, "error 153", "S", (), CONFLICT_AND_CLOSE, _SIGN_NONE, "conflict"),
     *(Row(code, "", AFTER_LOGIN, (TIDB,), CONFLICT, _SIGN_NONE, "conflict") for code in (9007, 8005, 8022, 8002)),
     # The statement alone is undone; what retries is the transaction, with a new snapshot.
     Row(1412, "", AFTER_LOGIN, (), REPLAY, _SIGN_NONE, "definition-changed"),
@@ -350,6 +354,14 @@ def lost(phase: Phase, *, reads_only: bool = False, sent: bool = True) -> Verdic
     return _BROKEN[letter]
 
 
+def undone(*, conflict: bool) -> Verdict:
+    """What it means that an open transaction was found to be undone, or was rolled back to be run again.
+
+    `conflict`: another transaction was the cause.
+    """
+    return _UNDONE if conflict else _BEGUN_AGAIN
+
+
 def unread(code: int) -> bool:
     """The text itself was refused, before anything of it ran. Of several statements in one text the earlier ones did
     run.
@@ -397,3 +409,5 @@ _UNSENT = {
     letter: _verdict(letter, LOST if letter in "SK" else ELSEWHERE, _DOWN if letter == "C" else _SUSPECT, "lost")
     for letter in EVERY
 }
+_UNDONE = _verdict("S", CONFLICT, _SIGN_NONE, "conflict")
+_BEGUN_AGAIN = _verdict("S", Effect(Outcome.ROLLED_BACK, retry=True), _SIGN_NONE, "savepoint")

@@ -109,7 +109,18 @@ class Stage(enum.Enum):
 class Transaction:
     """The client's transaction, from BEGIN (or the first statement with autocommit off) to its end."""
 
-    __slots__ = ("alone", "begin", "begin_text", "one_shot", "read_only", "stage", "started", "state", "wrote")
+    __slots__ = (
+        "alone",
+        "begin",
+        "begin_text",
+        "one_shot",
+        "read_only",
+        "sentinel",
+        "stage",
+        "started",
+        "state",
+        "wrote",
+    )
 
     stage: Stage
     begin: Begin | None  # how the client began it; None with autocommit off
@@ -119,6 +130,7 @@ class Transaction:
     read_only: bool | None  # what these say of it, if anything
     alone: bool  # of a single statement in autocommit: begun by us, so that its commit can be marked
     wrote: bool
+    sentinel: bool  # a savepoint of our own shows that it is whole
     started: float  # seconds, loop time; of the first command that went to a node
 
     def __init__(self) -> None:
@@ -135,3 +147,4 @@ class Transaction:
         self.read_only = None
         self.alone = False
         self.wrote = False
+        self.sentinel = False
