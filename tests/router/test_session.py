@@ -212,7 +212,7 @@ def test_an_ended_transaction_leaves_nothing() -> None:
     transaction.state = State(b"app")
     transaction.one_shot = (b"SET TRANSACTION READ ONLY",)
     transaction.read_only = True
-    transaction.key = "app.t"
+    transaction.alone = transaction.sentinel = True
     transaction.wrote = True
     transaction.started = 1.0
     transaction.clear()
