@@ -17,6 +17,7 @@ from config.model import (
     Log,
     Monitor,
     Pool,
+    Process,
     Replay,
     User,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Network",
     "Pool",
     "Problem",
+    "Process",
     "Replay",
     "Secret",
     "SettingError",

@@ -43,6 +43,7 @@ def disagreements(config: Config) -> Iterator[Disagreement]:
         yield from _endpoint_replay(config, index)
     yield from _console(config)
     yield from _replay(config)
+    yield from _workers(config)
     yield from _backoff(config)
 
 
@@ -74,6 +75,14 @@ def _present(config: Config) -> Iterator[Disagreement]:
         if endpoint.listen is None and endpoint.socket is None:
             hint = 'write listen = "127.0.0.1:3306", or socket with a path'
             yield _at(path, "the endpoint listens nowhere", hint, (*path, "listen"), (*path, "socket"))
+
+
+def _workers(config: Config) -> Iterator[Disagreement]:
+    workers, backends = config.process.workers, config.pool.max_backends
+    if workers > backends:
+        message = f"{workers} workers cannot share {backends} connections to a node"
+        hint = f"write {backends} or less, or more max_backends in [pool]"
+        yield _at(("process", "workers"), message, hint, ("pool", "max_backends"))
 
 
 def _names(config: Config) -> Iterator[Disagreement]:

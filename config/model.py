@@ -18,12 +18,13 @@ from config.units import Address
 class Setting:
     """What a field means to the operator.
 
-    `kind` says how the value is written; "" is TOML's own notation of the field's type.
+    `kind` says how the value is written; "" is TOML's own notation of the field's type, "auto" a number or that word,
+    which is 0.
     `least` and `most` bound a number, or the length of a text.
     """
 
     meaning: str
-    kind: Literal["", "duration", "size", "mode", "node", "listen", "network"] = ""
+    kind: Literal["", "duration", "size", "mode", "node", "listen", "network", "auto"] = ""
     least: float = 0
     most: float | None = None
 
@@ -350,6 +351,30 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """The proxy's own processes."""
+
+    # One is enough for most clusters, and has one pool and one view of all conflicts.
+    workers: Annotated[
+        int,
+        Setting(
+            'Processes that serve clients, on the same addresses. `"auto"`: one for each processor. '
+            "Limits are for all of them together; backends, journals and retry budgets are shared out evenly.",
+            kind="auto",
+            most=1024,
+        ),
+    ] = 1
+    listen_backlog: Annotated[
+        int,
+        Setting(
+            "Connections that may wait to be accepted. The kernel's `net.core.somaxconn` holds too.",
+            least=1,
+            most=65_535,
+        ),
+    ] = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
     """Running again what lost a conflict or its node."""
 
@@ -395,5 +420,6 @@ class Config:
     console: Console = Console()
     pool: Pool = Pool()
     limits: Limits = Limits()
+    process: Process = Process()
     replay: Replay = Replay()
     log: Log = Log()

@@ -69,6 +69,8 @@ def _type(hint: Any, setting: Setting) -> str:
         return "address"
     if setting.kind in ("duration", "size"):
         return setting.kind
+    if setting.kind == "auto":
+        return 'whole number or `"auto"`'
     if setting.kind == "mode":
         return "octal number"
     return {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(hint, "path")

@@ -69,6 +69,10 @@ def _number(value: Any, bare: Any, setting: Setting) -> int | float:
         number = parse_duration(value)
     elif setting.kind == "size":
         number = parse_size(value)
+    elif setting.kind == "auto" and value == "auto":
+        return 0
+    elif setting.kind == "auto" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise SettingError(f'a number or "auto" is expected, not {describe(value)}', 'write "auto", or 1 or more')
     elif isinstance(value, bool) or not isinstance(value, int if bare is int else int | float):
         wanted = "a whole number" if bare is int else "a number"
         given = value if isinstance(value, float) else describe(value)
@@ -94,6 +98,8 @@ def display(value: Any, setting: Setting) -> str:
         return format_size(value)
     if setting.kind == "mode":
         return f"0o{value:03o}"
+    if setting.kind == "auto" and value == 0:
+        return "auto"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -76,6 +76,8 @@ class Cluster:
         self.lingering: dict[str, dict[object, Callable[[], None]]] = {node.name: {} for node in membership}
         self.markers = Markers(config, membership, metrics, self.link, lambda: self.now())
         self.check_now: Callable[[str], None] = lambda name: None
+        # Told of each node whose state has changed for the worse: others may not have noticed.
+        self.lost_sight: Callable[[str], None] = lambda name: None
         self.catalog = Catalog()  # what is known of tables, as last read
         self.pools: Final = {
             node.name: NodePool(
@@ -228,6 +230,7 @@ class Cluster:
                 self._last_use.pop(node.name, None)
             else:
                 pool.close_idle()
+                self.lost_sight(node.name)
             if change.new is NodeState.DOWN:
                 self._observe_loss(node.name, change.at)
                 pool.fail_leased(change.reason)

@@ -6,7 +6,7 @@ one request and is closed. This module knows no path and no content.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from proxy.log import event
 logger = logging.getLogger(__name__)
 
 Answer = tuple[int, str, bytes]  # status, content type, body
-Routes = Mapping[str, Callable[[], Answer]]
+Routes = Mapping[str, Callable[[], Answer | Awaitable[Answer]]]
 
 MAX_HEAD: Final = 8192  # bytes of request line and headers
 MAX_CONNECTIONS: Final = 64
@@ -102,6 +102,7 @@ class _Connection(asyncio.Protocol):
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
         self._answered = False
         self._method = b"GET"
         self._received = 0
@@ -147,6 +148,8 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
         self._server.went(self)
 
     def abort(self) -> None:
@@ -166,11 +169,30 @@ class _Connection(asyncio.Protocol):
             self._answer(405, {"Allow": "GET, HEAD"}, _TEXT, b"GET or HEAD\n")
         else:
             try:
-                status, content_type, body = route()
+                answer = route()
             except Exception:
-                event(logger, "http.failed", level=logging.ERROR, path=path)
-                status, content_type, body = 500, _TEXT, b"internal error\n"
+                self._failed(path)
+                return
+            if isinstance(answer, tuple):
+                status, content_type, body = answer
+                self._answer(status, {}, content_type, body)
+            else:
+                self._task = asyncio.get_running_loop().create_task(self._later(answer, path), name=f"http {path}")
+
+    async def _later(self, coming: Awaitable[Answer], path: str) -> None:
+        """Answer with what has to be waited for; the deadline of the request holds for that, too."""
+        try:
+            status, content_type, body = await coming
+        except Exception:
+            if not self._answered:
+                self._failed(path)
+            return
+        if not self._answered:
             self._answer(status, {}, content_type, body)
+
+    def _failed(self, path: str) -> None:
+        event(logger, "http.failed", level=logging.ERROR, path=path)
+        self._answer(500, {}, _TEXT, b"internal error\n")
 
     def _answer(self, status: int, more: dict[str, str], content_type: str, body: bytes) -> None:
         """Writes the answer, then waits for the client to hang up: closing with its bytes unread would reset it."""
@@ -197,7 +219,10 @@ class _Connection(asyncio.Protocol):
         self._transport.write_eof()
 
     def _too_slow(self) -> None:
-        if self._http.trailing_data[0] == b"":
+        if self._task is not None:
+            self._task.cancel()
+            self._answer(503, {}, _TEXT, b"the answer took too long\n")
+        elif self._http.trailing_data[0] == b"":
             self.abort()  # it said nothing: nobody waits for an answer
         else:
             self._answer(408, {}, _TEXT, b"request took too long\n")

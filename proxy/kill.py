@@ -6,6 +6,7 @@ backend with it.
 """
 
 import logging
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from proxy.backend import Backend, Lost
@@ -17,6 +18,7 @@ from router import answers
 from router.facts import Statement
 
 if TYPE_CHECKING:
+    from proxy.crew import Crew
     from proxy.service import Service
     from proxy.session import Session
 
@@ -40,19 +42,32 @@ def command(session: "Session", raw: bytes) -> None:
     _kill(session, int.from_bytes(raw[5:9], "little"), query_only=False)
 
 
-def by_operator(service: "Service", connection_id: int, *, query_only: bool) -> answers.Answer | None:
-    """KILL from the console, of anybody's session. Returns the error if there is no such session."""
+class Killed(StrEnum):
+    """What became of a KILL that came from elsewhere."""
+
+    DONE = "done"
+    UNKNOWN = "unknown"
+    DENIED = "denied"
+
+
+def from_elsewhere(service: "Service", connection_id: int, *, query_only: bool, account: str | None, by: str) -> Killed:
+    """KILL of one of our sessions, by somebody with this account; None: by an operator, who may kill anybody's."""
     victim = service.sessions.get(connection_id)
     if victim is None:
-        return answers.kill_unknown(connection_id)
-    _end(victim, query_only=query_only, by="console")
-    return None
+        return Killed.UNKNOWN
+    if account is not None and victim.login.account.name != account:
+        return Killed.DENIED
+    _end(victim, query_only=query_only, by=by)
+    return Killed.DONE
 
 
 def _kill(session: "Session", connection_id: int, *, query_only: bool) -> None:
     relay = session.relay
     victim = session.service.sessions.get(connection_id)
-    if victim is None:
+    crew = session.service.crew
+    if victim is None and crew is not None:
+        session.service.run(_elsewhere(session, crew, connection_id, query_only=query_only), f"kill {connection_id}")
+    elif victim is None:
         relay.answer_error(answers.kill_unknown(connection_id))
     elif victim.login.account.name != session.login.account.name:
         relay.answer_error(answers.kill_denied(connection_id))
@@ -61,6 +76,21 @@ def _kill(session: "Session", connection_id: int, *, query_only: bool) -> None:
     else:
         relay.answer_ok()
         _end(victim, query_only=query_only, by=str(relay.id))
+
+
+async def _elsewhere(session: "Session", crew: "Crew", connection_id: int, *, query_only: bool) -> None:
+    """The id may be that of another worker's client."""
+    relay = session.relay
+    killed = await crew.kill(connection_id, query_only=query_only, account=session.login.account.name, by=str(relay.id))
+    if relay.closed:
+        return  # it did not wait for the answer
+    match killed:
+        case Killed.DONE:
+            relay.answer_ok()
+        case Killed.UNKNOWN:
+            relay.answer_error(answers.kill_unknown(connection_id))
+        case Killed.DENIED:
+            relay.answer_error(answers.kill_denied(connection_id))
 
 
 def _end(victim: "Session", *, query_only: bool, by: str) -> None:

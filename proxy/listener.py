@@ -15,20 +15,20 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
 
+from proxy.board import Board, Seat
 from proxy.channel import ClientChannel
 from proxy.handshake import Login, LoginFailed, LoginSettings, Result, login, refuse
 
 logger = logging.getLogger(__name__)
 
-_FIRST_CONNECTION_ID: Final = 1
-_LAST_CONNECTION_ID: Final = 0xFFFFFFFF
-
 
 @dataclass(slots=True)
 class Admission:
-    """How many clients there may be, all listeners taken together, and their connection ids."""
+    """How many clients there may be, all listeners taken together, and their connection ids.
+
+    With a `seat` among several workers, `max_clients` is for all of them.
+    """
 
     max_clients: int
     max_pending_logins: int
@@ -36,20 +36,33 @@ class Admission:
     """Accepted and not gone yet, those that are logging in included."""
     pending: int = 0
     """Logging in."""
-    _last_id: int = field(default=_FIRST_CONNECTION_ID - 1, repr=False)
+    seat: Seat = field(default_factory=lambda: Board(1).seat(0))
 
-    def verdict(self) -> Result | None:
-        """Why one more client cannot come in now; None if it can."""
-        if self.clients >= self.max_clients:
-            return Result.FULL
-        if self.pending >= self.max_pending_logins:
-            return Result.BUSY
+    def admit(self) -> Result | None:
+        """Give one more client a place, as one that is logging in; if there is none, why."""
+        # Counted first: of workers that do this at the same time, each then sees the others.
+        self._count(1)
+        full = self.clients + self.seat.clients_elsewhere() > self.max_clients
+        if full or self.pending >= self.max_pending_logins:
+            self._count(-1)
+            return Result.FULL if full else Result.BUSY
+        self.pending += 1
         return None
+
+    def logged_in(self) -> None:
+        """Or given up: it is no longer in the middle of it."""
+        self.pending -= 1
+
+    def gone(self) -> None:
+        self._count(-1)
 
     def next_id(self) -> int:
         """Connection ids count up and start again behind 32 bits, all that a greeting can say."""
-        self._last_id = _FIRST_CONNECTION_ID if self._last_id >= _LAST_CONNECTION_ID else self._last_id + 1
-        return self._last_id
+        return self.seat.next_id()
+
+    def _count(self, change: int) -> None:
+        self.clients += change
+        self.seat.tell_clients(self.clients)
 
 
 class Listener:
@@ -106,18 +119,18 @@ class Listener:
 
         What a dead process left at `path` is replaced. Raises OSError if somebody listens there, or if it is no socket.
         """
-        remove_stale_socket(path)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock = bound_unix_socket(path, mode)
+        found = os.stat(path)
+        await self.listen_on(sock, backlog=backlog)
+        self._socket_file = (path, found.st_dev, found.st_ino)
+
+    async def listen_on(self, sock: socket.socket, *, backlog: int = 1024) -> None:
+        """Listens on a bound Unix socket, whose file is its maker's business. The socket is ours from now on."""
         try:
-            sock.setblocking(False)
-            sock.bind(path)
-            os.chmod(path, mode)  # before listen(): nobody can connect under another mode
-            found = os.stat(path)
             server = await asyncio.get_running_loop().create_unix_server(self._channel, sock=sock, backlog=backlog)
         except BaseException:
             sock.close()
             raise
-        self._socket_file = (path, found.st_dev, found.st_ino)
         self._servers.append(server)
 
     def stop_accepting(self) -> None:
@@ -144,7 +157,7 @@ class Listener:
 
     def released(self) -> None:
         """A client that on_client received is gone. To be called once for each."""
-        self._admission.clients -= 1
+        self._admission.gone()
         self.clients -= 1
 
     def _channel(self) -> ClientChannel:
@@ -154,20 +167,17 @@ class Listener:
         if self._closed:  # accepted by the loop before, made known to us only now
             channel.transport.abort()
             return
-        admission = self._admission
-        verdict = admission.verdict()
-        if verdict is not None:
+        refused = self._admission.admit()
+        if refused is not None:
             # Written into an empty socket buffer and closed: no task, nothing to wait for, however many come.
-            self._on_result(verdict)
-            packet = LoginFailed(verdict).packet(0)
+            self._on_result(refused)
+            packet = LoginFailed(refused).packet(0)
             assert packet is not None
             channel.transport.write(packet)
             channel.transport.close()
             return
-        admission.clients += 1
-        admission.pending += 1
         self.clients += 1
-        connection_id = admission.next_id()
+        connection_id = self._admission.next_id()
         task = asyncio.get_running_loop().create_task(
             self._serve(channel, connection_id), name=f"login {self.name} {connection_id}"
         )
@@ -196,10 +206,24 @@ class Listener:
 
     def _finished(self, channel: ClientChannel, task: asyncio.Task[bool]) -> None:
         self._tasks.discard(task)
-        self._admission.pending -= 1
+        self._admission.logged_in()
         if task.cancelled() or not task.result():
             channel.transport.close()
             self.released()
+
+
+def bound_unix_socket(path: str, mode: int) -> socket.socket:
+    """A Unix socket that has its file with this mode and does not listen yet. Raises OSError as `listen_unix` does."""
+    remove_stale_socket(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.bind(path)
+        os.chmod(path, mode)  # before listen(): nobody can connect under another mode
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def remove_stale_socket(path: str) -> None:

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -440,11 +440,12 @@ FAMILIES: tuple[Family, ...] = (
 class Exposition(Collector):
     """Metrics as Prometheus text, the process's own CPU, memory and file descriptors included."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Any, processes: "Processes | None" = None) -> None:
+        """`metrics` has the attributes of Metrics; `processes` are those to be seen, if more than this one."""
         self._metrics = metrics
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        self._registry.register(processes or ProcessCollector(registry=None))
 
     def render(self) -> bytes:
         """The body of a scrape, of CONTENT_TYPE."""
@@ -465,6 +466,37 @@ class Exposition(Collector):
             source = getattr(self._metrics, family.source)
             value = source() if callable(source) else source
             yield _expose(family, value)
+
+
+class Processes(Collector):
+    """CPU time, memory and descriptors of several processes together, under the names that one's have."""
+
+    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
+        self._pids = pids
+        self._spent = 0.0
+
+    def ended(self, seconds: float) -> None:
+        """So much CPU time have those used that have ended, all together."""
+        self._spent = seconds
+
+    def collect(self) -> Iterable[Metric]:
+        merged: dict[str, Metric] = {}
+        for pid in self._pids():
+            for metric in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+                first = merged.setdefault(metric.name, metric)
+                if first is not metric and first.samples and metric.samples:
+                    together = min if metric.name.endswith(("start_time_seconds", "max_fds")) else _add
+                    sample = first.samples[0]
+                    first.samples[0] = sample._replace(value=together(sample.value, metric.samples[0].value))
+        for name, metric in merged.items():
+            if name.startswith("process_cpu") and metric.samples:
+                sample = metric.samples[0]
+                metric.samples[0] = sample._replace(value=sample.value + self._spent)
+        return merged.values()
+
+
+def _add(one: float, other: float) -> float:
+    return one + other
 
 
 def documentation() -> list[tuple[str, Kind, tuple[str, ...], str]]:

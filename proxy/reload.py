@@ -53,6 +53,20 @@ def unchangeable(old: Config, new: Config) -> list[str]:
     return found
 
 
+def adopted(old: Config, new: Config) -> Config:
+    """The old settings with everything of the new that may change: what may not stays, also where it is asked for
+    later.
+    """
+    endpoints = {each.name: each for each in new.endpoints}
+    users = {each.name: each for each in new.users}
+    return replace(
+        old,
+        replay=replace(new.replay, total_journal_bytes=old.replay.total_journal_bytes),
+        endpoints=tuple(taken(each, endpoints.get(each.name, each)) for each in old.endpoints),
+        users=tuple(taken(each, users.get(each.name, each)) for each in old.users),
+    )
+
+
 def reload(read: Callable[[], Config], take: Callable[[Config], list[str]]) -> bool:
     """Read the settings again and take them over; with any problem everything stays as it is. Whether it did."""
     try:

@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -19,15 +18,18 @@ from proxy.auth import Account, PasswordAccount
 from proxy.catalog import CatalogReader
 from proxy.cluster import Cluster
 from proxy.console.server import Console
+from proxy.console.tables import TABLES, Row
+from proxy.crew import Crew
 from proxy.handshake import Login, LoginSettings, Result
 from proxy.hello import OFFERED
+from proxy.kill import Killed, from_elsewhere
 from proxy.listener import Admission, Listener
 from proxy.log import event
 from proxy.metrics import CONTENT_TYPE, Exposition, Metrics
 from proxy.monitor import Monitor
 from proxy.policy import Policy
 from proxy.pool import Profile
-from proxy.reload import taken, unchangeable
+from proxy.reload import adopted, unchangeable
 from proxy.session import Session
 from proxy.tls import server_context
 from proxy.version import VERSION
@@ -106,11 +108,17 @@ class Endpoint:
 
     async def listen(self) -> None:
         """Raises OSError for an address that can't be had."""
+        crew, backlog = self._service.crew, self._service.config.process.listen_backlog
         if self._configured.listen is not None:
             address = self._configured.listen
-            await self.listener.listen_tcp(address.host or None, address.port)
-        if self._configured.socket is not None:
-            await self.listener.listen_unix(str(self._configured.socket), mode=self._configured.socket_mode)
+            await self.listener.listen_tcp(
+                address.host or None, address.port, backlog=backlog, reuse_port=crew is not None
+            )
+        if crew is not None and self.name in crew.sockets:
+            await self.listener.listen_on(crew.sockets[self.name], backlog=backlog)
+        elif self._configured.socket is not None:
+            path, mode = str(self._configured.socket), self._configured.socket_mode
+            await self.listener.listen_unix(path, mode=mode, backlog=backlog)
         self.listening = True
         event(
             logger,
@@ -152,8 +160,10 @@ class Endpoint:
 class Service:
     """Everything of one process that serves clients."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, crew: Crew | None = None) -> None:
+        """`crew`: there are other workers, and `config` is this one's share."""
         self.config = config
+        self.crew = crew
         nodes = [Node(address.host, address.port) for address in config.cluster.nodes]
         self.membership = Membership(nodes)
         self.metrics = Metrics([node.name for node in nodes], VERSION)
@@ -168,8 +178,12 @@ class Service:
             link=self.cluster.link,
         )
         self.cluster.check_now = self.monitor.check_now
+        if crew is not None:
+            self.cluster.lost_sight = crew.lost_sight
         self.classifier = Classifier(engine=self.cluster.flavor.engine)
         self.admission = Admission(config.limits.max_clients, config.limits.max_pending_logins)
+        if crew is not None:
+            self.admission.seat = crew.seat
         self.backoff = LoginBackoff(config.limits.login_backoff, config.limits.login_backoff_max)
         self._cluster_accounts = self._accounts_of_cluster(config) if config.accounts.cluster else None
         self._catalog = self._catalog_of_cluster(config) if config.catalog.enabled else None
@@ -319,15 +333,7 @@ class Service:
     def reload(self, config: Config) -> list[str]:
         """Take the settings that may change while clients are there; the names of those that changed but may not."""
         ignored = unchangeable(self.config, config)
-        now = {endpoint.name: endpoint for endpoint in config.endpoints}
-        # What may not change stays as it was, also where it is asked for later.
-        users = {user.name: user for user in config.users}
-        self.config = replace(
-            self.config,
-            replay=config.replay,
-            endpoints=tuple(taken(old, now[old.name]) if old.name in now else old for old in self.config.endpoints),
-            users=tuple(taken(old, users[old.name]) if old.name in users else old for old in self.config.users),
-        )
+        self.config = adopted(self.config, config)
         self._users = {user.name: user for user in self.config.users}
         for endpoint, settings in zip(self.endpoints, self.config.endpoints, strict=True):
             endpoint.reload(self.config, settings)
@@ -380,6 +386,32 @@ class Service:
         """The version that clients are greeted with: what the nodes greet with."""
         return self.monitor.version or self.cluster.flavor.version
 
+    # -- what an operator may do --------------------------------------------------------------------------------------
+
+    @property
+    def clients(self) -> int:
+        return len(self.sessions)
+
+    @property
+    def nodes(self) -> list[str]:
+        return [node.name for node in self.membership]
+
+    async def table(self, name: str) -> list[Row]:
+        """The rows of one of the console's tables."""
+        return list(TABLES[name].rows(self))
+
+    async def drain_node(self, name: str, *, undo: bool) -> None:
+        """Take a node out until it is let in again."""
+        now = self.cluster.now()
+        if undo:
+            self.cluster.apply(self.membership.undrain(name, now))
+            self.cluster.check_now(name)
+        else:
+            self.cluster.apply(self.membership.drain(name, now))
+
+    async def kill(self, connection_id: int, *, query_only: bool) -> Killed:
+        return from_elsewhere(self, connection_id, query_only=query_only, account=None, by="console")
+
     # -- what is seen of it -------------------------------------------------------------------------------------------
 
     def _provide_gauges(self) -> None:
@@ -408,10 +440,14 @@ class Service:
     def _healthz(self) -> tuple[int, str, bytes]:
         return 200, "text/plain; charset=utf-8", b"ok\n"
 
+    def not_ready(self) -> str:
+        """Why clients would not be served; "" if they are accepted and at least one node takes writes."""
+        if self.draining:
+            return "draining"
+        if not any(endpoint.listening for endpoint in self.endpoints):
+            return "starting"
+        return "" if self.membership.writers else "no writer: " + self.cluster.describe()
+
     def _readyz(self) -> tuple[int, str, bytes]:
-        """Ready: clients are accepted and at least one node takes writes."""
-        listening = any(endpoint.listening for endpoint in self.endpoints)
-        if listening and self.membership.writers and not self.draining:
-            return 200, "text/plain; charset=utf-8", b"ready\n"
-        why = "draining" if self.draining else "starting" if not listening else "no writer: " + self.cluster.describe()
-        return 503, "text/plain; charset=utf-8", why.encode() + b"\n"
+        why = self.not_ready()
+        return (503 if why else 200), "text/plain; charset=utf-8", (why or "ready").encode() + b"\n"

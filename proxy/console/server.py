@@ -9,24 +9,23 @@ client's connection but to KILL it.
 
 import logging
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from config import Console as ConsoleSettings
-from proxy import kill
 from proxy.auth import PasswordAccount
 from proxy.channel import ClientChannel
 from proxy.console.sql import Sql, SqlError
 from proxy.console.tables import TABLES, Row
+from proxy.crew import Operated
 from proxy.handshake import Login, LoginSettings, Result, accept
 from proxy.hello import OFFERED
+from proxy.kill import Killed
 from proxy.listener import Admission, Listener
 from proxy.log import event
 from proxy.wire import constants as c
 from proxy.wire.framing import PacketTooLarge, ProtocolError
 from proxy.wire.packets import eof_packet, error_packet, ok_packet
-
-if TYPE_CHECKING:
-    from proxy.service import Service
+from router.answers import kill_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class _OneAccount:
 class Console:
     """Listens for operators from listen() to close()."""
 
-    def __init__(self, service: "Service", settings: ConsoleSettings) -> None:
+    def __init__(self, service: Operated, settings: ConsoleSettings) -> None:
         assert settings.password is not None, "the settings' checks see to that"
         self._service = service
         self._settings = settings
@@ -118,11 +117,12 @@ class Console:
 class Conversation:
     """One operator's commands, one after the other."""
 
-    def __init__(self, service: "Service", login: Login) -> None:
+    def __init__(self, service: Operated, login: Login) -> None:
         self._service = service
         self._channel: ClientChannel = login.channel
         self._capabilities = login.capabilities
         columns = {table.name: [(column.name, column.type) for column in table.columns] for table in TABLES.values()}
+        self._tables: dict[str, list[Row]] = {}
         self._sql = Sql(SCHEMA, columns, self._rows, version=service.greeted_version())
 
     async def run(self) -> None:
@@ -148,7 +148,7 @@ class Conversation:
             case c.COM_SET_OPTION:
                 self._send(eof_packet(0, status=_STATUS))
             case c.COM_STATISTICS:
-                self._send_payload(f"Clients: {len(self._service.sessions)}".encode())
+                self._send_payload(f"Clients: {self._service.clients}".encode())
             case c.COM_STMT_PREPARE:
                 # ER_UNSUPPORTED_PS; drivers then put the values into the text themselves, as most do anyway.
                 raise Refused(1295, "HY000", "The console has no prepared statements: send the values in the text")
@@ -158,10 +158,12 @@ class Conversation:
 
     async def _query(self, sql: str) -> None:
         if found := _DRAIN.fullmatch(sql):
-            self._drain(found["node"], undo=found["undo"] is not None)
+            await self._drain(found["node"], undo=found["undo"] is not None)
         elif found := _KILL.fullmatch(sql):
-            self._kill(int(found["id"]), query_only=found["query"] is not None)
+            await self._kill(int(found["id"]), query_only=found["query"] is not None)
         else:
+            # A table that is asked for is named in the text.
+            self._tables = {name: await self._service.table(name) for name in TABLES if name in sql}
             try:
                 columns, rows = await self._sql.run(sql)
             except SqlError as error:
@@ -170,26 +172,20 @@ class Conversation:
             return
         self._ok()
 
-    def _drain(self, name: str, *, undo: bool) -> None:
-        membership, cluster = self._service.membership, self._service.cluster
-        if name not in (node.name for node in membership):
-            known = ", ".join(node.name for node in membership)
-            raise Refused(1105, "HY000", f"There is no node {name!r}; the nodes are {known}")
-        now = cluster.now()
+    async def _drain(self, name: str, *, undo: bool) -> None:
+        known = self._service.nodes
+        if name not in known:
+            raise Refused(1105, "HY000", f"There is no node {name!r}; the nodes are {', '.join(known)}")
         event(logger, "console.undrain" if undo else "console.drain", level=logging.WARNING, node=name)
-        if undo:
-            cluster.apply(membership.undrain(name, now))
-            cluster.check_now(name)
-        else:
-            cluster.apply(membership.drain(name, now))
+        await self._service.drain_node(name, undo=undo)
 
-    def _kill(self, connection_id: int, *, query_only: bool) -> None:
-        refused = kill.by_operator(self._service, connection_id, query_only=query_only)
-        if refused is not None:
+    async def _kill(self, connection_id: int, *, query_only: bool) -> None:
+        if await self._service.kill(connection_id, query_only=query_only) is not Killed.DONE:
+            refused = kill_unknown(connection_id)
             raise Refused(refused.code, refused.sqlstate, refused.text)
 
     def _rows(self, table: str) -> list[Row]:
-        return list(TABLES[table].rows(self._service))
+        return self._tables[table]
 
     # -- packets ------------------------------------------------------------------------------------------------------
 

@@ -4,10 +4,11 @@ Rows are plain values, read at once from what runs, and nothing of them is kept.
 is among them. Must not know how they are asked for.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from router.membership import NodeState
 from router.session import Stage
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Value = str | int | float | None
 Row = tuple[Value, ...]
+Sample = tuple[str, Mapping[str, str], float]
+"""Name, labels and value of one line of the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,35 @@ def _backend(backend: "Backend", state: str, session: int | None, now: float) ->
 
 
 def _metrics(service: "Service") -> Iterable[Row]:
-    for name, labels, value in service.exposition.samples():
+    return _sample_rows(service.exposition.samples())
+
+
+def _sample_rows(samples: Iterable[Sample]) -> Iterable[Row]:
+    for name, labels, value in samples:
         shown = ",".join(f"{label}={text}" for label, text in labels.items())
         yield name, shown, float(value)
+
+
+def merged(name: str, workers: Sequence[Sequence[Row]], samples: Iterable[Sample]) -> Iterable[Row]:
+    """The rows of one table from those of several workers; `samples` are all of theirs."""
+    if name == "metrics":
+        return _sample_rows(samples)
+    rows = [row for each in workers for row in each]
+    return _nodes_together(rows) if name == "nodes" else rows
+
+
+def _nodes_together(rows: Iterable[Row]) -> Iterable[Row]:
+    """A node is as the first worker in the worst state sees it; what is counted is added up."""
+    order = [state.value for state in NodeState]
+    found: dict[Value, Row] = {}
+    for row in rows:
+        known = found.setdefault(row[0], row)
+        if known is row:
+            continue
+        worse = row if order.index(str(row[1])) > order.index(str(known[1])) else known
+        counts = (int(one or 0) + int(other or 0) for one, other in zip(known[6:], row[6:], strict=True))
+        found[row[0]] = (*worse[:6], *counts)
+    return found.values()
 
 
 TABLES: Final[Mapping[str, Table]] = {

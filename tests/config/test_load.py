@@ -189,6 +189,9 @@ backoff_base = "1s"
             "max_login_packet: 32MiB is out of range; write 1KiB",
         ),
         ('name = "app"', f'name = "{"x" * 81}"', "name: the text has 81 characters; write at most 80"),
+        ("[http]", '[process]\nworkers = "all"\n[http]', 'a number or "auto" is expected, not text; write "auto"'),
+        ("[http]", "[process]\nworkers = 0\n[http]", 'a number or "auto" is expected'),
+        ("[http]", "[process]\nworkers = 101\n[http]", "101 workers cannot share 100 connections to a node"),
         ("[http]", '[log]\nlevel = "INFO"\n[http]', 'write one of "debug", "info", "warning", "error"'),
     ],
 )
@@ -199,6 +202,12 @@ def test_one_problem_is_told_once_with_what_to_write(old: str, new: str, told: s
     about = [problem for problem in found if told in problem]
     assert len(about) == 1
     assert len(found) == len(about) or all("missing" in p or "nowhere" in p for p in found if p not in about)
+
+
+def test_as_many_workers_as_processors_is_a_word() -> None:
+    assert config.loads(EXAMPLE + '[process]\nworkers = "auto"\n').process.workers == 0
+    assert config.loads(EXAMPLE + "[process]\nworkers = 3\n").process.workers == 3
+    assert config.loads(EXAMPLE).process.workers == 1
 
 
 def test_values_where_tables_belong() -> None:

@@ -24,7 +24,25 @@ def broken() -> http.Answer:
     raise RuntimeError("no answer today")
 
 
+async def later() -> http.Answer:
+    await asyncio.sleep(0)
+    return 200, "text/plain", b"at last\n"
+
+
+async def never() -> http.Answer:
+    await asyncio.sleep(3600)
+    raise AssertionError
+
+
+async def broken_later() -> http.Answer:
+    await asyncio.sleep(0)
+    return broken()
+
+
 ROUTES: http.Routes = {
+    "/later": later,
+    "/never": never,
+    "/broken-later": broken_later,
     "/metrics": lambda: (200, "text/plain", b"clients 7\n"),
     "/readyz": lambda: (503, "text/plain", b"no writer\n"),
     "/big": lambda: (200, "text/plain", bytes(4 << 20)),
@@ -164,6 +182,22 @@ def test_a_failing_route_costs_one_answer(run: Run, caplog: pytest.LogCaptureFix
             assert (await exchange(server, request("/broken")))[0] == 500
         assert [record.msg for record in caplog.records] == ["http.failed"]
         assert (await exchange(server, request("/metrics")))[0] == 200
+
+    run(test)
+
+
+def test_an_answer_that_has_to_be_waited_for(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def test(server: http.Server) -> None:
+        assert (await exchange(server, request("/later")))[::2] == (200, b"at last\n")
+        with caplog.at_level(logging.ERROR, "proxy.http"):
+            assert (await exchange(server, request("/broken-later")))[0] == 500
+        assert [record.msg for record in caplog.records] == ["http.failed"]
+        assert (await exchange(server, request("/never")))[0] == 503
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request("/never"))
+        while not server.connections:
+            await asyncio.sleep(0)
+        writer.close()  # it does not wait: nor do we
 
     run(test)
 

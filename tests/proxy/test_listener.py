@@ -82,7 +82,7 @@ def test_limits_and_connection_ids_are_common_to_all_listeners(run: Run) -> None
 def test_connection_ids_count_up_and_wrap_before_they_outgrow_the_greeting() -> None:
     admission = Admission(1, 1)
     assert [admission.next_id() for _ in range(3)] == [1, 2, 3]
-    admission._last_id = 0xFFFFFFFE
+    admission.seat._board.words[1] = 0xFFFFFFFE
     assert [admission.next_id() for _ in range(2)] == [0xFFFFFFFF, 1]
 
 

@@ -1,0 +1,77 @@
+"""The workers of one proxy: what one of them knows of the others, and its share of what the settings allow to all.
+
+Knows neither processes nor how the workers talk.
+"""
+
+import socket
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from config import Config, Console, Http
+from proxy.board import Seat
+
+if TYPE_CHECKING:
+    from proxy.console.tables import Row
+    from proxy.kill import Killed
+    from proxy.metrics import Metrics
+    from router.backoff import LoginBackoff
+
+
+class Crew(Protocol):
+    """The others, as one worker sees them."""
+
+    @property
+    def seat(self) -> Seat: ...
+
+    @property
+    def sockets(self) -> Mapping[str, socket.socket]:
+        """Bound Unix sockets that all workers accept from, by endpoint. Each may be listened on once."""
+
+    async def kill(self, connection_id: int, *, query_only: bool, account: str, by: str) -> "Killed":
+        """KILL of another worker's client by one of ours, who has this account."""
+
+    def lost_sight(self, node: str) -> None:
+        """Something is wrong with this node: the others had better look at once."""
+
+
+class Operated(Protocol):
+    """What operators look at and act on: one process, or all workers as one."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def metrics(self) -> "Metrics": ...
+    @property
+    def backoff(self) -> "LoginBackoff": ...
+    @property
+    def clients(self) -> int: ...
+    @property
+    def nodes(self) -> list[str]: ...
+
+    def greeted_version(self) -> str: ...
+    def run(self, work: Coroutine[Any, Any, None], name: str) -> None: ...
+    async def table(self, name: str) -> "list[Row]": ...
+    async def drain_node(self, name: str, *, undo: bool) -> None: ...
+    async def kill(self, connection_id: int, *, query_only: bool) -> "Killed": ...
+
+
+def share(config: Config, number: int, workers: int) -> Config:
+    """The settings of one of `workers`, counted from 0: limits of what each has for itself are divided, so that all
+    together keep to them. How many clients there may be is common, see `proxy.board`. What there is once, HTTP and the
+    console, is not a worker's.
+    """
+    backends, more = divmod(config.pool.max_backends, workers)
+    limits = config.limits
+    return replace(
+        config,
+        http=Http(),
+        console=Console(),
+        pool=replace(config.pool, max_backends=backends + (number < more)),
+        limits=replace(limits, max_pending_logins=-(-limits.max_pending_logins // workers)),
+        replay=replace(
+            config.replay,
+            total_journal_bytes=config.replay.total_journal_bytes // workers,
+            budget_per_node=max(1.0, config.replay.budget_per_node / workers),
+        ),
+    )

@@ -1,0 +1,408 @@
+"""Several workers as one proxy: keeps them running, and is where HTTP, the console and signals find all of them.
+
+    clients -> [address, SO_REUSEPORT] -> worker 0 | worker 1 | ...      each with its own pools, monitor and sessions
+                                              \\________/ channels
+    operator, Prometheus -> supervisor: one /metrics, one /readyz, one console; KILL and DRAIN passed on
+
+A worker that ends is replaced at once, on the same seat. Only its own clients notice. Knows nothing of MySQL.
+"""
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import pickle
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from config import Address, Config
+from proxy import files, http
+from proxy.board import Board, seat_of
+from proxy.console.server import Console
+from proxy.console.tables import Row, merged
+from proxy.control import Channel, Gone
+from proxy.crew import share
+from proxy.kill import Killed
+from proxy.listener import bound_unix_socket
+from proxy.log import event
+from proxy.metrics import CONTENT_TYPE, Exposition, Metrics, Processes
+from proxy.reload import adopted, reload, unchangeable
+from proxy.sums import Snapshot, Sums, snapshot
+from proxy.version import VERSION
+from proxy.worker import Task
+from router.backoff import LoginBackoff
+
+logger = logging.getLogger(__name__)
+
+ATTENTION: Final = 1.0  # seconds between two looks at each worker's numbers, and that it may take to tell them
+SETTLED: Final = 5.0  # seconds; one that ends sooner is not replaced at once again and again
+PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds; the pause doubles
+OVERTIME: Final = 10.0  # seconds beyond the drain's own deadline, then a worker is killed
+
+_TEXT: Final = "text/plain; charset=utf-8"
+# The worker's modules are found as ours were, and not in whatever directory we were started from.
+_BOOT: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from proxy.worker import main; sys.exit(main(int(sys.argv[2])))"
+)
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """One process, from its start to its end."""
+
+    number: int
+    process: asyncio.subprocess.Process
+    channel: Channel
+    since: float
+    started: bool = False
+    last: Snapshot = field(default_factory=dict)
+    """The numbers that it told last."""
+
+
+class Supervisor:
+    """To be made once; `supervise` is its life."""
+
+    def __init__(self, config: Config, workers: int, read: Callable[[], Config] | None = None) -> None:
+        """`read` gives the settings anew, at SIGHUP; None: they are not from a file."""
+        self.workers = workers
+        self._read = read
+        self._given = config
+        self._max_clients = config.limits.max_clients
+        self.metrics = Metrics([], VERSION)
+        self.backoff = LoginBackoff(config.limits.login_backoff, config.limits.login_backoff_max)
+        self.config = config
+        self._board = Board(workers)
+        self._there: dict[int, _Worker] = {}
+        self._reserved: list[socket.socket] = []
+        self._sockets: dict[str, socket.socket] = {}
+        self._drained: set[str] = set()
+        self._version = ""
+        self._exit = 0
+        self._ever_started = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sums = Sums(self.metrics)
+        self._processes = Processes(self._pids)
+        self._exposition = Exposition(self._sums, self._processes)
+        self._http: http.Server | None = None
+
+    # -- its life -----------------------------------------------------------------------------------------------------
+
+    async def supervise(self) -> int:
+        """Serve until SIGTERM or SIGINT, then drain; the exit code. Raises OSError for an address that can't be had."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._max_clients = files.prepare(share(self.config, 0, self.workers))
+        console = Console(self, self.config.console) if self.config.console.password is not None else None
+        try:
+            self._reserve()
+            if self.config.http.listen is not None:
+                self._http = await http.start(
+                    self.config.http.listen,
+                    {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
+                )
+            keepers = [loop.create_task(self._keep(number), name=f"worker {number}") for number in range(self.workers)]
+            self.run(self._attend(), "attention")
+            await self._first_of(self._ever_started, self._stop)
+            if console is not None and not self._stop.is_set():
+                await console.listen()
+            await self._stop.wait()
+            await self._drain(keepers)
+        finally:
+            self._stop.set()
+            if console is not None:
+                await console.close()
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._http is not None:
+                await self._http.close()
+            self._release()
+        event(logger, "supervisor.stopped")
+        return self._exit
+
+    async def _first_of(self, *events: asyncio.Event) -> None:
+        waits = [asyncio.get_running_loop().create_task(each.wait(), name="wait") for each in events]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _drain(self, keepers: Sequence["asyncio.Task[None]"]) -> None:
+        event(logger, "supervisor.draining", workers=len(self._there))
+        for worker in self._there.values():
+            worker.channel.tell("stop")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.limits.drain_timeout + OVERTIME):
+                await asyncio.gather(*keepers)
+        for worker in list(self._there.values()):
+            event(logger, "worker.killed", level=logging.WARNING, worker=worker.number, pid=worker.process.pid)
+            with suppress(ProcessLookupError):
+                worker.process.kill()
+        await asyncio.gather(*keepers, return_exceptions=True)
+
+    async def _keep(self, number: int) -> None:
+        """One worker after the other on this seat."""
+        loop = asyncio.get_running_loop()
+        pause = 0.0
+        while not self._stop.is_set():
+            began = loop.time()
+            code = await self._live(number)
+            if self._stop.is_set():
+                return
+            if not self._ever_started.is_set():
+                # It could not even begin, nor could another one: there is no use in trying again.
+                self._exit = 1
+                self._stop.set()
+                return
+            event(logger, "worker.ended", level=logging.ERROR, worker=number, status=code)
+            pause = 0.0 if loop.time() - began > SETTLED else min(max(PAUSE, 2 * pause), LONGEST_PAUSE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stop.wait()
+
+    async def _live(self, number: int) -> int:
+        """From a worker's start to its end; its exit status."""
+        ours, theirs = socket.socketpair()
+        assert self._board.file is not None, "there are several workers"
+        sockets = {name: sock.fileno() for name, sock in self._sockets.items()}
+        channel = Channel(
+            f"worker {number}",
+            {
+                "task": lambda: pickle.dumps(
+                    Task(
+                        number,
+                        self.workers,
+                        share(self.config, number, self.workers),
+                        self._board.file or 0,
+                        sockets,
+                        self._max_clients,
+                        sorted(self._drained),
+                    )
+                ).hex(),
+                "started": lambda version: self._started(number, version),
+                "kill": self._pass_kill,
+                "lost_sight": lambda node: self._pass_lost_sight(number, node),
+            },
+        )
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-c",
+                _BOOT,
+                json.dumps(sys.path),
+                str(theirs.fileno()),
+                pass_fds=[theirs.fileno(), self._board.file, *sockets.values()],
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        worker = self._there[number] = _Worker(number, process, channel, asyncio.get_running_loop().time())
+        await channel.open(ours)
+        hearing = asyncio.get_running_loop().create_task(channel.run(), name=f"worker {number} heard")
+        if self._stop.is_set():
+            channel.tell("stop")
+        code = await process.wait()
+        # What it said last is still on its way.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ATTENTION):
+                await hearing
+        channel.close()
+        del self._there[number]
+        self._board.seat(number).tell_clients(0)
+        if worker.last:
+            self._sums.bury(worker.last)
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._processes.ended(usage.ru_utime + usage.ru_stime)
+        return code
+
+    def _started(self, number: int, version: str) -> None:
+        self._version = version
+        if worker := self._there.get(number):
+            worker.started = True
+            self._tell_settings(worker)  # they may have changed while it started
+            event(logger, "worker.started", worker=number, pid=worker.process.pid)
+        self._ever_started.set()
+
+    # -- addresses ----------------------------------------------------------------------------------------------------
+
+    def _reserve(self) -> None:
+        """Bind every address, so that one that can't be had is known before there are workers, and remains ours while
+        one of them is replaced. Raises OSError.
+        """
+        endpoints = []
+        for endpoint in self.config.endpoints:
+            if endpoint.listen is not None:
+                port = self._reserve_tcp(endpoint.listen)
+                endpoint = replace(endpoint, listen=Address(endpoint.listen.host, port))
+            if endpoint.socket is not None:
+                self._sockets[endpoint.name] = bound_unix_socket(str(endpoint.socket), endpoint.socket_mode)
+            endpoints.append(endpoint)
+        self.config = replace(self.config, endpoints=tuple(endpoints))
+
+    def _reserve_tcp(self, address: Address) -> int:
+        port = address.port
+        for family, where in _meant(address):
+            with _tcp(family) as probe:
+                # Somebody else who shares his port would otherwise get some of our clients.
+                probe.bind((where, port))
+                port = probe.getsockname()[1]
+            sock = _tcp(family)
+            self._reserved.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # Never listened on: it takes no client.
+            sock.bind((where, port))
+        return port
+
+    def _release(self) -> None:
+        for sock in self._reserved:
+            sock.close()
+        for endpoint in self.config.endpoints:
+            if endpoint.name in self._sockets:
+                self._sockets.pop(endpoint.name).close()
+                with suppress(FileNotFoundError):
+                    os.unlink(str(endpoint.socket))
+
+    # -- between workers ----------------------------------------------------------------------------------------------
+
+    async def _pass_kill(self, connection_id: int, query_only: bool, account: str | None, by: str) -> str:
+        worker = self._there.get(seat_of(connection_id, self.workers))
+        if worker is None:
+            return Killed.UNKNOWN
+        try:
+            return Killed(await worker.channel.ask("kill", connection_id, query_only, account, by))
+        except Gone:
+            return Killed.UNKNOWN
+
+    def _pass_lost_sight(self, number: int, node: str) -> None:
+        for worker in self._there.values():
+            if worker.number != number and worker.started:
+                worker.channel.tell("check", node)
+
+    def _reload(self) -> None:
+        if self._read is not None:
+            reload(self._read, self._take)
+
+    def _take(self, config: Config) -> list[str]:
+        """For all workers, those to come included."""
+        needs_restart = unchangeable(self._given, config)
+        self._given, self.config = adopted(self._given, config), adopted(self.config, config)
+        for worker in self._there.values():
+            if worker.started:
+                self._tell_settings(worker)
+        return needs_restart
+
+    def _tell_settings(self, worker: _Worker) -> None:
+        worker.channel.tell("reload", pickle.dumps(share(self.config, worker.number, self.workers)).hex())
+
+    # -- what operators see and do ------------------------------------------------------------------------------------
+
+    @property
+    def clients(self) -> int:
+        return sum(self._sums.clients_now.values())
+
+    @property
+    def nodes(self) -> list[str]:
+        return [str(node) for node in self.config.cluster.nodes]
+
+    def greeted_version(self) -> str:
+        return self._version
+
+    def run(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def table(self, name: str) -> list[Row]:
+        await self._look()
+        if name == "metrics":
+            return list(merged(name, [], self._exposition.samples()))
+        answers = await self._ask_all("table", name)
+        return list(merged(name, [[tuple(row) for row in rows] for rows in answers], ()))
+
+    async def drain_node(self, name: str, *, undo: bool) -> None:
+        """In all workers, those to come included."""
+        (self._drained.discard if undo else self._drained.add)(name)
+        await self._ask_all("drain", name, undo)
+
+    async def kill(self, connection_id: int, *, query_only: bool) -> Killed:
+        return Killed(await self._pass_kill(connection_id, query_only, None, "console"))
+
+    async def _ask_all(self, word: str, *arguments: Any) -> list[Any]:
+        """The answers of those that answer."""
+        asked = [
+            each.channel.ask(word, *arguments, patience=ATTENTION) for each in self._there.values() if each.started
+        ]
+        return [answer for answer in await asyncio.gather(*asked, return_exceptions=True) if not _failed(answer)]
+
+    async def _attend(self) -> None:
+        """What a worker counted until shortly before its end is known after it."""
+        while True:
+            await self._look()
+            await asyncio.sleep(ATTENTION)
+
+    async def _look(self) -> None:
+        async def one(worker: _Worker) -> None:
+            with suppress(Gone):
+                worker.last = await worker.channel.ask("metrics", patience=ATTENTION)
+
+        await asyncio.gather(*(one(worker) for worker in list(self._there.values()) if worker.started))
+        self._sums.take([snapshot(self.metrics), *(worker.last for worker in self._there.values() if worker.last)])
+
+    def _pids(self) -> list[int]:
+        return [os.getpid(), *(worker.process.pid for worker in self._there.values())]
+
+    async def _scrape(self) -> http.Answer:
+        await self._look()
+        return 200, CONTENT_TYPE, self._exposition.render()
+
+    def _healthz(self) -> http.Answer:
+        return 200, _TEXT, b"ok\n"
+
+    async def _readyz(self) -> http.Answer:
+        """Ready when a worker is."""
+        if self._stop.is_set():
+            return 503, _TEXT, b"draining\n"
+        whys = await self._ask_all("ready")
+        why = "starting" if not whys else "" if "" in whys else whys[0]
+        return (503 if why else 200), _TEXT, (why or "ready").encode() + b"\n"
+
+
+def _failed(answer: Any) -> bool:
+    if isinstance(answer, BaseException) and not isinstance(answer, Gone):
+        raise answer
+    return isinstance(answer, Gone)
+
+
+def _meant(address: Address) -> Iterator[tuple[socket.AddressFamily, str]]:
+    """Every address that a setting stands for. Raises OSError."""
+    found = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    usable = False
+    for family, *_, where in dict.fromkeys(found):
+        try:
+            _tcp(family).close()
+        except OSError as error:
+            if error.errno != errno.EAFNOSUPPORT:
+                raise
+            continue
+        usable = True
+        yield family, str(where[0])
+    if not usable:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), str(address))
+
+
+def _tcp(family: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    # Connections of an earlier run in TIME_WAIT are no hindrance.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return sock
