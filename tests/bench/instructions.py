@@ -85,7 +85,7 @@ def count(library: str) -> None:
 
         stage.clock.does(held)
         stage.leave()
-        stage._close()
+        stage.close()
 
 
 # -- counting ---------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ def stage() -> Iterator[Stage]:
     stage = Stage()
     yield stage
     stage.leave()
-    stage._close()
+    stage.close()
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
