@@ -7,7 +7,7 @@ as a server answers a command that it does not know.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from proxy import kill, own_variables
+from proxy import holding, kill, own_variables
 from proxy.request import Request
 from proxy.wire.constants import (
     COM_DEBUG,
@@ -134,7 +134,12 @@ def send_long_data(session: "Session", raw: bytes) -> None:
 def close_statement(session: "Session", raw: bytes) -> None:
     """Has no reply. Backends keep the statement: another session may have prepared the same."""
     relay = session.relay
-    relay.prepared.close(statement_id(raw))
+    prepared = relay.prepared.get(statement_id(raw))
+    if prepared is not None:
+        relay.prepared.close(prepared.id)
+        if relay.pinned is not None and relay.task is None:
+            holding.statement_closed(relay, prepared)
+            relay.settle()
     relay.no_reply()
 
 

@@ -215,7 +215,7 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
             continue
         except Different:
             places.different(relay)
-            relay.recycle()
+            await _undo(relay)
             raise GiveUp(relay.original, "different") from None
         else:
             return backend, wanted
@@ -226,6 +226,18 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
                 name = relay.node.name if relay.node is not None else ""
                 raise GiveUp(relay.original or answers.connect_failed(name, verdict.reason), verdict.reason)
             raise GiveUp(error, verdict.reason)
+
+
+async def _undo(relay: "Relay") -> None:
+    """Nothing of a replay may stay that came out different; what pins the session does."""
+    backend = relay.lease
+    if relay.pinned is None or backend is None:
+        relay.recycle()
+        return
+    try:
+        await _ask(backend, b"ROLLBACK", Phase.STATEMENT)
+    except (Failed, Lost):
+        relay.drop()
 
 
 # -- a node and a backend ---------------------------------------------------------------------------------------------
@@ -451,7 +463,7 @@ async def _prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> 
     prepared = request.prepared
     if (
         prepared is None
-        or prepared.state is backend.state
+        or prepared.state is backend.state.without_user_variables()
         or relay.pinned is not None
         or relay.transaction.stage is Stage.OPEN
         or not _lacks(backend, prepared)

@@ -6,7 +6,7 @@ Nothing here looks at an error number.
 
 from typing import TYPE_CHECKING, Final
 
-from proxy import places
+from proxy import holding, places
 from proxy.backend import Backend
 from proxy.request import Request
 from proxy.wire.constants import COM_QUERY
@@ -20,7 +20,7 @@ from router.membership import Node
 from router.outcomes import Outcome, Phase, Verdict, judge, lost, unread
 from router.plan import keeps_one_shot
 from router.retry import Attempts
-from router.session import Stage
+from router.session import Stage, restore
 
 if TYPE_CHECKING:
     from proxy.relay import Relay
@@ -187,9 +187,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         transaction.started = started
         open_before = False
     did_nothing = unread(code) and statement.kind in WHOLE
-    if statement.pins is not None and relay.pinned is None and not did_nothing:
-        relay.pinned = statement.pins.value  # how far it came nobody knows
-        relay.metrics.pinned[relay.pinned] += 1
+    if statement.pins is not None and not did_nothing:
+        holding.failed(relay, statement)
     surely = statement.kind in SINGLE or did_nothing
     if open_before or not (surely and (relay.state.autocommit or did_nothing)):
         # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
@@ -309,7 +308,7 @@ def why_not(relay: "Relay", verdict: Verdict, node: Node, *, ran: bool) -> str |
     policy = relay.policy
     if not policy.replays:
         return "disabled"
-    if relay.pinned is not None and verdict.close_backend:
+    if relay.pinned is not None and (verdict.close_backend or _leads_over_reset(relay)):
         return "pinned"
     if relay.journal.unreplayable:
         return relay.journal.unreplayable
@@ -331,6 +330,12 @@ def why_not(relay: "Relay", verdict: Verdict, node: Node, *, ran: bool) -> str |
         return "limit_budget"
     relay.delay = delay
     return None
+
+
+def _leads_over_reset(relay: "Relay") -> bool:
+    """Only a reset leads back to what the session's state was at BEGIN."""
+    begun = relay.transaction.state
+    return begun is not None and restore(relay.state, begun).reset
 
 
 def retry(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, backend: Backend) -> None:

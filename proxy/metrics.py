@@ -113,6 +113,7 @@ class Metrics:
         "node_loss_seconds",
         "node_states_now",
         "pinned",
+        "pinned_now",
         "pool_waiters_now",
         "pool_waits",
         "queue_now",
@@ -142,6 +143,7 @@ class Metrics:
         self._tables: set[str] = set()  # those that have a label of their own
         self.unreplayable: ByOne = defaultdict(int)
         self.pinned: ByOne = defaultdict(int)
+        self.pinned_now: ByOne = defaultdict(int)
         self.errors_made: ByOne = defaultdict(int)
         self.unknown_outcomes: ByOne = defaultdict(int)
         self.markers_written: ByOne = defaultdict(int)
@@ -304,6 +306,13 @@ FAMILIES: tuple[Family, ...] = (
         ("reason",),
         "pinned",
         "Sessions that were bound to one backend, by the statement that left something there.",
+    ),
+    Family(
+        "multiwriter_pinned_sessions",
+        "gauge",
+        ("reason",),
+        "pinned_now",
+        "Sessions that are bound to one backend now, by the oldest of the reasons.",
     ),
     Family(
         "multiwriter_unknown_outcomes_total",

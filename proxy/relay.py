@@ -12,7 +12,7 @@ import asyncio
 from typing import Final
 
 from proxy import commit as commits
-from proxy import dispatch, failure, places
+from proxy import dispatch, failure, holding, places
 from proxy.backend import Backend, Sink
 from proxy.cluster import Cluster
 from proxy.continued import Continuation, Sent
@@ -28,6 +28,7 @@ from proxy.wire.constants import (
     COM_QUERY,
     COM_SET_OPTION,
     COM_STATISTICS,
+    COM_STMT_EXECUTE,
     COM_STMT_PREPARE,
     SERVER_STATUS_ANSI_QUOTES,
     SERVER_STATUS_AUTOCOMMIT,
@@ -41,10 +42,11 @@ from proxy.wire.prepared import with_status
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
 from router.causality import Level
-from router.facts import Asks, End, Kind, Modes, PinReason, Statement
+from router.facts import Asks, End, Kind, Modes, PinReason, Result, Statement
 from router.journal import Entry, Journal, ReplyDigest
 from router.membership import Node, NodeState
 from router.outcomes import Phase
+from router.pins import Pins
 from router.plan import (
     FOR_REAL,
     UNGUARDED,
@@ -108,6 +110,7 @@ class Relay:
         "original",
         "phase",
         "pinned",
+        "pins",
         "place",
         "policy",
         "prepared",
@@ -159,7 +162,8 @@ class Relay:
         self.lease: Backend | None = None
         self.lingering = False  # the lease is only kept because the client may ask for warnings
         self.warned = False  # the lease holds warnings, or an error, that it may ask for
-        self.pinned: str | None = None
+        self.pins = Pins()
+        self.pinned: str | None = None  # the oldest of them
         self.closing = False  # close when the transaction has ended
         self.closed = False
 
@@ -372,8 +376,15 @@ class Relay:
         if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and self.is_synced(backend):
             backend.send_quietly(self.cluster.no_more_waiting, COM_QUERY)
             backend.causal = False
-        collects = request.code == COM_STMT_PREPARE or self._then is not None or transaction.alone
+        collects = (
+            request.code == COM_STMT_PREPARE
+            or self._then is not None
+            or transaction.alone
+            or statement.result is not None
+        )
         self._collected = [] if collects else None
+        if statement.result is Result.CONNECTION_ID:
+            self._digest = None  # the node's is another in each run
         backend.last_user = self  # a reset on the way here has forgotten it
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
         if statement.pins in HIDES_USE:
@@ -446,18 +457,26 @@ class Relay:
         assert backend is not None
         statement = request.statement
         transaction = self.transaction
+        bound = statement.pins is not None or self.pinned is not None
         if request.changes_state:
             backend.state = self.state = request.state_after(self.state)
+            bound = bound or not self.state.portable
         if reply.insert_id:
             self.insert_ids.told(backend, reply.insert_id)
-        if statement.pins is not None and self.pinned is None:
-            self.pinned = statement.pins.value
-            self.metrics.pinned[self.pinned] += 1
-        if statement.pins is PinReason.ROLE:
-            backend.reusable = False  # MariaDB's reset leaves it
+        if bound:
+            holding.succeeded(self, request, reply.status, b"".join(self._collected or ()))
+            if statement.pins is PinReason.ROLE:
+                backend.reusable = False  # MariaDB's reset leaves it
+        if statement.result is not None and self._collected is not None:
+            whole = b"".join(self._collected)
+            if statement.result is Result.CONNECTION_ID:
+                whole = holding.with_value(whole, self.id, binary=request.code == COM_STMT_EXECUTE)
+            self.frontend.write(whole)
         if request.code == COM_STMT_PREPARE:
             assert self._collected is not None
-            given = self.prepared.add(request, b"".join(self._collected), answer, backend, self.state)
+            given = self.prepared.add(
+                request, b"".join(self._collected), answer, backend, self.state.without_user_variables()
+            )
             if transaction.stage is Stage.BEGUN:
                 given = with_status(given, self.status)  # the backend does not know of the transaction yet
             self.frontend.write(given)
@@ -667,6 +686,11 @@ class Relay:
         if backend is not None:
             backend.pool.release(backend)
 
+    def settle(self) -> None:
+        """Between two commands: keep the lease only as long as something is left there."""
+        if self.pinned is None and self.transaction.stage is not Stage.OPEN and self.lease is not None:
+            self.linger(self.lease) if self.warned else self.give_back()
+
     def recycle(self) -> None:
         """It may hold an open transaction or session state: it is reset before anybody else gets it."""
         backend = self._unhold()
@@ -746,7 +770,7 @@ class Relay:
         self.state = self.initial.with_schema(self.state.schema)
         self.level = None
         self.prepared.clear()
-        self.pinned = None
+        holding.reset(self)
         self.deferred = None
         self.insert_ids.clear()
         self._status = 0

@@ -89,7 +89,8 @@ class Request:
             # It holds only where it was prepared in the schema that the session is in.
             statement = replace(statement, schema=None, pins=PinReason.VARIABLE)
         if cursor:
-            statement = replace(statement, pins=statement.pins or PinReason.OPEN_CURSOR)
+            held = (str(prepared.id),) if statement.pins is None else ()
+            statement = replace(statement, pins=statement.pins or PinReason.OPEN_CURSOR, held=held, result=None)
         self = cls.of_prepared(COM_STMT_EXECUTE, raw, prepared, statement)
         self.types = prepared.types
         self.opens_cursor = cursor

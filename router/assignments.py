@@ -5,6 +5,7 @@ in the MySQL and MariaDB manuals.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from router import variables
 from router.facts import Kind, PinReason, Statement, Unreplayable, unclassified
@@ -12,6 +13,9 @@ from router.tokens import MARK, NUMBER, QUOTED, STRING, SYSTEM, USER_VARIABLE, W
 
 _SESSION = ("SESSION", "LOCAL")
 _GLOBAL = ("GLOBAL", "PERSIST", "PERSIST_ONLY")
+LONGEST_VALUE: Final = 1024
+"""Characters of a user variable's value that is carried along."""
+
 # Bare words that are not short for a string.
 _CONSTANTS = frozenset({"DEFAULT", "NULL", "TRUE", "FALSE", "ON", "OFF"})
 
@@ -19,13 +23,14 @@ _CONSTANTS = frozenset({"DEFAULT", "NULL", "TRUE", "FALSE", "ON", "OFF"})
 class _Leaves:
     """What the assignments read so far leave."""
 
-    __slots__ = ("carries", "commits", "is_global", "one_shot", "ours", "pins")
+    __slots__ = ("carries", "commits", "is_global", "one_shot", "ours", "pins", "unknown")
 
     def __init__(self) -> None:
         self.carries: list[tuple[str, str]] = []
         self.one_shot: list[tuple[str, str]] = []
         self.ours: list[tuple[str, str]] = []
         self.pins: PinReason | None = None
+        self.unknown: dict[str, None] = {}  # user variables set to what is not known before
         self.is_global = False
         self.commits = False
 
@@ -33,11 +38,22 @@ class _Leaves:
         if self.pins is None:
             self.pins = reason
 
+    def user(self, name: str | None, value: str | None) -> None:
+        """A user variable is set."""
+        if name is None:
+            self.pin(PinReason.USER_VARIABLE)
+        elif value is None:
+            self.carries = [pair for pair in self.carries if pair[0] != name]
+            self.unknown[name] = None
+        else:
+            self.unknown.pop(name, None)
+            self.carries.append((name, value))
+
 
 def read_set(tokens: Sequence[Token], expression: Statement) -> Statement:
     """The facts about the SET whose tokens follow the keyword.
 
-    `expression` holds what its expressions do, seen as a SELECT of them.
+    `expression` holds what the values do, seen as a SELECT of them.
     """
     if not tokens:
         return unclassified(Kind.SET)
@@ -54,6 +70,12 @@ def read_set(tokens: Sequence[Token], expression: Statement) -> Statement:
     if expression.pins is PinReason.UNCLASSIFIED:
         return unclassified(Kind.SET)
     pins = leaves.pins or expression.pins
+    held: tuple[str, ...] = ()
+    if pins is None:
+        held = tuple(leaves.unknown)
+        pins = PinReason.USER_VARIABLE if held else None
+    elif leaves.pins is None and (not leaves.unknown or (pins is PinReason.USER_VARIABLE and expression.held)):
+        held = tuple(dict.fromkeys((*leaves.unknown, *expression.held)))
     unreplayable = expression.unreplayable
     if leaves.is_global:
         unreplayable = Unreplayable.GLOBAL
@@ -64,7 +86,9 @@ def read_set(tokens: Sequence[Token], expression: Statement) -> Statement:
     return Statement(
         kind=Kind.SET,
         pins=pins,
-        carries=() if pins is not None else tuple(leaves.carries),
+        held=held,
+        frees=tuple((PinReason.USER_VARIABLE, name) for name, _ in leaves.carries if name[0] == "@"),
+        carries=tuple(leaves.carries),
         one_shot=tuple(leaves.one_shot),
         asks=expression.asks,
         commits=leaves.commits,
@@ -103,8 +127,10 @@ def _special(tokens: Sequence[Token]) -> Statement | None:
         return _transaction(words[1:], None)
     if second == "TRANSACTION" and (first in _SESSION or first in _GLOBAL):
         return _transaction(words[2:], first)
+    if first == "ROLE" and second == "DEFAULT" and len(tokens) == 2:
+        return Statement(kind=Kind.SET, frees=((PinReason.ROLE, ""),), unreplayable=Unreplayable.UNCLASSIFIED)
     if first == "ROLE" and not assigned:
-        return Statement(kind=Kind.SET, pins=PinReason.ROLE, unreplayable=Unreplayable.UNCLASSIFIED)
+        return Statement(kind=Kind.SET, pins=PinReason.ROLE, held=("role",), unreplayable=Unreplayable.UNCLASSIFIED)
     if first == "PASSWORD" or (first == "DEFAULT" and second == "ROLE"):
         return Statement(kind=Kind.SET, commits=True, may_write=True, unreplayable=Unreplayable.DDL)
     if (first == "STATEMENT" and not assigned) or (first == "RESOURCE" and second == "GROUP"):
@@ -136,7 +162,10 @@ def _assignment(tokens: Sequence[Token], leaves: _Leaves, sticky: bool) -> bool:
         return sticky
     first = tokens[0]
     if first.kind == USER_VARIABLE:
-        leaves.pin(PinReason.USER_VARIABLE)
+        if _is_assign(tokens, 1):
+            leaves.user(user_variable(first), user_value(tokens[2:]))
+        else:
+            leaves.pin(PinReason.UNCLASSIFIED)
         return sticky
     if first.kind == WORD and first.upper == "NAMES" and not _is_assign(tokens, 1):
         _names(tokens[1:], leaves)
@@ -225,6 +254,44 @@ def _names(tokens: Sequence[Token], leaves: _Leaves) -> None:
             leaves.pin(PinReason.VARIABLE)
         else:
             leaves.carries.append((variables.NAMES, f"{charset} COLLATE {collation}"))
+
+
+def values(tokens: Sequence[Token]) -> list[Token]:
+    """The tokens without the user variables that are assigned to."""
+    found: list[Token] = []
+    for part in split(tokens):
+        if len(part) > 1 and part[0].kind == USER_VARIABLE and _is_assign(part, 1):
+            found.extend(part[2:])
+        else:
+            found.extend(part)
+        found.append(Token(MARK, ",", False))
+    return found
+
+
+def user_variable(token: Token) -> str | None:
+    """The name of a user variable, "@" before it and in lower case; None if it can't be told."""
+    name = token.text[1:].strip("`")  # one in other quotes counts as a literal, which facts must not depend on
+    if not name or not name.isascii() or any(mark in name for mark in "'\"`\\"):
+        return None
+    return "@" + name.lower()
+
+
+def user_value(tokens: Sequence[Token]) -> str | None:
+    """SQL of a value that a user variable can be given again, or None if the value is not known."""
+    if len(tokens) == 2 and tokens[0].text in ("-", "+") and tokens[1].kind == NUMBER:
+        return tokens[0].text + tokens[1].text
+    if len(tokens) != 1:
+        return None
+    token = tokens[0]
+    if token.kind == NUMBER and len(token.text) <= LONGEST_VALUE:
+        return token.text
+    if token.kind == WORD and token.upper in ("NULL", "TRUE", "FALSE"):
+        return token.upper
+    if token.kind == STRING and token.text[0] in "'\"" and len(token.text) <= LONGEST_VALUE:
+        text = token.text[1:-1]
+        if not any(mark in text for mark in "'\"\\"):
+            return f"'{text}'"
+    return None
 
 
 def literal(tokens: Sequence[Token]) -> str | None:

@@ -72,7 +72,14 @@ def admin(tokens: Sequence[Token], word: str) -> Statement:
     pins: PinReason | None = None
     if word == "FLUSH" and has_word(tokens, ("LOCK", "EXPORT")):
         pins = PinReason.LOCK_TABLES
-    return Statement(kind=Kind.ADMIN, pins=pins, commits=True, may_write=True, unreplayable=Unreplayable.ADMIN)
+    return Statement(
+        kind=Kind.ADMIN,
+        pins=pins,
+        held=("tables",) if pins else (),
+        commits=True,
+        may_write=True,
+        unreplayable=Unreplayable.ADMIN,
+    )
 
 
 def by_word(tokens: Sequence[Token], word: str, second: str) -> Statement:
@@ -98,38 +105,65 @@ def by_word(tokens: Sequence[Token], word: str, second: str) -> Statement:
             kind=Kind.LOCK_TABLES,
             tables=_lock_tables(tokens[2:]),
             pins=PinReason.LOCK_TABLES,
+            held=("tables",),
             commits=True,
             may_write=True,
             unreplayable=Unreplayable.LOCK_TABLES,
         )
     if word == "UNLOCK" and second in ("TABLE", "TABLES"):
-        return Statement(kind=Kind.UNLOCK_TABLES, commits=True, unreplayable=Unreplayable.LOCK_TABLES)
+        return Statement(
+            kind=Kind.UNLOCK_TABLES,
+            frees=((PinReason.LOCK_TABLES, ""),),
+            commits=True,
+            unreplayable=Unreplayable.LOCK_TABLES,
+        )
     if word == "KILL":
         return _kill(tokens)
     if word == "XA":
         if second == "RECOVER":
             return Statement(kind=Kind.XA)
-        return Statement(kind=Kind.XA, pins=PinReason.XA, commits=True, may_write=True, unreplayable=Unreplayable.XA)
-    if word in ("PREPARE", "EXECUTE", "DEALLOCATE"):
-        if word == "PREPARE":
-            return Statement(kind=Kind.SQL_PREPARE, pins=PinReason.SQL_PREPARE, unreplayable=Unreplayable.SQL_PREPARE)
-        if word == "EXECUTE":
-            worst = unclassified(Kind.SQL_PREPARE)
-            pins = PinReason.UNCLASSIFIED if second == "IMMEDIATE" else PinReason.SQL_PREPARE
-            return replace(worst, pins=pins, unreplayable=Unreplayable.SQL_PREPARE)
-        return Statement(kind=Kind.SQL_PREPARE, unreplayable=Unreplayable.SQL_PREPARE)
-    if word == "HANDLER":
+        ends = second in ("COMMIT", "ROLLBACK")
         return Statement(
-            kind=Kind.HANDLER,
-            tables=(table_name(tokens, name_at(tokens, 1)),),
-            pins=PinReason.HANDLER,
-            unreplayable=Unreplayable.HANDLER,
+            kind=Kind.XA,
+            pins=None if ends else PinReason.XA,
+            held=() if ends else ("xa",),
+            frees=((PinReason.XA, ""),) if ends else (),
+            commits=True,
+            may_write=True,
+            unreplayable=Unreplayable.XA,
         )
+    if word in ("EXECUTE", "DEALLOCATE"):
+        if word == "EXECUTE":
+            # What it may leave, its PREPARE has said.
+            worst = unclassified(Kind.SQL_PREPARE)
+            pins = PinReason.UNCLASSIFIED if second == "IMMEDIATE" else None
+            return replace(worst, pins=pins, unreplayable=Unreplayable.SQL_PREPARE)
+        return Statement(
+            kind=Kind.SQL_PREPARE,
+            frees=((PinReason.SQL_PREPARE, tokens[-1].name),),
+            unreplayable=Unreplayable.SQL_PREPARE,
+        )
+    if word == "HANDLER":
+        return _handler(tokens)
     if word == "GET" and has_word(tokens, ("DIAGNOSTICS",)):
         return Statement(
             kind=Kind.OTHER, pins=PinReason.DIAGNOSTICS, asks=Asks.WARNINGS, unreplayable=Unreplayable.USER_VARIABLE
         )
     return unclassified()
+
+
+def _handler(tokens: Sequence[Token]) -> Statement:
+    """HANDLER table OPEN [[AS] alias], HANDLER name READ .., HANDLER name CLOSE."""
+    name = name_at(tokens, 1)
+    table = table_name(tokens, name)
+    does = tokens[name.stop].upper if name.stop < len(tokens) else ""
+    statement = Statement(kind=Kind.HANDLER, tables=(table,), unreplayable=Unreplayable.HANDLER)
+    if does == "READ":
+        return statement  # what it reads from was opened before
+    if does == "CLOSE" and name.stop == len(tokens) - 1:
+        return replace(statement, frees=((PinReason.HANDLER, table),))
+    alias = tokens[-1].name if tokens[-1].is_name and len(tokens) > name.stop + 1 else tokens[name.stop - 1].name
+    return replace(statement, pins=PinReason.HANDLER, held=(alias,) if does == "OPEN" else ())
 
 
 def _lock_tables(tokens: Sequence[Token]) -> tuple[str, ...]:

@@ -7,7 +7,9 @@ must not know which statement the expressions belong to.
 from collections.abc import Sequence
 
 from router import functions
+from router.assignments import user_variable
 from router.facts import Asks, PinReason, Unreplayable
+from router.pins import SOME
 from router.tokens import SYSTEM, USER_VARIABLE, WORD, Token
 
 
@@ -15,8 +17,8 @@ class Scan:
     """What the expressions of a statement do, read from its tokens without knowing its grammar."""
 
     __slots__ = (
-        "asks", "calculates_found_rows", "connection_id", "files", "locks", "nondeterministic", "pins", "sees_guard",
-        "sequence", "unreplayable",
+        "asks", "calculates_found_rows", "connection_id", "files", "locks", "nondeterministic", "pins", "reasons",
+        "sees_guard", "sequence", "unreplayable", "user_variables",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -27,11 +29,29 @@ class Scan:
         self.locks = False
         self.nondeterministic = False
         self.pins: PinReason | None = None
+        self.reasons: set[PinReason] = set()
         self.sees_guard = False
         self.sequence = False
         self.unreplayable: Unreplayable | None = None
+        self.user_variables: dict[str, None] | None = {}  # those that are assigned to; None: not all are known
+
+    def assigns(self, name: str | None) -> None:
+        self.pin(PinReason.USER_VARIABLE, Unreplayable.USER_VARIABLE)
+        if name is None:
+            self.user_variables = None
+        elif self.user_variables is not None:
+            self.user_variables[name] = None
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        if self.reasons == {PinReason.USER_VARIABLE}:
+            return tuple(self.user_variables or ())
+        if self.reasons == {PinReason.GET_LOCK}:
+            return (SOME,)
+        return ()
 
     def pin(self, reason: PinReason, unreplayable: Unreplayable | None) -> None:
+        self.reasons.add(reason)
         if self.pins is None or reason is PinReason.UNCLASSIFIED:
             self.pins = reason
         if self.unreplayable is None or unreplayable is Unreplayable.UNCLASSIFIED:
@@ -61,7 +81,7 @@ class Effects:
             after = tokens[index + 1] if index + 1 < count else None
             if kind == USER_VARIABLE:
                 if _in_into(tokens, index) or (after is not None and after.text == ":="):
-                    scan.pin(PinReason.USER_VARIABLE, Unreplayable.USER_VARIABLE)
+                    scan.assigns(user_variable(token))
             elif kind == SYSTEM:
                 _system_variable(tokens, index, scan)
             elif kind > 1:
@@ -104,8 +124,10 @@ class Effects:
                 scan.pin(PinReason.LAST_INSERT_ID, None)
         elif name in ("FOUND_ROWS", "ROW_COUNT"):
             scan.asks |= Asks.ROWS
-        elif name in ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS"):
+        elif name == "GET_LOCK":
             scan.pin(PinReason.GET_LOCK, Unreplayable.GET_LOCK)
+        elif name in ("RELEASE_LOCK", "RELEASE_ALL_LOCKS"):
+            scan.unreplayable = scan.unreplayable or Unreplayable.GET_LOCK
         elif name in ("NEXTVAL", "LASTVAL", "SETVAL"):
             scan.sequence = True
             scan.pin(PinReason.SEQUENCE, Unreplayable.SEQUENCE)

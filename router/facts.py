@@ -80,6 +80,14 @@ class Unreplayable(Enum):
     UNCLASSIFIED = "unclassified"
 
 
+class Result(Enum):
+    """Of a SELECT that returns the value of one function and nothing else: what the value means to us."""
+
+    LOCKED = "locked"  # 1: GET_LOCK() has got it
+    UNLOCKED = "unlocked"  # 1: RELEASE_LOCK() has given one back
+    CONNECTION_ID = "connection_id"  # the client's is another
+
+
 class Asks:
     """Bits of `Statement.asks`: what it wants to know of the statement before it, kept by the backend that ran it."""
 
@@ -120,8 +128,12 @@ class Statement:
 
     tables: "schema.table" or "table", lower case, the table written to first; of the first statement of several.
         Views, triggers and column defaults are not visible in a text: the catalog has to be asked.
+    held: what `pins` is about, by name: user variables, temporary tables and so on. Empty: it is not known, or there is
+        more than one reason.
+    frees: what a success ends of that which pinned the session before: reason and name, or "" for all of that reason,
+        or "?" where one of unknown name has got another one.
     carries: session variables that a success leaves, name in lower case -> SQL text of a literal, in the order
-        of the statement; `router.variables` keeps and restores them. Empty when `pins` says that more was left.
+        of the statement; `router.variables` keeps and restores them. User variables have their "@" before the name.
     one_shot: what SET TRANSACTION without a scope says of the next transaction only, named as in `carries`.
     schema: the schema that USE names.
     kill: (query_only, id) for KILL with a literal id.
@@ -131,6 +143,7 @@ class Statement:
     sees_guard: could observe the session's transaction_read_only.
     may_write: not known to be a plain read.
     inserts_one_row: INSERT or REPLACE of one row, with no IGNORE and no ON DUPLICATE KEY: at most one generated id.
+    result: what has to be done with the value of its only row, see `Result`.
     connection_id: reads or names a connection id of the server.
     compares: the columns of its only table that it compares with plain values, for placement (`router.conditions`).
     returns_rows: a write with RETURNING.
@@ -139,6 +152,8 @@ class Statement:
     kind: Kind
     tables: tuple[str, ...] = ()
     pins: PinReason | None = None
+    held: tuple[str, ...] = ()
+    frees: tuple[tuple[PinReason, str], ...] = ()
     carries: tuple[tuple[str, str], ...] = ()
     one_shot: tuple[tuple[str, str], ...] = ()
     schema: str | None = None
@@ -152,6 +167,7 @@ class Statement:
     may_write: bool = False
     unreplayable: Unreplayable | None = None
     inserts_one_row: bool = False
+    result: "Result | None" = None
     connection_id: bool = False
     compares: tuple[str, ...] = field(default=(), compare=False)
     returns_rows: bool = False

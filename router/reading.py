@@ -10,15 +10,26 @@ from dataclasses import replace
 from typing import Final
 
 from router import functions, parse
-from router.assignments import read_set
+from router.assignments import read_set, user_variable, values
 from router.commands import admin, boundary, by_word
 from router.conditions import conditions
 from router.effects import Effects, Scan
-from router.facts import Asks, Kind, Modes, PinReason, Statement, Unreplayable, unclassified
-from router.tokens import USER_VARIABLE, WORD, Token, UnreadableError, has_word, name_at, table_name, tokenize
+from router.facts import Asks, Kind, Modes, PinReason, Result, Statement, Unreplayable, unclassified
+from router.tokens import (
+    QUOTED,
+    STRING,
+    USER_VARIABLE,
+    WORD,
+    Token,
+    UnreadableError,
+    has_word,
+    name_at,
+    table_name,
+    tokenize,
+)
 
 # Kinds whose facts depend on literals.
-LITERAL_KINDS: Final = frozenset({Kind.SET, Kind.USE, Kind.KILL, Kind.MULTI, Kind.OTHER})
+LITERAL_KINDS: Final = frozenset({Kind.SET, Kind.USE, Kind.KILL, Kind.MULTI, Kind.OTHER, Kind.SQL_PREPARE})
 
 _DDL: Final = frozenset({"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "GRANT", "REVOKE", "COMMENT", "IMPORT"})
 _ADMIN: Final = frozenset({
@@ -28,6 +39,7 @@ _ADMIN: Final = frozenset({
 _ROUTINES: Final = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "VIEW"})
 _SHOWS: Final = frozenset({"SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP"})
 _READS: Final = frozenset({"SELECT", "VALUES", "TABLE", "WITH", "("})
+_PREPARED: Final = frozenset({Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.SHOW, Kind.DO})
 _WRITES: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
 
 
@@ -65,11 +77,13 @@ class Reader:
         if word in _SHOWS:
             return self._show(tokens, word, second)
         if word == "SET":
-            return read_set(tokens[1:], self._expression(tokens, Kind.SET))
+            return read_set(tokens[1:], self._expression(values(tokens[1:]), Kind.SET))
         if word in ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"):
             return boundary([token.upper for token in tokens], tokens)
         if word == "DO":
-            return self._expression(tokens, Kind.DO)
+            return _of_one_call(self._expression(tokens, Kind.DO), tokens)
+        if word == "DROP" and second == "PREPARE":
+            return by_word(tokens, "DEALLOCATE", second)
         if word in _DDL:
             return self._ddl(tokens, word)
         if word == "ANALYZE" and second not in ("TABLE", "LOCAL", "NO_WRITE_TO_BINLOG"):
@@ -78,6 +92,8 @@ class Reader:
             return admin(tokens, word)
         if word == "LOAD":
             return self._load(tokens, second)
+        if word == "PREPARE":
+            return self._prepare(tokens)
         return by_word(tokens, word, second)
 
     # -- queries ------------------------------------------------------------------------------------------------
@@ -103,7 +119,7 @@ class Reader:
         facts = _facts(kind, scan, found, inserts_one_row, compares)
         if kind is Kind.WRITE and has_word(tokens, ("RETURNING",)):
             facts = replace(facts, returns_rows=True)
-        return facts
+        return _of_one_call(facts, tokens) if word == "SELECT" and not found else facts
 
     def _expression(self, tokens: Sequence[Token], kind: Kind) -> Statement:
         """The facts about a statement of which only the expressions count."""
@@ -155,11 +171,15 @@ class Reader:
     def _ddl(self, tokens: Sequence[Token], word: str) -> Statement:
         words = [token.upper if token.kind == WORD else "" for token in tokens]
         temporary = "TEMPORARY" in words[1:4]
-        pins = PinReason.TEMPORARY_TABLE if temporary else None
+        pins = PinReason.TEMPORARY_TABLE if temporary and word == "CREATE" else None
+        held = _raw_names(tokens, words) if pins is not None else ()
         if not _ROUTINES.intersection(words[:8]):
             for index, part in enumerate(words):
                 if part == "SELECT" or (part == "VALUES" and _opens(tokens, index + 1)):
-                    pins = pins or self._effects.scan(tokens[index:], None).pins
+                    scan = self._effects.scan(tokens[index:], None)
+                    if scan.pins is not None:
+                        held = scan.held if pins is None else ()
+                        pins = pins or scan.pins
                     break
         if pins is None and any(token.text == ":=" for token in tokens) and not _defines_routine(tokens):
             pins = PinReason.UNCLASSIFIED
@@ -167,16 +187,31 @@ class Reader:
             kind=Kind.DDL,
             tables=_ddl_tables(tokens, words),
             pins=pins,
+            held=held,
+            frees=_drops(tokens, words),
             commits=not temporary,
             may_write=True,
             unreplayable=Unreplayable.DDL,
         )
 
+    def _prepare(self, tokens: Sequence[Token]) -> Statement:
+        """PREPARE name FROM text: it leaves a name only if executing it leaves nothing."""
+        facts = Statement(kind=Kind.SQL_PREPARE, pins=PinReason.SQL_PREPARE, unreplayable=Unreplayable.SQL_PREPARE)
+        if len(tokens) != 4 or not tokens[1].is_name or tokens[3].kind != STRING or "\\" in tokens[3].text:
+            return facts
+        quote = tokens[3].text[0]
+        inner = self.read(tokens[3].text[1:-1].replace(quote * 2, quote))
+        if inner.kind not in _PREPARED or inner.pins is not None or inner.frees or inner.commits:
+            return facts
+        return replace(facts, held=(tokens[1].name,))
+
     def _load(self, tokens: Sequence[Token], second: str) -> Statement:
         if second == "INDEX":
             return admin(tokens, "LOAD")
         pins: PinReason | None = None
-        if any(token.kind == USER_VARIABLE for token in tokens):
+        assigned = [user_variable(token) for token in tokens if token.kind == USER_VARIABLE]
+        held = tuple(name for name in assigned if name is not None)
+        if assigned:
             pins = PinReason.USER_VARIABLE
         found: tuple[str, ...] = ()
         for index, token in enumerate(tokens):
@@ -187,7 +222,11 @@ class Reader:
                     pins = PinReason.UNCLASSIFIED
         if not found:
             return unclassified(Kind.LOAD)
-        return Statement(kind=Kind.LOAD, tables=found, pins=pins, may_write=True, unreplayable=Unreplayable.LOAD)
+        if len(held) < len(assigned) or pins is not PinReason.USER_VARIABLE:
+            held = ()
+        return Statement(
+            kind=Kind.LOAD, tables=found, pins=pins, held=held, may_write=True, unreplayable=Unreplayable.LOAD
+        )
 
 
 # -- of several statements, and of what cannot be read --------------------------------------------------------------
@@ -287,6 +326,7 @@ def _facts(
         kind=kind,
         tables=found,
         pins=scan.pins,
+        held=scan.held,
         asks=scan.asks,
         calculates_found_rows=scan.calculates_found_rows,
         sees_guard=scan.sees_guard or unknown,
@@ -356,6 +396,64 @@ def _one_row(tokens: Sequence[Token]) -> bool:
             elif depth == 0 and word == "RETURNING":
                 after_values = False
     return rows == 1
+
+
+_LOCK_CALLS: Final = {
+    "GET_LOCK": Result.LOCKED, "RELEASE_LOCK": Result.UNLOCKED, "CONNECTION_ID": Result.CONNECTION_ID,
+}  # fmt: skip
+
+
+def _of_one_call(facts: Statement, tokens: Sequence[Token]) -> Statement:
+    """SELECT or DO of one function alone, or of @@pseudo_thread_id: what becomes of its value."""
+    words = [token.upper if token.kind == WORD else token.text for token in tokens]
+    if words[1:3] == ["@@", "PSEUDO_THREAD_ID"] and _is_alias(tokens[3:]) and facts.kind is Kind.READ:
+        return replace(facts, result=Result.CONNECTION_ID)
+    if len(words) < 4 or words[2] != "(" or words.count(words[1]) > 1:
+        return facts
+    depth = 0
+    for index in range(2, len(tokens)):
+        depth += (words[index] == "(") - (words[index] == ")")
+        if depth == 0:
+            break
+    else:
+        return facts
+    if not _is_alias(tokens[index + 1 :]):
+        return facts
+    if words[1] == "RELEASE_ALL_LOCKS":
+        return replace(facts, frees=((PinReason.GET_LOCK, ""),))
+    if facts.kind is Kind.DO or words[1] not in _LOCK_CALLS or {"GET_LOCK", "RELEASE_LOCK"} & set(words[2:]):
+        return facts
+    return replace(facts, result=_LOCK_CALLS[words[1]])
+
+
+def _is_alias(tokens: Sequence[Token]) -> bool:
+    """Nothing more, or only a name for the column."""
+    if len(tokens) == 2 and tokens[0].upper == "AS":
+        tokens = tokens[1:]
+    return not tokens or (len(tokens) == 1 and tokens[0].kind in (WORD, QUOTED, STRING))
+
+
+def _drops(tokens: Sequence[Token], words: Sequence[str]) -> tuple[tuple[PinReason, str], ...]:
+    """What this ends of the session's temporary tables, if it has any."""
+    if words[0] == "DROP" and ("TABLE" in words[1:3] or "TABLES" in words[1:3]):
+        return tuple((PinReason.TEMPORARY_TABLE, name) for name in _raw_names(tokens, words))
+    if words[0] == "RENAME" or (words[0] == "ALTER" and "RENAME" in words):
+        return ((PinReason.TEMPORARY_TABLE, "?"),)
+    return ()
+
+
+def _raw_names(tokens: Sequence[Token], words: Sequence[str]) -> tuple[str, ...]:
+    """The tables named behind TABLE as they are written, since case may tell them apart."""
+    at = next((index + 1 for index, word in enumerate(words) if word in ("TABLE", "TABLES")), len(words))
+    while at < len(words) and words[at] in ("IF", "NOT", "EXISTS"):
+        at += 1
+    found: list[str] = []
+    while len(name := name_at(tokens, at)):
+        found.append("".join(tokens[i].text if tokens[i].kind == WORD else tokens[i].upper for i in name))
+        at = name.stop + 1
+        if words[0] != "DROP" or name.stop >= len(tokens) or tokens[name.stop].text != ",":
+            break
+    return tuple(found)
 
 
 def _ddl_tables(tokens: Sequence[Token], words: Sequence[str]) -> tuple[str, ...]:

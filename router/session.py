@@ -11,7 +11,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from router.facts import Begin, Modes
-from router.variables import ACCESS, NAMES, carry, modes_of, statements
+from router.variables import ACCESS, CONTEXT, NAMES, carry, modes_of, needs_reset, portable, statements
 
 Variables = tuple[tuple[str, str], ...]
 
@@ -30,12 +30,23 @@ class State:
     router.variables. `schema` is in the bytes that the client sent.
     """
 
-    __slots__ = ("__weakref__", "autocommit", "modes", "read_only", "schema", "variables")
+    __slots__ = (
+        "__weakref__",
+        "autocommit",
+        "has_user_variables",
+        "modes",
+        "portable",
+        "read_only",
+        "schema",
+        "variables",
+    )
 
     schema: bytes
     variables: Variables
     autocommit: bool
     modes: int  # bits of `Modes`: how the server reads a text in this state, as far as the client has set it
+    has_user_variables: bool
+    portable: bool  # it can be had on another backend
     read_only: bool  # the client made READ ONLY the default of its transactions
 
     def __new__(cls, schema: bytes = b"", variables: Variables = ()) -> "State":
@@ -51,6 +62,8 @@ class State:
         if values.get(NAMES, values.get("character_set_client", "")).strip("'").startswith(FOREIGN_CHARSETS):
             self.modes |= Modes.FOREIGN
         self.read_only = values.get(ACCESS) == "READ ONLY"
+        self.has_user_variables = any(name.startswith("@") for name in values)
+        self.portable = not self.has_user_variables or portable(variables)
         _interned[schema, variables] = self
         return self
 
@@ -62,6 +75,11 @@ class State:
         values = dict(self.variables)
         carry(values, carries)
         return State(self.schema, tuple(values.items()))
+
+    def without_user_variables(self) -> "State":
+        if not self.has_user_variables:
+            return self
+        return State(self.schema, tuple((name, value) for name, value in self.variables if name[0] != "@"))
 
     def __repr__(self) -> str:
         settings = "".join(f" {name}={value}" for name, value in self.variables)
@@ -85,9 +103,9 @@ def restore(have: State, want: State) -> Restore:
     current = dict(have.variables)
     wanted = dict(want.variables)
     # What a variable's default is only the server knows: it goes back to it by a reset, not by a SET.
-    reset = bool(current.keys() - wanted.keys())
-    if reset or current.get(NAMES) != wanted.get(NAMES):
-        changed = want.variables  # SET NAMES overwrites others, so that all are set again
+    reset = needs_reset(current, wanted)
+    if reset or any(current.get(name) != wanted.get(name) for name in CONTEXT):
+        changed = want.variables  # SET NAMES overwrites others, and strings are read by it, so that all are set again
     else:
         changed = tuple((name, value) for name, value in want.variables if current.get(name) != value)
     return Restore(reset, tuple(statements(changed)), want.schema if want.schema != have.schema else None)

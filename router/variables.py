@@ -4,7 +4,7 @@ It must not know how a SET is read. A variable that is not listed here pins the 
 Source: "Server System Variables" in the MySQL and MariaDB manuals (scope Session, no privilege needed).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from router.facts import Modes
@@ -66,24 +66,82 @@ _OVERWRITES: Final = {
     "collation_connection": ("character_set_connection",),
 }
 
+# What the collation of a string depends on, and its characters.
+CONTEXT: Final = frozenset({
+    NAMES, "character_set_client", "character_set_connection", "collation_connection",
+})  # fmt: skip
+
+MOST_USER_VARIABLES: Final = 64
+"""A session carries no more: each is set again on each backend that it comes to."""
+
+_NULL: Final = "NULL"
+
 _FOREIGN_MODES: Final = frozenset({"ORACLE", "MSSQL", "DB2", "MAXDB", "POSTGRESQL"})
 
 
 def carry(state: dict[str, str], carries: Iterable[tuple[str, str]]) -> None:
     """Take what a successful SET left into `state`, which stays in the order in which it has to be set again."""
     for name, value in carries:
+        if name.startswith("@") and value == _NULL:
+            state[name] = _null(name, state.pop(name, None))
+            continue
+        if state.get(name) == value and not any(other in state for other in _OVERWRITES.get(name, ())):
+            continue
         for other in _OVERWRITES.get(name, ()):
             state.pop(other, None)
         state.pop(name, None)
         state[name] = value
 
 
+def _null(name: str, before: str | None) -> str:
+    """The value of a user variable that was set to NULL: it keeps the type that it had."""
+    if before is None or before == _NULL or before.endswith("=NULL"):
+        return before or _NULL
+    return f"{before},{assigned(name)}=NULL"
+
+
+def assigned(name: str) -> str:
+    """A user variable as SQL."""
+    return f"@`{name[1:]}`"
+
+
+def is_string(value: str) -> bool:
+    """Is the value of a user variable a string whose collation is the connection's?"""
+    return value.startswith("'")
+
+
+def portable(state: Iterable[tuple[str, str]]) -> bool:
+    """Can these be set again elsewhere? Not where the collation of a string in a user variable is no longer that of the
+    connection, nor where there are too many of them.
+    """
+    strings = count = 0
+    for name, value in state:
+        if name.startswith("@"):
+            count += 1
+            strings += is_string(value)
+        elif strings and name in CONTEXT:
+            return False
+    return count <= MOST_USER_VARIABLES
+
+
+def needs_reset(have: Mapping[str, str], want: Mapping[str, str]) -> bool:
+    """Only a reset leads there: back to a default, which only the server knows, or to a user variable without type."""
+    if have.keys() - want.keys():
+        return True
+    return any(value == _NULL and have.get(name, _NULL) != _NULL for name, value in want.items() if name[0] == "@")
+
+
 def statements(state: Iterable[tuple[str, str]]) -> list[str]:
-    """The SQL that sets these variables: one SET, and one for each characteristic of transactions."""
+    """The SQL that sets these variables: one SET, one for each characteristic of transactions, and one for the user
+    variables: strings among them are read as the first SET says.
+    """
     plain: list[str] = []
+    users: list[str] = []
     transactions: list[str] = []
     for name, value in state:
-        if name == NAMES:
+        if name.startswith("@"):
+            users.append(f"{assigned(name)}={value}")
+        elif name == NAMES:
             plain.append(f"NAMES {value}")
         elif name == ISOLATION:
             transactions.append(f"SET SESSION TRANSACTION ISOLATION LEVEL {value}")
@@ -92,7 +150,9 @@ def statements(state: Iterable[tuple[str, str]]) -> list[str]:
         else:
             plain.append(f"{name}={value}")
     if plain:
-        return ["SET " + ",".join(plain), *transactions]
+        transactions.insert(0, "SET " + ",".join(plain))
+    if users:
+        transactions.append("SET " + ",".join(users))
     return transactions
 
 

@@ -109,6 +109,24 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         "SELECT DATABASE()", "SELECT @a"),
         said(Prepare("p", "ROLLBACK"), "USE {two}", Execute("p"), "SELECT DATABASE()", capabilities=NEW_EOF | TRACKS),
     ),
+    "user variables move with their types": (
+        said("SET @a = 1, @b = -1.50, @c = 1e3, @d = 'x', @e = x'41', @f = TRUE, @g = NULL",
+        "SELECT @a, @b, @c, @d, @e", "SELECT @f, @g, @h", "SET @a = NULL, @d = NULL",
+        "SELECT @a, @b, @d", "SELECT COLLATION(@d), COERCIBILITY(@e)"),
+        *(said("SELECT @a, @b, @c, @d, @e, @f, @g, @h") for _ in range(3)),
+        said("SET NAMES latin1 COLLATE latin1_bin", "SET @d = 'x'", "SELECT @d, COLLATION(@d)", "SET NAMES utf8mb4",
+        "SELECT @d, COLLATION(@d), COLLATION('x')", "SET @d = 'y'", "SELECT @d, COLLATION(@d)"),
+        said("SELECT v INTO @a FROM t WHERE id = 1", "SELECT @a", "SET @a = 2", "SELECT @a", "SELECT @a"),
+        said("SET @a = 1", "BEGIN", "SET @a = 2", "INSERT INTO w VALUES (90, @a)", "ROLLBACK", "SELECT @a"),
+        said("SET @a = 5", Prepare("p", "SELECT @a + ?"), Execute("p", (1,)), "SET @a = 6", Execute("p", (1,))),
+    ),
+    "what has ended binds no more": (
+        said("CREATE TEMPORARY TABLE x (c INT)", "INSERT INTO x VALUES (1)", "DROP TABLE x", "SELECT * FROM x"),
+        said("SELECT GET_LOCK('{lock}', 0)", "SELECT RELEASE_LOCK('{lock}')", "SELECT RELEASE_LOCK('{lock}')"),
+        said("PREPARE s FROM 'SELECT 1'", "EXECUTE s", "DEALLOCATE PREPARE s", "EXECUTE s"),
+        said(Prepare("p", "SELECT id FROM t ORDER BY id"), Execute("p", cursor=True), Fetch("p", 1), Execute("p"),
+        Fetch("p", 1), "SELECT 1"),
+    ),
     "a statement that can't be prepared again leaves the session as it is": (
         said(
             Prepare("p", "SELECT id, v FROM t WHERE id = ?"),

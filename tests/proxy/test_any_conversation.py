@@ -50,7 +50,7 @@ SAID = [
     "SET autocommit=1",
     "SET sql_mode='ANSI'",
     "SET sql_mode=''",
-    "SET @a = 1",
+    "SET @a = NOW()",
     "CREATE TABLE x (a INT)",
     "COM_PING",
     "COM_RESET_CONNECTION",

@@ -112,7 +112,7 @@ def test_state_is_not_set_on_a_backend_that_fits(stage: Stage) -> None:
 def test_a_pinned_sessions_backend_is_reset_before_the_next_gets_it(build: Build) -> None:
     stage = build(pool=ONE)
     client, other = stage.client(), stage.client()
-    link = client.runs(stage.one, "SET @a = 1", ok())
+    link = client.runs(stage.one, "SET @a = NOW()", ok())
     other.says(READ)
     client.vanishes()
     reset = stage.one.hears(RESET)
@@ -135,7 +135,7 @@ def test_an_open_transaction_is_reset_away(build: Build) -> None:
 
 def test_a_backend_that_refuses_to_be_reset_is_closed(stage: Stage) -> None:
     client = stage.client()
-    client.runs(stage.one, "SET @a = 1", ok())
+    client.runs(stage.one, "SET @a = NOW()", ok())
     client.vanishes()
     assert stage.one.hears(RESET).says(error(1205)).closed
     assert stage.one.pool.size == 0
@@ -144,7 +144,7 @@ def test_a_backend_that_refuses_to_be_reset_is_closed(stage: Stage) -> None:
 def test_who_waits_gets_the_place_of_a_backend_that_refused_to_be_reset(build: Build) -> None:
     stage = build(pool=ONE)
     client, other = stage.client(), stage.client()
-    client.runs(stage.one, "SET @a = 1", ok())
+    client.runs(stage.one, "SET @a = NOW()", ok())
     other.says(READ)
     client.vanishes()
     stage.one.hears(RESET).says(error(1205))
@@ -155,7 +155,7 @@ def test_who_waits_gets_the_place_of_a_backend_that_refused_to_be_reset(build: B
 def test_who_waits_with_another_account_gets_the_place_of_a_backend_that_was_reset(build: Build) -> None:
     stage = build(pool=ONE)
     client, other = stage.client(), stage.client(user="other")
-    client.runs(stage.one, "SET @a = 1", ok())
+    client.runs(stage.one, "SET @a = NOW()", ok())
     other.says(READ)
     client.vanishes()
     stage.one.hears(RESET).says(ok())
@@ -524,7 +524,7 @@ def test_and_not_for_ever(build: Build) -> None:
 def test_a_client_that_leaves_while_it_waits_leaves_nothing(build: Build) -> None:
     stage = build(pool=ONE)
     client, other = stage.client(), stage.client()
-    client.runs(stage.one, "SET @a = 1", ok())
+    client.runs(stage.one, "SET @a = NOW()", ok())
     other.says(READ)
     assert stage.one.pool.waiting == 1
     other.vanishes()

@@ -57,7 +57,7 @@ def test_idle_without_a_lease_it_is_nobodys_business(stage: Stage) -> None:
 
 def test_idle_and_pinned_the_connection_ends(stage: Stage) -> None:
     client = stage.client()
-    link = client.runs(stage.one, "SET @a = 1", ok())
+    link = client.runs(stage.one, "SET @a = NOW()", ok())
     link.breaks()
     client.hears_nothing()
     assert client.closed
@@ -306,8 +306,8 @@ def test_killed_by_the_server_the_transaction_is_over(stage: Stage) -> None:
 def test_a_pinned_session_that_loses_its_backend_is_told_and_closed(stage: Stage) -> None:
     two_up(stage)
     client = stage.client()
-    client.says("SET @a = 1")
-    link = stage.somewhere("SET @a = 1").says(ok())
+    client.says("SET @a = NOW()")
+    link = stage.somewhere("SET @a = NOW()").says(ok())
     client.hears(ok())
     client.says(READ)
     assert stage.somewhere(READ) is link
@@ -319,7 +319,7 @@ def test_a_pinned_session_that_loses_its_backend_is_told_and_closed(stage: Stage
 
 def test_a_write_of_a_pinned_session_is_unknown_and_the_connection_ends(stage: Stage) -> None:
     client = stage.client()
-    client.runs(stage.one, "SET @a = 1", ok())
+    client.runs(stage.one, "SET @a = NOW()", ok())
     client.says(INSERT)
     stage.one.hears(INSERT).breaks()
     client.hears_error(1180, "08007")

@@ -299,11 +299,43 @@ def test_an_open_cursor_pins(stage: Stage) -> None:
     client.says(fetch(1))
     assert stage.one.hears(fetch(41)).says(fetched) is link
     client.hears(fetched)
+    assert client.session.relay.pinned is None  # that was the last row
     client.says(on(COM_STMT_RESET, 1))
-    stage.one.hears(on(COM_STMT_RESET, 41)).says(ok())
     client.hears(ok())
-    client.vanishes()
-    stage.one.hears(command(0x1F))
+
+
+@pytest.mark.parametrize("end", ["reset", "close", "again"])
+def test_a_cursor_that_is_closed_pins_no_more(stage: Stage, end: str) -> None:
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41)
+    head = Server(0).columns(1, 0x42).sent
+    client.says(execute(1, 5, cursor=1))
+    stage.one.hears(execute(41, 5, cursor=1)).says(head)
+    client.hears(head)
+    if end == "reset":
+        client.says(on(COM_STMT_RESET, 1))
+        stage.one.hears(on(COM_STMT_RESET, 41)).says(ok())
+        client.hears(ok())
+    elif end == "close":
+        client.says(on(COM_STMT_CLOSE, 1))
+        stage.one.hears(on(COM_STMT_RESET, 41)).says(ok())
+    else:
+        client.says(execute(1, 5))
+        stage.one.hears(execute(41, 5)).says(rows("1"))
+        client.hears(rows("1"))
+    assert client.session.relay.pinned is None
+    assert not stage.one.pool.leased
+    other = stage.client()
+    other.runs(stage.one, "SELECT 1", rows("1"))
+
+
+def test_a_cursor_that_the_server_did_not_open_pins_nothing(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, WRITE, there=41)
+    client.says(execute(1, 5, cursor=1))
+    stage.one.hears(execute(41, 5, cursor=1)).says(ok(rows=1))
+    client.hears(ok(rows=1))
+    assert client.session.relay.pinned is None
 
 
 def test_a_client_has_so_many_statements(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

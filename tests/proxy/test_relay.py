@@ -352,9 +352,9 @@ def test_carried_variables_do_not_bind_a_session_to_its_backend(stage: Stage) ->
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        ("SET @a = 1", "user_variable"),
+        ("SET @a = NOW()", "user_variable"),
         ("CREATE TEMPORARY TABLE x (a INT)", "temporary_table"),
-        ("SELECT GET_LOCK('a', 1)", "get_lock"),
+        ("DO GET_LOCK('a', 1)", "get_lock"),
         ("LOCK TABLES t READ", "lock_tables"),
         ("PREPARE p FROM 'SELECT 1'", "sql_prepare"),
         ("SET debug_sync='now'", "variable"),

@@ -532,8 +532,8 @@ def test_and_not_for_ever(build: Build) -> None:
 def test_a_pinned_transaction_is_not_taken_up(build: Build) -> None:
     stage = build(up=("one", "two"))
     client = stage.client()
-    client.says("SET @a = 1")
-    link = stage.somewhere("SET @a = 1").says(ok())
+    client.says("SET @a = NOW()")
+    link = stage.somewhere("SET @a = NOW()").says(ok())
     client.hears(ok())
     client.runs(link.node, "BEGIN", ok(TRANS))
     client.says(INSERT)

@@ -279,7 +279,7 @@ LEAVES_SOMETHING = [
     ("SELECT a FROM t INTO @x", read("t", pins=PinReason.USER_VARIABLE, unreplayable=Unreplayable.USER_VARIABLE)),
     ("SELECT 1, 2 INTO @x, @`y z`", read(pins=PinReason.USER_VARIABLE, unreplayable=Unreplayable.USER_VARIABLE)),
     ("SELECT GET_LOCK('a', 1)", read(pins=PinReason.GET_LOCK, unreplayable=Unreplayable.GET_LOCK, may_write=True)),
-    ("SELECT RELEASE_LOCK('a')", read(pins=PinReason.GET_LOCK, unreplayable=Unreplayable.GET_LOCK, may_write=True)),
+    ("SELECT RELEASE_LOCK('a')", read(unreplayable=Unreplayable.GET_LOCK)),
     ("SELECT IS_FREE_LOCK('a')", read()),
     ("SELECT IS_USED_LOCK('a')", read(connection_id=True)),
     ("SELECT LAST_INSERT_ID(5)", read(pins=PinReason.LAST_INSERT_ID)),
@@ -326,7 +326,7 @@ LEAVES_SOMETHING = [
     ("CREATE TEMPORARY TABLE t (a INT)", ddl("t", pins=PinReason.TEMPORARY_TABLE, commits=False)),
     ("CREATE TEMPORARY TABLE t AS SELECT 1", ddl("t", pins=PinReason.TEMPORARY_TABLE, commits=False)),
     ("CREATE OR REPLACE TEMPORARY TABLE t (a INT)", ddl("t", pins=PinReason.TEMPORARY_TABLE, commits=False)),
-    ("DROP TEMPORARY TABLE IF EXISTS t", ddl("t", pins=PinReason.TEMPORARY_TABLE, commits=False)),
+    ("DROP TEMPORARY TABLE IF EXISTS t", ddl("t", commits=False)),
     (
         "LOCK TABLES t WRITE, s.u READ",
         Statement(
@@ -349,7 +349,7 @@ LEAVES_SOMETHING = [
     ),
     ("DEALLOCATE PREPARE s", Statement(kind=Kind.SQL_PREPARE, unreplayable=Unreplayable.SQL_PREPARE)),
     ("XA START 'x'", XA),
-    ("XA COMMIT 'x'", XA),
+    ("XA COMMIT 'x'", replace(XA, pins=None)),
     ("XA RECOVER", Statement(kind=Kind.XA)),
     ("FLUSH TABLES WITH READ LOCK", admin(pins=PinReason.LOCK_TABLES)),
     ("FLUSH TABLES t FOR EXPORT", admin(pins=PinReason.LOCK_TABLES)),
@@ -458,17 +458,30 @@ SETS = [
     ("SET insert_id=5", set_pins(PinReason.VARIABLE)),
     ("SET completion_type=CHAIN", set_pins(PinReason.VARIABLE)),
     ("SET profiling=1", set_pins(PinReason.VARIABLE)),
-    ("SET time_zone='UTC', profiling=1", set_pins(PinReason.VARIABLE)),
+    ("SET time_zone='UTC', profiling=1", set_pins(PinReason.VARIABLE, carries=(("time_zone", "'UTC'"),))),
     ("SET max_statement_time=1+1", set_pins(PinReason.VARIABLE)),
     ("SET session_track_schema=OFF", set_pins(PinReason.TRACKING)),
     ("SET SESSION session_track_system_variables='*'", set_pins(PinReason.TRACKING)),
-    ("SET @a = 1", set_pins(PinReason.USER_VARIABLE)),
-    ("SET @a := 1, time_zone='UTC'", set_pins(PinReason.USER_VARIABLE)),
-    ("SET @`a b` = 'x'", set_pins(PinReason.USER_VARIABLE)),
+    ("SET @a = 1", sets(("@a", "1"))),
+    ("SET @A := -1.5, time_zone='UTC'", sets(("@a", "-1.5"), ("time_zone", "'UTC'"))),
+    (
+        "SET @`a b` = 'x', @b = null, @c = TRUE, @d = x'41'",
+        sets(("@a b", "'x'"), ("@b", "NULL"), ("@c", "TRUE"), ("@d", "x'41'")),
+    ),
+    ('SET @a = "x y"', sets(("@a", "'x y'"))),
+    ("SET @a = NOW(), time_zone='UTC'", set_pins(PinReason.USER_VARIABLE, carries=(("time_zone", "'UTC'"),))),
+    ("SET @a = NOW(), @a = 1", sets(("@a", "1"))),
+    ("SET @a = 1, @a = NOW()", set_pins(PinReason.USER_VARIABLE)),
+    ("SET @a = 'it''s'", set_pins(PinReason.USER_VARIABLE)),
+    (r"SET @a = '\\'", set_pins(PinReason.USER_VARIABLE)),
+    ("SET @'a' = 1", set_pins(PinReason.USER_VARIABLE)),
+    ("SET @a = x", set_pins(PinReason.USER_VARIABLE)),
+    ("SET @a = '" + 1100 * "x" + "'", set_pins(PinReason.USER_VARIABLE)),
+    ("SET @a = (@b := 1)", set_pins(PinReason.USER_VARIABLE)),
     ("SET @a = f()", unclassified(Kind.SET)),
     (
         "SET @a = GET_LOCK('a', 1)",
-        set_pins(PinReason.USER_VARIABLE, unreplayable=Unreplayable.GET_LOCK, may_write=True),
+        set_pins(PinReason.GET_LOCK, unreplayable=Unreplayable.GET_LOCK, may_write=True),
     ),
     ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", sets(one_shot=((ISOLATION, "READ COMMITTED"),))),
     ("SET TRANSACTION READ ONLY", sets(one_shot=((ACCESS, "READ ONLY"),))),
@@ -504,7 +517,7 @@ SETS = [
     ("SET STATEMENT max_statement_time=1 FOR SELECT 1", unclassified(Kind.SET)),
     ("SET", unclassified(Kind.SET)),
     ("SET time_zone", set_pins(PinReason.UNCLASSIFIED)),
-    ("SET time_zone='UTC',", set_pins(PinReason.UNCLASSIFIED)),
+    ("SET time_zone='UTC',", set_pins(PinReason.UNCLASSIFIED, carries=(("time_zone", "'UTC'"),))),
 ]
 
 OTHERS = [
@@ -623,14 +636,19 @@ def classifier() -> Classifier:
 
 @pytest.mark.parametrize(("text", "facts"), TABLE)
 def test_facts(classifier: Classifier, text: str, facts: Statement) -> None:
-    assert classifier.classify(text.encode("latin-1")) == facts
+    assert without_names(classifier.classify(text.encode("latin-1"))) == facts
+
+
+def without_names(facts: Statement) -> Statement:
+    """All but what test_pins.py is about."""
+    return replace(facts, held=(), frees=(), result=None)
 
 
 @pytest.mark.parametrize(("text", "facts"), TABLE)
 def test_the_text_decides_and_not_what_was_seen_before(text: str, facts: Statement) -> None:
     fresh = Classifier()
-    assert fresh.classify(text.encode("latin-1")) == facts
-    assert fresh.classify(text.encode("latin-1") + b" ") == facts
+    assert without_names(fresh.classify(text.encode("latin-1"))) == facts
+    assert fresh.classify(text.encode("latin-1") + b" ") == fresh.classify(text.encode("latin-1"))
 
 
 def test_a_name_is_known_as_built_in_only_on_the_engine_that_has_it() -> None:

@@ -1,0 +1,144 @@
+"""What a session leaves at its backend, from the replies: pinned while anything is there, free again when all has gone.
+
+Called only for statements whose facts say that they leave or end something, and while the session is pinned. It does
+not know how the relay keeps or gives back its lease.
+"""
+
+from typing import TYPE_CHECKING
+
+from proxy.request import Prepared, Request
+from proxy.wire.constants import (
+    COM_QUERY,
+    COM_STMT_EXECUTE,
+    COM_STMT_FETCH,
+    COM_STMT_RESET,
+    SERVER_STATUS_CURSOR_EXISTS,
+    SERVER_STATUS_LAST_ROW_SENT,
+)
+from proxy.wire.framing import frame
+from proxy.wire.packets import read_lenenc_int
+from proxy.wire.prepared import with_statement_id
+from router.facts import PinReason, Result, Statement
+from router.pins import CHARSET
+
+if TYPE_CHECKING:
+    from proxy.relay import Relay
+
+_RESET = frame(bytes((COM_STMT_RESET, 0, 0, 0, 0)))
+
+
+def succeeded(relay: "Relay", request: Request, status: int, reply: bytes) -> None:
+    """The command was answered without an error; `reply` is its text where `Statement.result` asks for it."""
+    statement = request.statement
+    pins = relay.pins
+    if statement.pins is PinReason.OPEN_CURSOR:
+        if status & SERVER_STATUS_CURSOR_EXISTS:
+            pins.hold(PinReason.OPEN_CURSOR, statement.held)
+        else:
+            pins.free(PinReason.OPEN_CURSOR, statement.held[0])
+    elif statement.result is Result.LOCKED and request.code == COM_QUERY:
+        if text_value(reply) == b"1":
+            pins.count(PinReason.GET_LOCK)
+    elif statement.result is Result.UNLOCKED and request.code == COM_QUERY:
+        if text_value(reply) == b"1":
+            pins.free_one(PinReason.GET_LOCK)
+    elif statement.pins is not None:
+        pins.hold(statement.pins, [_named(relay, statement.pins, name) for name in statement.held])
+    for reason, name in statement.frees:
+        pins.free(reason, _named(relay, reason, name))
+    if request.prepared is not None:
+        name = str(request.prepared.id)
+        if request.code == COM_STMT_RESET or (request.code == COM_STMT_FETCH and status & SERVER_STATUS_LAST_ROW_SENT):
+            pins.free(PinReason.OPEN_CURSOR, name)
+        elif request.code == COM_STMT_EXECUTE and statement.pins is not PinReason.OPEN_CURSOR:
+            pins.free(PinReason.OPEN_CURSOR, name)  # another execution closes it
+    if relay.state.portable:
+        pins.free(PinReason.USER_VARIABLE, CHARSET)
+    else:
+        pins.hold(PinReason.USER_VARIABLE, (CHARSET,))
+    show(relay)
+
+
+def failed(relay: "Relay", statement: Statement) -> None:
+    """How far it came nobody knows."""
+    if statement.pins is not None:
+        relay.pins.hold(statement.pins, [_named(relay, statement.pins, name) for name in statement.held])
+        show(relay)
+
+
+def statement_closed(relay: "Relay", prepared: Prepared) -> None:
+    """COM_STMT_CLOSE: of the statement the backend is not told, since others may use it there; of a cursor it is."""
+    name = str(prepared.id)
+    backend = relay.lease
+    if backend is None or not relay.pins.holds(PinReason.OPEN_CURSOR, name):
+        return
+    there = backend.prepared[prepared.key]
+    backend.send_quietly(with_statement_id(_RESET, there.id), COM_STMT_RESET)
+    relay.pins.free(PinReason.OPEN_CURSOR, name)
+    show(relay)
+
+
+def reset(relay: "Relay") -> None:
+    """The session begins anew, or has ended."""
+    relay.pins.clear()
+    show(relay)
+
+
+def show(relay: "Relay") -> None:
+    """Let the relay and the metrics know."""
+    reason = relay.pins.reason
+    if reason == relay.pinned:
+        return
+    metrics = relay.metrics
+    if relay.pinned is None and reason is not None:
+        metrics.pinned[reason] += 1
+    if relay.pinned is not None:
+        metrics.pinned_now[relay.pinned] -= 1
+    if reason is not None:
+        metrics.pinned_now[reason] += 1
+    relay.pinned = reason
+
+
+def _named(relay: "Relay", reason: PinReason, name: str) -> str:
+    """The name of a temporary table with the session's schema; others as they are."""
+    if reason is not PinReason.TEMPORARY_TABLE or name == "?" or "." in name:
+        return name
+    return f"{relay.state.schema.decode('latin-1')}.{name}"
+
+
+def text_value(reply: bytes) -> bytes | None:
+    """Of a text result of one row and one column; None for NULL, or where there is no row."""
+    packets = packets_of(reply)
+    if not has_row(packets) or packets[-2][4:5] == b"\xfb":
+        return None
+    length, start = read_lenenc_int(packets[-2], 4)
+    return packets[-2][start : start + length]
+
+
+def with_value(reply: bytes, number: int, *, binary: bool) -> bytes:
+    """The same with another number in its row."""
+    packets = packets_of(reply)
+    if not has_row(packets):
+        return reply
+    row = packets[-2]
+    if binary:  # behind the row's head and its bitmap of NULLs
+        packets[-2] = row[:6] + number.to_bytes(len(row) - 6, "little")
+    else:
+        value = str(number).encode()
+        packets[-2] = frame(bytes((len(value),)) + value, row[3])
+    return b"".join(packets)
+
+
+def has_row(packets: list[bytes]) -> bool:
+    """Is the packet before the last one a row? It may also be a definition, or the EOF behind the definitions."""
+    return len(packets) > 3 and not (packets[-2][4] == 0xFE and len(packets[-2]) < 13)
+
+
+def packets_of(reply: bytes) -> list[bytes]:
+    found: list[bytes] = []
+    at = 0
+    while at + 4 <= len(reply):
+        end = at + 4 + int.from_bytes(reply[at : at + 3], "little")
+        found.append(reply[at:end])
+        at = end
+    return found
