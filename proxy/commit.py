@@ -47,7 +47,7 @@ BEGIN: Final = frame(bytes((COM_QUERY,)) + b"BEGIN")
 OPENING: Final = frame(bytes((COM_QUERY,)) + b"START TRANSACTION READ WRITE")
 PLAIN_BEGIN: Final = Begin()
 # In these sessions the procedure does not work, or its OK would not say what the client's own tracking asks for.
-UNFIT: Final = frozenset((PinReason.XA.value, PinReason.LOCK_TABLES.value, PinReason.TRACKING.value))
+UNFIT: Final = frozenset((PinReason.XA, PinReason.LOCK_TABLES, PinReason.TRACKING))
 # The flags of an OK to COMMIT; others are about the query that the procedure ran.
 FLAGS: Final = (
     SERVER_STATUS_AUTOCOMMIT
@@ -116,7 +116,7 @@ def stands_alone(relay: "Relay", request: Request) -> bool:
         and not statement.returns_rows
         and not statement.asks & (Asks.WARNINGS | Asks.ROWS)
         and request.code in (COM_QUERY, COM_STMT_EXECUTE)
-        and relay.pinned not in UNFIT
+        and not relay.pins.any_of(UNFIT)
         and relay.cluster.markers.usable(relay.profile.user)
     )
 
@@ -186,7 +186,7 @@ def send_marked(relay: "Relay", backend: Backend, request: Request) -> bool:
     if not relay.transaction.wrote:
         return False  # there is nothing to be in doubt about
     slot = backend.slot
-    if slot is None or relay.pinned in UNFIT:
+    if slot is None or relay.pins.any_of(UNFIT):
         relay.metrics.commits_unmarked["no_slot" if slot is None else "not_markable"] += 1
         return False
     end = request.statement.end

@@ -37,6 +37,9 @@ class Pins:
             return reason.value
         return None
 
+    def any_of(self, reasons: frozenset[PinReason]) -> bool:
+        return bool(self._held) and not reasons.isdisjoint(self._held)
+
     def hold(self, reason: PinReason, names: Sequence[str]) -> None:
         """`names`: empty where they are not known."""
         held = self._held.setdefault(reason, set())
