@@ -69,12 +69,17 @@ def adopted(old: Config, new: Config) -> Config:
 
 def reload(read: Callable[[], Config], take: Callable[[Config], list[str]]) -> bool:
     """Read the settings again and take them over; with any problem everything stays as it is. Whether it did."""
+    settings: Config | None = None
+    problems: list[str] = []
     try:
         settings = read()
-    except (ConfigError, OSError) as refused:
-        problems = refused.problems if isinstance(refused, ConfigError) else [refused]
+    except ConfigError as refused:
+        problems = [" ".join(str(problem).split()) for problem in refused.problems]
+    except OSError as refused:
+        problems = [str(refused)]
+    if settings is None:
         for problem in problems:
-            event(logger, "reload.problem", level=logging.ERROR, problem=" ".join(str(problem).split()))
+            event(logger, "reload.problem", level=logging.ERROR, problem=problem)
         event(logger, "reload.refused", level=logging.ERROR, problems=len(problems))
         return False
     needs_restart = take(settings)

@@ -394,3 +394,25 @@ def test_settings_of_an_endpoint_hold_for_its_sessions_at_once() -> None:
     assert policy.adapts
     assert client.session.relay.causality.value == "strong"
     stage.end()
+
+
+def test_who_has_lost_three_times_gets_the_right_of_way(adaptive: Stage) -> None:
+    """A long transaction among short ones: those that begin with its table wait until it has ended."""
+    heat(adaptive, Conflict(T))
+    home = owner(adaptive, T)
+    long = waits(adaptive)
+    opens(adaptive, long)
+    long.says("COMMIT")
+    for _ in range(3):
+        home.hears("COMMIT").says(error(1213))
+        adaptive.passes(0.2)
+        home.hears(OPENING).says(ok(TRANS))
+        home.hears("UPDATE stock SET n=n-1 WHERE id=7").says(ok(TRANS, rows=1))
+    link = home.hears("COMMIT")
+    short = waits(adaptive)
+    adaptive.quiet()
+    link.says(ok())
+    long.hears(ok())
+    opens(adaptive, short)
+    short.runs(home, "COMMIT", ok())
+    assert adaptive.service.cluster.turns.ways == 0

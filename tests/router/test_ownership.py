@@ -165,3 +165,41 @@ def test_transactions_that_hold_a_key_at_the_same_time_meet_on_one_node(steps: l
         if verb == "open":
             owners.opened(key)
             holders[key] += 1
+
+
+def test_when_the_key_changes_the_new_owner_waits_until_the_old_one_is_done() -> None:
+    owners = Owners()
+    owners.owner("warm", DB, 0.0)
+    table, schema = next(
+        (f"s{n}.t", f"s{n}") for n in range(100) if rendezvous(f"s{n}.t", DB) is not rendezvous(f"s{n}", DB)
+    )
+    owners.use(table, table, DB, LATER)
+    owners.owner(table, DB, LATER)
+    owners.opened(table)
+    owners.use(table, schema, DB, LATER)
+    assert owners.held_elsewhere(schema, DB)
+    assert owners.owner(schema, DB, LATER)[1], "and applies what it committed"
+    owners.settled(schema)
+    assert owners.owner(schema, DB, LATER)[1], "not before it has ended"
+    owners.closed(table)
+    assert not owners.held_elsewhere(schema, DB)
+    owners.settled(schema)
+    assert not owners.owner(schema, DB, LATER)[1]
+
+
+def test_the_same_key_again_is_no_change() -> None:
+    owners = Owners()
+    owners.owner("warm", DB, 0.0)
+    for _ in range(2):
+        owners.use("shop.t", "shop.t", DB, LATER)
+        assert owners.owner("shop.t", DB, LATER) == (rendezvous("shop.t", DB), False)
+
+
+def test_what_was_committed_anywhere_until_now_has_to_arrive_first() -> None:
+    owners = Owners()
+    owners.owner("k", DB, 0.0)
+    assert not owners.owner("k", DB, LATER)[1]
+    owners.unsettle("k", DB, LATER)
+    assert owners.owner("k", DB, LATER)[1]
+    owners.settled("k")
+    assert not owners.owner("k", DB, LATER)[1]
