@@ -19,7 +19,8 @@ from router.marker import Slot
 from router.session import UNKNOWN, State
 
 if TYPE_CHECKING:
-    from proxy.pool import NodePool, Profile
+    from proxy.pool import NodePool
+    from proxy.profile import Profile
 
 QUIT = frame(bytes((COM_QUIT,)))
 RESET = frame(bytes((COM_RESET_CONNECTION,)))
@@ -76,8 +77,8 @@ class PreparedThere:
         self.types: bytes | None = None
 
 
-class Backend(asyncio.Protocol):
-    """A logged-in connection to a node.
+class Backend:
+    """A logged-in connection to a node; an asyncio.Protocol, but not derived from it, so that it can be compiled.
 
     `state` is the session state it carries (see router.session), `guarded` says that its session default is READ ONLY
     so that no statement can write, let alone commit, by itself; `causal` that it waits for what was committed
@@ -337,6 +338,9 @@ class Backend(asyncio.Protocol):
         else:
             self._scanner.start(command, self._digest, self._cursor)
             self._digest = None
+
+    def eof_received(self) -> None:
+        """The transport closes itself."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.lost is None:

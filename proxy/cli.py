@@ -6,7 +6,6 @@ a file needs none of it. Exit codes: 0 done, 1 could not run, 2 wrong arguments 
 
 import argparse
 import getpass
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Final
 
 import config
 from config import Config, ConfigError, Problem, Secret
+from proxy.version import COMPILED, VERSION
 
 FAILED: Final = 1
 WRONG: Final = 2
@@ -77,13 +77,18 @@ def _run(arguments: list[str]) -> int:
             return WRONG
 
 
+def about() -> str:
+    """What runs: the version, and whether its hot modules are compiled."""
+    return f"multiwriter {VERSION}, {'compiled' if COMPILED else 'not compiled'}"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="multiwriter",
         description="One MySQL endpoint in front of a cluster in which several nodes take writes.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"multiwriter {version()}")
+    parser.add_argument("--version", action="version", version=about())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     serve = commands.add_parser(
@@ -128,14 +133,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("demo", help="run a small cluster with the proxy on this machine", add_help=False)
     return parser
-
-
-def version() -> str:
-    """The installed version; "unknown" when run from a tree that is not installed."""
-    try:
-        return importlib.metadata.version("multiwriter")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _check(path: str) -> int:

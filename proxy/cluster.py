@@ -13,10 +13,10 @@ from time import monotonic
 from typing import Final
 
 from config import Config, Replay
+from proxy.counters import Metrics
 from proxy.link import link
 from proxy.log import event
 from proxy.marker import Markers
-from proxy.metrics import Metrics
 from proxy.pool import NodePool
 from proxy.recovery import Recovery
 from proxy.rows import KnownRows

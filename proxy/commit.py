@@ -35,7 +35,7 @@ from router.facts import Asks, Begin, Kind, PinReason, Statement
 from router.marker import Fate, Slot
 from router.membership import Node
 from router.outcomes import Phase, Verdict, judge_marked, unmarked
-from router.session import Stage
+from router.transaction import Stage
 
 if TYPE_CHECKING:
     from proxy.relay import Relay

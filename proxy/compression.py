@@ -101,8 +101,8 @@ class Compressed(asyncio.Transport, asyncio.Protocol, ABC):
     def eof_received(self) -> None:
         self._deliver()  # what came before the end was sent before the end
         protocol = self._protocol
-        if isinstance(protocol, asyncio.Protocol | asyncio.BufferedProtocol):
-            protocol.eof_received()
+        assert protocol is not None
+        protocol.eof_received()  # type: ignore[attr-defined]  # both kinds of protocol have it
 
     def pause_writing(self) -> None:
         assert self._protocol is not None
@@ -129,8 +129,9 @@ class Compressed(asyncio.Transport, asyncio.Protocol, ABC):
         except ProtocolError as fault:
             self._held = b""
             self._fault = fault
-            if isinstance(self._protocol, Frontend) and not self._protocol.busy:
-                self._protocol.refuse(fault)
+            frontend: object = self._protocol
+            if isinstance(frontend, Frontend) and not frontend.busy:
+                frontend.refuse(fault)
             else:
                 self._below.abort()  # an error in the middle of something else would not be read as one
 
@@ -143,9 +144,9 @@ class Compressed(asyncio.Transport, asyncio.Protocol, ABC):
             room[: len(part)] = part
             protocol.buffer_updated(len(part))
         else:
-            assert isinstance(protocol, asyncio.Protocol)
+            assert protocol is not None
             data, self._held = self._held, b""
-            protocol.data_received(data)
+            protocol.data_received(data)  # type: ignore[attr-defined]  # the other kind
 
 
 class _Exchange:
@@ -179,8 +180,9 @@ class FromClient(Compressed):
 
     def next_command(self) -> None:
         """A command is handed on: what is written from now on answers it."""
-        assert isinstance(self._protocol, Frontend)
-        end = self._received - len(self._held) - self._protocol.pending
+        frontend: object = self._protocol
+        assert isinstance(frontend, Frontend)
+        end = self._received - len(self._held) - frontend.pending
         while len(self._exchanges) > 1 and self._exchanges[0].end < end:
             self._exchanges.popleft()
         self._answered = self._exchanges[0]

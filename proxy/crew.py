@@ -13,8 +13,8 @@ from proxy.board import Seat
 
 if TYPE_CHECKING:
     from proxy.console.tables import Row
+    from proxy.counters import Metrics
     from proxy.kill import Killed
-    from proxy.metrics import Metrics
     from router.backoff import LoginBackoff
 
 

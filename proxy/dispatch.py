@@ -18,18 +18,20 @@ from proxy.log import event
 from proxy.login import ConnectFailed
 from proxy.pool import Exhausted, NodePool, wait_for_any
 from proxy.prepared import keep
-from proxy.request import Prepared, Request
+from proxy.ready import begun_or_keeps, has_anothers_id, knows_insert_id, lacks, would_see_others
+from proxy.request import Request
 from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_QUERY, COM_STMT_PREPARE
 from proxy.wire.framing import frame
 from proxy.wire.packets import ServerError, error_packet, single_value
 from router import answers
 from router.answers import Answer as ProxyError
-from router.facts import Asks, Kind, PinReason, Statement
+from router.facts import Asks, Kind, Statement
 from router.journal import Entry, ReplyDigest
 from router.membership import Node
 from router.outcomes import Phase, Verdict, judge, lost, undone
-from router.plan import ANYWHERE, Opening, Plan, keeps_one_shot, opening_text, plan
-from router.session import Stage, State, reachable, restore
+from router.plan import ANYWHERE, Opening, Plan, opening_text, plan
+from router.session import State, reachable, restore
+from router.transaction import Stage
 
 if TYPE_CHECKING:
     from proxy.relay import Relay
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MEETING: Final = 2  # retries after which transactions that fight over a table go to the same node
-# Of these it is only not known that they do not ask.
-MIGHT_ASK: Final = frozenset((PinReason.UNCLASSIFIED, PinReason.PROCEDURE))
 CLEARS_WARNINGS: Final = b"DO (SELECT 1 FROM (SELECT 1) t)"  # a statement without tables would leave them
 PROBE: Final = Statement(kind=Kind.READ)
 ACCESS_MODE: Final = "SET SESSION TRANSACTION READ "  # ONLY or WRITE; levels of isolation have another word there
@@ -71,46 +71,6 @@ class CannotWait(Exception):
 
 class Different(Exception):
     """A replayed statement answered something else than the client has seen."""
-
-
-def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bool:
-    """Can the command be sent on this lease as it is?"""
-    statement = request.statement
-    if backend.state is not relay.state or wanted.opening is Opening.CONFIRMED:
-        return False
-    if wanted.guarded is not None and backend.guarded is not wanted.guarded:
-        return False
-    if relay.marks and backend.slot is None and commit.wants_slot(relay, backend):
-        return False
-    if request.prepared is not None and _lacks(backend, request.prepared):
-        return False
-    if statement.asks & Asks.LAST_INSERT_ID and not _knows_insert_id(relay, backend):
-        return False
-    if statement.may_write and _has_anothers_id(relay, backend):
-        return False
-    if _would_see_others(statement, backend):
-        return False
-    if relay.transaction.one_shot and not _begun_or_keeps(relay, request):
-        return False
-    if (statement.kind is Kind.SAVEPOINT or relay.savepoints) and sentinel.due(relay, request):
-        return False
-    return not relay.must_wait(backend)
-
-
-def _would_see_others(statement: Statement, backend: Backend) -> bool:
-    """It asks for warnings, or for ROW_COUNT(), and those on the backend are not the session's own."""
-    if statement.pins in MIGHT_ASK:
-        return False
-    return statement.asks & (Asks.WARNINGS | Asks.ROWS) & ~backend.diagnostics != 0
-
-
-def _begun_or_keeps(relay: "Relay", request: Request) -> bool:
-    """The SET TRANSACTION for the next transaction has been sent, or is not for this command."""
-    return (
-        relay.transaction.stage is Stage.OPEN
-        or request.code == COM_STMT_PREPARE
-        or (relay.transaction.stage is Stage.NONE and keeps_one_shot(request.statement))
-    )
 
 
 async def dispatch(relay: "Relay", request: Request | None) -> None:
@@ -386,7 +346,7 @@ async def _restore(relay: "Relay", backend: Backend, state: State) -> None:
 
 async def _save_insert_id(relay: "Relay", backend: Backend) -> None:
     """Another session may still ask for the LAST_INSERT_ID() that it left here: learn it before it is overwritten."""
-    if _has_anothers_id(relay, backend):
+    if has_anothers_id(relay, backend):
         keeper = backend.insert_id_of
         assert keeper is not None
         keeper.learn(backend, await _last_insert_id(backend))
@@ -417,26 +377,17 @@ async def _last_insert_id(backend: Backend) -> int:
     return int(single_value((await _ask(backend, b"SELECT LAST_INSERT_ID() LIMIT 1")).data))
 
 
-def _has_anothers_id(relay: "Relay", backend: Backend) -> bool:
-    keeper = backend.insert_id_of
-    return keeper is not None and keeper is not relay.insert_ids and not keeper.settled
-
-
-def _knows_insert_id(relay: "Relay", backend: Backend) -> bool:
-    return relay.insert_ids.settled and backend.last_insert_id == relay.insert_ids.known
-
-
 async def _open(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> Plan:
     """Begin the transaction first where it can't be done in the statement's own write. What is left of the plan."""
     transaction = relay.transaction
     begin = transaction.begin
-    if not _begun_or_keeps(relay, request):
+    if not begun_or_keeps(relay, request):
         await _set_transaction(backend, transaction.one_shot)
     if wanted.opening is Opening.CONFIRMED:
         await _step(backend, transaction.begin_text, COM_QUERY)
     elif wanted.opening is Opening.PIPELINED and (
         # A guarded backend does not even prepare a write outside a transaction.
-        (request.prepared is not None and _lacks(backend, request.prepared)) or sentinel.due(relay, request)
+        (request.prepared is not None and lacks(backend, request.prepared)) or sentinel.due(relay, request)
     ):
         assert begin is not None
         await _ask(backend, opening_text(begin, relay.state))
@@ -452,10 +403,6 @@ async def _set_transaction(backend: Backend, one_shot: tuple[bytes, ...]) -> Non
         await _step(backend, command, COM_QUERY)
 
 
-def _lacks(backend: Backend, prepared: Prepared) -> bool:
-    return prepared.key not in backend.prepared
-
-
 async def _prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> None:
     """Prepare the command's statement in the state that the session was in then: schema and SQL mode are part of what
     it means. The way there may lead over a reset, so that this comes first of all.
@@ -466,7 +413,7 @@ async def _prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> 
         or prepared.state is backend.state.without_user_variables()
         or relay.pinned is not None
         or relay.transaction.stage is Stage.OPEN
-        or not _lacks(backend, prepared)
+        or not lacks(backend, prepared)
         or not reachable(backend.state, prepared.state)
         or not reachable(prepared.state, relay.state)
     ):
@@ -483,7 +430,7 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
     """What this command finds on the backend: its prepared statement, the session's LAST_INSERT_ID()."""
     statement = request.statement
     prepared = request.prepared
-    if prepared is not None and _lacks(backend, prepared):
+    if prepared is not None and lacks(backend, prepared):
         # Here a reset would cost the transaction, or what the session is pinned for: of the state only the schema is
         # made what it was.
         own = backend.state
@@ -495,9 +442,9 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
         keep(backend, prepared, answer.statement_id)
     if statement.may_write:
         await _save_insert_id(relay, backend)
-    if statement.asks & Asks.LAST_INSERT_ID and not _knows_insert_id(relay, backend):
+    if statement.asks & Asks.LAST_INSERT_ID and not knows_insert_id(relay, backend):
         await _settle_insert_id(relay, backend)
-    if _would_see_others(statement, backend):
+    if would_see_others(statement, backend):
         await _ask(backend, CLEARS_WARNINGS)
         backend.diagnostics |= Asks.WARNINGS | Asks.ROWS
 

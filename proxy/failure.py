@@ -20,7 +20,8 @@ from router.membership import Node
 from router.outcomes import Outcome, Phase, Verdict, judge, lost, unread
 from router.plan import keeps_one_shot
 from router.retry import Attempts
-from router.session import Stage, restore
+from router.session import restore
+from router.transaction import Stage
 
 if TYPE_CHECKING:
     from proxy.relay import Relay

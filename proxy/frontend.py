@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from proxy.metrics import Metrics
+from proxy.counters import Metrics
 from proxy.wire.compression import CompressionError
 from proxy.wire.framing import HEADER, CommandFramer, PacketTooLarge, ProtocolError
 from proxy.wire.packets import error_packet
@@ -33,8 +33,8 @@ class Conversation(Protocol):
         """The connection is closed, by either side."""
 
 
-class Frontend(asyncio.Protocol):
-    """One client's connection after its login."""
+class Frontend:
+    """One client's connection after its login: an asyncio.Protocol in all but the base class, see `proxy.backend`."""
 
     __slots__ = (
         "_busy",
@@ -187,6 +187,9 @@ class Frontend(asyncio.Protocol):
         self._conversation.client_resumed()
         if not self._busy and self._framer.pending:
             self._hand_on()
+
+    def eof_received(self) -> None:
+        """The transport closes itself."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True

@@ -12,9 +12,9 @@ from typing import Final, Protocol
 
 from config import Config
 from proxy import login
+from proxy.counters import Metrics
 from proxy.link import Link
 from proxy.log import event
-from proxy.metrics import Metrics
 from router import marker
 from router.marker import Fate
 from router.membership import Membership, Node, NodeState

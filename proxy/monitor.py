@@ -13,9 +13,9 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from proxy import login
+from proxy.counters import Metrics
 from proxy.link import PLAIN, Link
 from proxy.log import event
-from proxy.metrics import Metrics
 from router.flavor import GALERA, Flavor
 from router.membership import Membership, Node, NodeState, Transition
 from router.outcomes import NodeSign, Phase, judge

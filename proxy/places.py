@@ -16,7 +16,7 @@ from router.facts import Kind, Statement
 from router.membership import Node
 from router.outcomes import Verdict
 from router.plan import is_read_only
-from router.session import Stage
+from router.transaction import Stage
 
 if TYPE_CHECKING:
     from proxy.relay import Relay

@@ -13,14 +13,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Final, cast
 from weakref import WeakKeyDictionary
 
 from config import Pool as PoolSettings
 from proxy import login
 from proxy.backend import Backend, Lost
+from proxy.counters import Metrics
 from proxy.link import PLAIN, Link
-from proxy.metrics import Metrics
+from proxy.profile import Profile
 from proxy.version import VERSION
 from proxy.wire.constants import COM_QUERY
 from proxy.wire.framing import frame
@@ -43,30 +44,6 @@ CHARSET: Final = frame(
 
 class Exhausted(Exception):
     """No backend became free within the time allowed."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Profile:
-    """What was settled when the backend logged in and can't be changed afterwards; sessions share backends of their
-    own profile only.
-    """
-
-    user: str
-    password: str | login.Credential
-    capabilities: int
-    collation: int
-    account: str | None = None
-    """The account ("user@host") that a node has to take it for; None: the settings say who logs in."""
-    client: str | None = None
-    """The clients' address that nodes are told; None: they are told nothing, and see ours."""
-
-    @property
-    def confirmed(self) -> bool:
-        """A node has let us in, or the settings answer for it."""
-        return self.password.confirmed if isinstance(self.password, login.Credential) else True
-
-    def __repr__(self) -> str:
-        return f"<Profile {self.user} {self.capabilities:#x}>"
 
 
 class Shelf:
@@ -302,7 +279,7 @@ class NodePool:
         now = monotonic()
         backend = Backend(self, profile, State(), connected.capabilities, connected.thread_id, now)
         backend.connection_made(connected.transport)
-        early = connected.hand_over(backend)
+        early = connected.hand_over(cast("asyncio.Protocol", backend))
         if early:
             backend.data_received(early)
         if self.flavor.reset_changes_charset:

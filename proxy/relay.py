@@ -21,8 +21,9 @@ from proxy.frontend import Frontend
 from proxy.insert_id import InsertIds
 from proxy.places import Place
 from proxy.policy import Policy
-from proxy.pool import Profile
 from proxy.prepared import PreparedStatements
+from proxy.profile import Profile
+from proxy.ready import is_ready
 from proxy.request import Request
 from proxy.wire.constants import (
     COM_QUERY,
@@ -59,7 +60,8 @@ from router.plan import (
     plan,
 )
 from router.retry import Attempts
-from router.session import Stage, State, Transaction
+from router.session import State
+from router.transaction import Stage, Transaction
 from router.variables import ACCESS
 
 # Their replies carry no status flags.
@@ -237,7 +239,7 @@ class Relay:
                 self._then = request
                 self.request = request = Request(COM_QUERY, COMMIT, COMMITS)
             wanted = self.plan(request)
-        if lease is None or not dispatch.is_ready(self, lease, request, wanted):
+        if lease is None or not is_ready(self, lease, request, wanted):
             self.work(request)
         else:
             self.launch(lease, request, wanted)
@@ -561,11 +563,12 @@ class Relay:
             self._wrote(transaction.wrote or statement.may_write, backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only
         self.end_transaction()
-        if not keeps_one_shot(statement):
-            backend.one_shot = False  # it has had its transaction
-        elif not any(name == ACCESS for name, _ in statement.carries):
-            # Setting the session's default replaces what was set for the next transaction.
-            transaction.one_shot, transaction.read_only = one_shot, read_only
+        if backend.one_shot or one_shot:
+            if not keeps_one_shot(statement):
+                backend.one_shot = False  # it has had its transaction
+            elif not any(name == ACCESS for name, _ in statement.carries):
+                # Setting the session's default replaces what was set for the next transaction.
+                transaction.one_shot, transaction.read_only = one_shot, read_only
 
     def record(self, request: Request, insert_id: int, affected_rows: int, error: int) -> None:
         digest = self._digest

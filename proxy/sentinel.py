@@ -17,7 +17,7 @@ from proxy.wire.constants import COM_QUERY
 from proxy.wire.framing import frame
 from proxy.wire.packets import ServerError
 from router.facts import Kind
-from router.session import Stage
+from router.transaction import Stage
 
 if TYPE_CHECKING:
     from proxy.relay import Relay

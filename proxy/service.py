@@ -19,20 +19,21 @@ from proxy.catalog import CatalogReader
 from proxy.cluster import Cluster
 from proxy.console.server import Console
 from proxy.console.tables import TABLES, Row
+from proxy.counters import Metrics
 from proxy.crew import Crew
 from proxy.handshake import Login, LoginSettings, Result
 from proxy.hello import OFFERED
 from proxy.kill import Killed, from_elsewhere
 from proxy.listener import Admission, Listener
 from proxy.log import event
-from proxy.metrics import CONTENT_TYPE, Exposition, Metrics
+from proxy.metrics import CONTENT_TYPE, Exposition
 from proxy.monitor import Monitor
 from proxy.policy import Policy
-from proxy.pool import Profile
+from proxy.profile import Profile
 from proxy.reload import adopted, unchangeable
 from proxy.session import Session
 from proxy.tls import server_context
-from proxy.version import VERSION
+from proxy.version import COMPILED, VERSION
 from proxy.wire import constants as c
 from router import snapshots
 from router.backoff import LoginBackoff
@@ -227,7 +228,14 @@ class Service:
         if self.console is not None:
             await self.console.listen()
         self.run(self._keep_house(), "housekeeping")
-        event(logger, "started", version=VERSION, writers=len(self.membership.writers), nodes=len(self.membership))
+        event(
+            logger,
+            "started",
+            version=VERSION,
+            compiled=COMPILED,
+            writers=len(self.membership.writers),
+            nodes=len(self.membership),
+        )
 
     async def drain(self) -> None:
         """Stop accepting, let transactions finish until the deadline, close everything."""

@@ -3,14 +3,15 @@
 It exists from the login's OK to the end of the connection, and is what the registry, KILL and the drain see.
 """
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
 
 from proxy import commands
 from proxy.channel import ClientChannel
 from proxy.compression import FromClient
 from proxy.frontend import Conversation, Frontend
 from proxy.handshake import Login, LoginFailed, accept, change_user, refuse
-from proxy.pool import Profile
+from proxy.profile import Profile
 from proxy.relay import Relay
 from proxy.wire.constants import COM_CHANGE_USER
 from proxy.wire.framing import payload_of
@@ -104,7 +105,7 @@ class Session:
         unconfirmed = not self.relay.profile.confirmed
         error = await self.relay.select(login.database.encode()) if login.database or unconfirmed else None
         if error is None:
-            login.hand_over(self.frontend, accept(login, self.relay.status))
+            login.hand_over(cast("asyncio.Protocol", self.frontend), accept(login, self.relay.status))
             return
         if isinstance(error, ProxyError):
             self.metrics.errors_made[error.reason] += 1

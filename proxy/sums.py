@@ -7,7 +7,8 @@ comes to is one table. Knows neither processes nor how the numbers travel.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from proxy.metrics import FAMILIES, Histogram, Histograms, Key, Metrics
+from proxy.counters import Histogram, Histograms, Key, Metrics
+from proxy.metrics import FAMILIES
 from router.membership import NodeState
 
 Snapshot = dict[str, Any]

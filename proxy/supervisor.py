@@ -28,11 +28,12 @@ from proxy.board import Board, seat_of
 from proxy.console.server import Console
 from proxy.console.tables import Row, merged
 from proxy.control import Channel, Gone
+from proxy.counters import Metrics
 from proxy.crew import share
 from proxy.kill import Killed
 from proxy.listener import bound_unix_socket
 from proxy.log import event
-from proxy.metrics import CONTENT_TYPE, Exposition, Metrics, Processes
+from proxy.metrics import CONTENT_TYPE, Exposition, Processes
 from proxy.reload import adopted, reload, unchangeable
 from proxy.sums import Snapshot, Sums, snapshot
 from proxy.version import VERSION

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Final
 
-from proxy.metrics import Metrics
+from proxy.counters import Metrics
 from router.lines import Lines
 
 RIGHT_OF_WAY: Final = "way:"

@@ -6,7 +6,6 @@ read.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Generic, TypeVar
 
@@ -58,7 +57,6 @@ class ReplyDigest:
         return self._hash.digest()
 
 
-@dataclass(slots=True)
 class Entry(Generic[Request]):
     """One command as the client sent it, and what it gave.
 
@@ -68,13 +66,18 @@ class Entry(Generic[Request]):
     asks for the same one.
     """
 
-    request: Request
-    size: int
-    digest: bytes
-    insert_id: int = 0
-    affected_rows: int = 0
-    error: int = 0
-    generated: bool = False
+    __slots__ = ("affected_rows", "digest", "error", "generated", "insert_id", "request", "size")
+
+    def __init__(
+        self, request: Request, size: int, digest: bytes, insert_id: int = 0, affected_rows: int = 0, error: int = 0
+    ) -> None:
+        self.request = request
+        self.size = size
+        self.digest = digest
+        self.insert_id = insert_id
+        self.affected_rows = affected_rows
+        self.error = error
+        self.generated = False
 
 
 class Journal(Generic[Request]):

@@ -9,7 +9,8 @@ import enum
 from typing import Final, NamedTuple
 
 from router.facts import Begin, Kind, PinReason, Statement
-from router.session import Stage, State, Transaction
+from router.session import State
+from router.transaction import Stage, Transaction
 
 
 class Opening(enum.Enum):

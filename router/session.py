@@ -2,15 +2,14 @@
 
 `State` is the part that is carried along: the schema and the session variables set to known values. It is immutable
 and interned, so that "does this backend fit?" is one identity comparison. `restore` says how to bring a backend from
-one state to another. `Transaction` is where the client's transaction stands. Nothing here knows a connection.
+one state to another. Nothing here knows a connection.
 """
 
-import enum
 from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
 
-from router.facts import Begin, Modes
+from router.facts import Modes
 from router.variables import ACCESS, CONTEXT, NAMES, carry, modes_of, needs_reset, portable, statements
 
 Variables = tuple[tuple[str, str], ...]
@@ -114,55 +113,3 @@ def restore(have: State, want: State) -> Restore:
 def reachable(have: State, want: State) -> bool:
     """Can a backend in state `have` be brought to `want`? No command leaves a schema for none."""
     return not have.schema or bool(want.schema)
-
-
-class Stage(enum.Enum):
-    """Where the client's transaction stands."""
-
-    NONE = "none"  # each statement for itself
-    BEGUN = "begun"  # the client was told that it began; no node knows yet
-    OPEN = "open"  # on a backend
-
-
-class Transaction:
-    """The client's transaction, from BEGIN (or the first statement with autocommit off) to its end."""
-
-    __slots__ = (
-        "alone",
-        "begin",
-        "begin_text",
-        "one_shot",
-        "read_only",
-        "sentinel",
-        "stage",
-        "started",
-        "state",
-        "wrote",
-    )
-
-    stage: Stage
-    begin: Begin | None  # how the client began it; None with autocommit off
-    begin_text: bytes  # the client's own BEGIN
-    state: State | None  # the session's state as it was at BEGIN
-    one_shot: tuple[bytes, ...]  # the client's SET TRANSACTION ahead of it, as commands
-    read_only: bool | None  # what these say of it, if anything
-    alone: bool  # of a single statement in autocommit: begun by us, so that its commit can be marked
-    wrote: bool
-    sentinel: bool  # a savepoint of our own shows that it is whole
-    started: float  # seconds, loop time; of the first command that went to a node
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """It has ended, or never was."""
-        self.started = 0.0
-        self.stage = Stage.NONE
-        self.begin = None
-        self.begin_text = b""
-        self.state = None
-        self.one_shot = ()
-        self.read_only = None
-        self.alone = False
-        self.wrote = False
-        self.sentinel = False

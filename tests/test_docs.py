@@ -25,7 +25,7 @@ from router.answers import Told
 from router.facts import PinReason, Unreplayable
 from router.membership import NodeState
 from router.outcomes import Outcome, Phase
-from router.session import Stage
+from router.transaction import Stage
 from router.variables import CARRIED
 
 ROOT = Path(__file__).parents[1]

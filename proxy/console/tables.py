@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from router.membership import NodeState
-from router.session import Stage
+from router.transaction import Stage
 
 if TYPE_CHECKING:
     from proxy.backend import Backend

@@ -105,11 +105,6 @@ The first two put a byte beside the column count that says whether definitions f
 that a reply's bytes depend on what the connection saw before; the third sends ERR packets that end nothing.
 """
 
-# Low 16 and high 8 bits of the length, then the first byte of the payload. In CPython one unpack is faster than four
-# subscripts; the high byte apart makes the usual row one addition, and gives the 16 MB row its branch.
-_head = Struct("<HBxB").unpack_from
-_LOW: Final = 0xFFFF
-_HIGH: Final = 0xFF
 _HEAD: Final = HEADER + 1
 
 # Headers of packets that a digest does not take as they came, and what it takes instead of these and of an ERR packet.
@@ -250,15 +245,14 @@ class ReplyScanner:
                 # page_protocol_com_query_response_text_resultset_row, page_protocol_binary_resultset
                 below = self._terminator_below
                 while at <= last:
-                    low, high, first = _head(data, at)
-                    if first >= EOF_HEADER and (first == ERR_HEADER or low | high << 16 < below):
+                    length = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+                    first = data[at + HEADER]
+                    if first >= EOF_HEADER and (first == ERR_HEADER or length < below):
                         break
-                    at += low + HEADER
-                    if high:
-                        at += high << 16
-                        if low == _LOW and high == _HIGH:
-                            state = ROW_CONTINUATION
-                            break
+                    at += length + HEADER
+                    if length == MAX_PAYLOAD:
+                        state = ROW_CONTINUATION
+                        break
                 if at > last:
                     break
                 if state == ROW_CONTINUATION:
@@ -267,10 +261,11 @@ class ReplyScanner:
                 # page_protocol_com_query_response_text_resultset_column_definition: begins with the catalog, "def"
                 columns: int = self._columns
                 while columns and at <= last:
-                    low, high, first = _head(data, at)
-                    if first >= EOF_HEADER or (low == _LOW and high == _HIGH):
+                    length = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+                    first = data[at + HEADER]
+                    if first >= EOF_HEADER or length == MAX_PAYLOAD:
                         break
-                    at += low + (high << 16) + HEADER
+                    at += length + HEADER
                     columns -= 1
                 self._columns = columns
                 if columns == 0:
@@ -279,16 +274,16 @@ class ReplyScanner:
                 if at > last:
                     break
             else:
-                low, high, first = _head(data, at)
+                length = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+                first = data[at + HEADER]
                 if state == ROW_CONTINUATION:
                     # page_protocol_basic_packets: "sending more than 16Mb". The first byte is the middle of a field.
-                    at += low + (high << 16) + HEADER
-                    if low != _LOW or high != _HIGH:
+                    at += length + HEADER
+                    if length != MAX_PAYLOAD:
                         state = ROWS
                     continue
 
             # A control packet: it counts as a whole, or waits.
-            length: int = low | high << 16
             if length == 0 or length == MAX_PAYLOAD:
                 raise ProtocolError(f"a control packet of {length} bytes")
             end = at + HEADER + length

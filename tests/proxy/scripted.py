@@ -336,8 +336,7 @@ class Wire(asyncio.Transport):
                 self._arrived.appendleft(data[len(taken) :])
                 self._clock.call_soon(self._deliver)
         else:
-            assert isinstance(self.protocol, asyncio.Protocol)
-            self.protocol.data_received(data)
+            self.protocol.data_received(data)  # type: ignore[attr-defined]
 
     def _lose(self, reason: Exception | None) -> None:
         self.lost = True

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from proxy.channel import ClientChannel
 from proxy.compression import FromClient, ToNode
+from proxy.counters import Metrics
 from proxy.frontend import PIPELINED_BYTES, Frontend
-from proxy.metrics import Metrics
 from proxy.wire.compression import Unpacker, Zlib, Zstd, pack
 from proxy.wire.framing import frame
 from proxy.wire.packets import parse_error

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.metrics import FAMILIES, Exposition, Family, Histogram, Histograms, Metrics, documentation
+from proxy.counters import Histogram, Histograms, Metrics
+from proxy.metrics import FAMILIES, Exposition, Family, documentation
 
 LABEL = {"endpoint": "write", "node": "10.0.0.1:3306", "state": "up", "from": "up", "to": "down"}
 

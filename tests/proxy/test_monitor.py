@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import uvloop
 
+from proxy.counters import Metrics
 from proxy.login import ConnectFailed
-from proxy.metrics import Metrics
 from proxy.monitor import Monitor
 from router.galera import PREPARE, QUESTION
 from router.membership import Membership, Node, NodeState, Transition

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.metrics import FAMILIES, Exposition, Metrics, Processes
+from proxy.counters import Metrics
+from proxy.metrics import FAMILIES, Exposition, Processes
 from proxy.sums import Sums, snapshot
 
 

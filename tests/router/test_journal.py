@@ -17,7 +17,7 @@ def entry(size: int = 10) -> Entry[str]:
 def test_commands_are_kept_in_order_as_they_are() -> None:
     journal = Journal[str](JournalSpace(100_000), 10_000)
     first = Entry("SELECT", 12, b"a" * 16)
-    second = Entry("INSERT", 30, b"b" * 16, insert_id=4711, affected_rows=1, generated=True)
+    second = Entry("INSERT", 30, b"b" * 16, insert_id=4711, affected_rows=1)
     assert journal.append(first)
     assert journal.append(second)
     assert journal.entries == (first, second)

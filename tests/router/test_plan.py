@@ -16,8 +16,9 @@ from router.plan import (
     opening_text,
     plan,
 )
-from router.session import Stage, State, Transaction
+from router.session import State
 from router.statements import Classifier
+from router.transaction import Stage, Transaction
 from router.variables import ACCESS
 
 classifier = Classifier(engine="mariadb")

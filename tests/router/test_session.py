@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.facts import Begin, Modes
-from router.session import Restore, Stage, State, Transaction, reachable, restore
+from router.session import Restore, State, reachable, restore
+from router.transaction import Stage, Transaction
 from router.variables import ACCESS, ISOLATION, NAMES, carry
 
 # -- states -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,78 @@
+"""Can a command be sent on a lease as the lease is? Otherwise proxy.dispatch has to do something to it first.
+
+Asked for every command, so that it looks at plain attributes only. It knows sessions, backends and commands; not what
+is done about what is missing.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from proxy import commit, sentinel
+from proxy.backend import Backend
+from proxy.request import Prepared, Request
+from proxy.wire.constants import COM_STMT_PREPARE
+from router.facts import Asks, Kind, PinReason, Statement
+from router.plan import Opening, Plan, keeps_one_shot
+from router.transaction import Stage
+
+if TYPE_CHECKING:
+    from proxy.relay import Relay
+
+# Of these it is only not known that they do not ask.
+MIGHT_ASK: Final = frozenset((PinReason.UNCLASSIFIED, PinReason.PROCEDURE))
+
+
+def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bool:
+    """Can the command be sent on this lease as it is?"""
+    statement = request.statement
+    if backend.state is not relay.state or wanted.opening is Opening.CONFIRMED:
+        return False
+    if wanted.guarded is not None and backend.guarded is not wanted.guarded:
+        return False
+    if relay.marks and backend.slot is None and commit.wants_slot(relay, backend):
+        return False
+    if request.prepared is not None and lacks(backend, request.prepared):
+        return False
+    if statement.asks:
+        if statement.asks & Asks.LAST_INSERT_ID and not knows_insert_id(relay, backend):
+            return False
+        if would_see_others(statement, backend):
+            return False
+    if statement.may_write and has_anothers_id(relay, backend):
+        return False
+    if relay.transaction.one_shot and not begun_or_keeps(relay, request):
+        return False
+    if (statement.kind is Kind.SAVEPOINT or relay.savepoints) and sentinel.due(relay, request):
+        return False
+    return not relay.must_wait(backend)
+
+
+def lacks(backend: Backend, prepared: Prepared) -> bool:
+    """The statement is not prepared there."""
+    return prepared.key not in backend.prepared
+
+
+def has_anothers_id(relay: "Relay", backend: Backend) -> bool:
+    """The LAST_INSERT_ID() there is one that another session may still ask for."""
+    keeper = backend.insert_id_of
+    return keeper is not None and keeper is not relay.insert_ids and not keeper.settled
+
+
+def knows_insert_id(relay: "Relay", backend: Backend) -> bool:
+    """LAST_INSERT_ID() there is what it is for the session."""
+    return relay.insert_ids.settled and backend.last_insert_id == relay.insert_ids.known
+
+
+def would_see_others(statement: Statement, backend: Backend) -> bool:
+    """It asks for warnings, or for ROW_COUNT(), and those on the backend are not the session's own."""
+    if statement.pins in MIGHT_ASK:
+        return False
+    return statement.asks & (Asks.WARNINGS | Asks.ROWS) & ~backend.diagnostics != 0
+
+
+def begun_or_keeps(relay: "Relay", request: Request) -> bool:
+    """The SET TRANSACTION for the next transaction has been sent, or is not for this command."""
+    return (
+        relay.transaction.stage is Stage.OPEN
+        or request.code == COM_STMT_PREPARE
+        or (relay.transaction.stage is Stage.NONE and keeps_one_shot(request.statement))
+    )
