@@ -209,6 +209,8 @@ def _inserted(tokens: Sequence[Token], positions: dict[int, int]) -> tuple[Condi
     if values + 1 >= len(tokens) or names > values or tokens[values + 1].text != "(":
         return ()
     end = _closes(tokens, values + 1, len(tokens))
+    if end >= len(tokens):
+        return ()
     if end + 1 < len(tokens) and tokens[end + 1].text == ",":
         return ()
     columns = [tokens[at].name for at in range(names + 1, values) if tokens[at].is_name]

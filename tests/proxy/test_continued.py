@@ -28,7 +28,7 @@ def test_a_read_goes_on_where_it_was_cut(at: int, stage: Stage) -> None:
     received = cut(stage, client, reply, at)
     stage.somewhere(READ).says(reply)
     client.hears(reply[len(received) :])
-    assert stage.service.metrics.retries == {("lost", "ok"): 1}
+    assert stage.retries() == {("lost", "ok"): 1}
 
 
 def test_however_the_second_run_arrives(stage: Stage) -> None:
@@ -67,7 +67,7 @@ def test_a_reply_that_is_not_the_same_ends_the_connection(second: bytes, stage: 
     stage.somewhere(READ).says(second)
     assert not client.received
     assert client.wire.aborted
-    assert stage.service.metrics.retries == {("lost", "gave_up"): 1}
+    assert stage.retries() == {("lost", "gave_up"): 1}
 
 
 def test_in_a_transaction_all_of_it_is_run_again_first(stage: Stage) -> None:
