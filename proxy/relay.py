@@ -71,6 +71,11 @@ HIDES_USE: Final = frozenset((PinReason.VARIABLE, PinReason.SQL_PREPARE, PinReas
 # Flags that stay until sql_mode is set again.
 LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
 COMMIT: Final = frame(bytes((COM_QUERY,)) + b"COMMIT")
+# In place of one with RELEASE: the backend goes on.
+ENDS: Final = {
+    kind: frame(bytes((COM_QUERY,)) + kind.value.upper().encode() + b" AND NO CHAIN NO RELEASE")
+    for kind in (Kind.COMMIT, Kind.ROLLBACK)
+}
 COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
 
 # With no transaction open these commit nothing.
@@ -394,6 +399,8 @@ class Relay:
         if self.marks and statement.kind is Kind.COMMIT and commits.send_marked(self, backend, request):
             return
         raw = request.bind(backend)
+        if statement.result is Result.RELEASES:
+            raw = ENDS[statement.kind]
         sink: Sink = self if self.sent is None else Continuation(self, self.all_sent())
         if opening:
             assert transaction.begin is not None
@@ -471,7 +478,9 @@ class Relay:
                 backend.reusable = False  # MariaDB's reset leaves it
         if statement.result is not None and self._collected is not None:
             whole = b"".join(self._collected)
-            if statement.result is Result.CONNECTION_ID:
+            if statement.result is Result.RELEASES and self.cluster.flavor.engine == "mariadb":
+                whole = b""  # there the connection ends without an answer
+            elif statement.result is Result.CONNECTION_ID:
                 whole = holding.with_value(whole, self.id, binary=request.code == COM_STMT_EXECUTE)
             self.frontend.write(whole)
         if request.code == COM_STMT_PREPARE:

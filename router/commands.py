@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from router.assignments import split
-from router.facts import Asks, Begin, End, Kind, PinReason, Statement, Unreplayable, unclassified
+from router.facts import Asks, Begin, End, Kind, PinReason, Result, Statement, Unreplayable, unclassified
 from router.tokens import NUMBER, WORD, Token, has_word, name_at, table_name
 
 
@@ -48,7 +48,7 @@ def boundary(words: Sequence[str], tokens: Sequence[Token]) -> Statement:
         release, rest = False, rest[2:]
     if rest or (chain and release):
         return unclassified()
-    return Statement(kind=kind, commits=True, end=End(chain, release))
+    return Statement(kind=kind, commits=True, end=End(chain, release), result=Result.RELEASES if release else None)
 
 
 def _start(words: Sequence[str]) -> Statement:

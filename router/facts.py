@@ -81,11 +81,14 @@ class Unreplayable(Enum):
 
 
 class Result(Enum):
-    """Of a SELECT that returns the value of one function and nothing else: what the value means to us."""
+    """What the reply means to us, where it is more than something to pass on. Most are about the value of a SELECT that
+    returns that of one function and nothing else.
+    """
 
     LOCKED = "locked"  # 1: GET_LOCK() has got it
     UNLOCKED = "unlocked"  # 1: RELEASE_LOCK() has given one back
     CONNECTION_ID = "connection_id"  # the client's is another
+    RELEASES = "releases"  # COMMIT RELEASE, ROLLBACK RELEASE: it is the client's connection that ends, not the backend
 
 
 class Asks:
@@ -143,7 +146,7 @@ class Statement:
     sees_guard: could observe the session's transaction_read_only.
     may_write: not known to be a plain read.
     inserts_one_row: INSERT or REPLACE of one row, with no IGNORE and no ON DUPLICATE KEY: at most one generated id.
-    result: what has to be done with the value of its only row, see `Result`.
+    result: what has to be done with its reply, see `Result`.
     connection_id: reads or names a connection id of the server.
     compares: the columns of its only table that it compares with plain values, for placement (`router.conditions`).
     returns_rows: a write with RETURNING.
