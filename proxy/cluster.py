@@ -160,16 +160,20 @@ class Cluster:
         """Is there still a retry in the node's budget? `budgets`: those of the endpoint, if it has its own."""
         return (budgets or self._budgets)[node.name].take(now)
 
+    def owner_of(self, key: str) -> str | None:
+        """The name of the node that owns a key, or would."""
+        node = rendezvous(key, self.membership.writers)
+        return node.name if node is not None else None
+
     def hot(self) -> dict[tuple[str, str, str, str], int]:
         """What is hot, counted by what it is, its table, its owner and its state."""
         found: dict[tuple[str, str, str, str], int] = {}
         for each in self.contention.hot(self.now()):
-            owner = rendezvous(each.owner_key, self.membership.writers)
             table = each.owner_key if each.what == "tables" else each.name.partition(":")[0]
             key = (
                 each.what,
                 self.metrics.table_label(table),
-                owner.name if owner is not None else "",
+                self.owner_of(each.owner_key) or "",
                 "queued" if each.queued else "owned",
             )
             found[key] = found.get(key, 0) + 1

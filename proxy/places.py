@@ -78,12 +78,11 @@ def find(relay: "Relay", request: "Request") -> Place | None:
         return None
     policy = relay.policy
     opens = transaction.stage is Stage.BEGUN or not relay.state.autocommit
-    if policy.by_key or policy.adapts:
-        hint = hint_of(request)
-        if hint is not None:
-            return Place(f"hint:{hint}", "hint")
     table = qualified(statement.tables[0], relay) if statement.tables else ""
     if policy.by_key:
+        hint = hint_of(request)
+        if hint is not None:
+            return Place(f"hint:{hint}", "hint", table)
         return _by_affinity(relay, request, table, opens)
     if not table:
         return None

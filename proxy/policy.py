@@ -36,6 +36,7 @@ class Policy:
         "queue_wait",
         "replays",
         "snapshot_isolation",
+        "strong",
     )
 
     def __init__(self, config: Config, endpoint: Endpoint, user: User | None = None) -> None:
@@ -58,6 +59,7 @@ class Policy:
         self.places = self.by_key or self.careful
         self.affinity = endpoint.affinity
         self.level = Level(causality)
+        self.strong = self.level is Level.STRONG
         self.queue_length = endpoint.queue_length
         self.queue_wait = endpoint.queue_wait
         own = endpoint.replay

@@ -43,6 +43,8 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
         return False
     if (statement.kind is Kind.SAVEPOINT or relay.savepoints) and sentinel.due(relay, request):
         return False
+    if not (relay.causal or relay.policy.strong or relay.level):
+        return True
     return not relay.must_wait(backend)
 
 

@@ -306,20 +306,19 @@ class Relay:
     def _take(self, request: Request, wanted: Plan) -> Backend | None:
         """A lease that can be had at once, or None."""
         cluster = self.cluster
-        kind = request.statement.kind
-        policy = self.policy
+        statement = request.statement
         if (
-            kind is Kind.LOCKING_READ
-            or kind is Kind.DDL
-            or policy.places
-            or (policy.adapts and (cluster.contention.watchful or cluster.turns.ways))
+            statement.meets
+            or self.policy.places
+            or (cluster.contention.watchful and self.policy.adapts)
+            or cluster.turns.ways
         ):
             self.place = place = places.find(self, request)
             if place is not None:
                 return self._take_place(place, wanted)
         now = cluster.now()
         node = self.node  # the last one has what may be asked for
-        if node is None or not request.statement.asks or node.state is not NodeState.UP:
+        if node is None or not statement.asks or node.state is not NodeState.UP:
             node = cluster.choose(node, now)
         if node is None:
             return None
@@ -641,7 +640,7 @@ class Relay:
 
     def finish(self, close: bool = False) -> None:
         if self.place is not None and self.transaction.stage is not Stage.OPEN:
-            places.leave(self, wrote=True)
+            places.leave(self, wrote=True)  # of a transaction that has not begun after all
         self.request = None
         self._then = None
         self.sent = None

@@ -149,6 +149,7 @@ class Statement:
     result: what has to be done with its reply, see `Result`.
     connection_id: reads or names a connection id of the server.
     compares: the columns of its only table that it compares with plain values, for placement (`router.conditions`).
+    meets: a transaction that it begins may have a place, whatever the policy.
     returns_rows: a write with RETURNING.
     """
 
@@ -173,6 +174,11 @@ class Statement:
     result: "Result | None" = None
     connection_id: bool = False
     compares: tuple[str, ...] = field(default=(), compare=False)
+    meets: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "meets", self.kind is Kind.LOCKING_READ or self.kind is Kind.DDL)
+
     returns_rows: bool = False
 
 

@@ -117,6 +117,14 @@ def _backend(backend: "Backend", state: str, session: int | None, now: float) ->
     )
 
 
+def _hot(service: "Service") -> Iterable[Row]:
+    cluster = service.cluster
+    for each in cluster.contention.hot(cluster.now()):
+        owner = cluster.owner_of(each.owner_key)
+        state = "queued" if each.queued else "owned"
+        yield each.what, each.name, owner, state, round(each.seconds_left, 3)
+
+
 def _metrics(service: "Service") -> Iterable[Row]:
     return _sample_rows(service.exposition.samples())
 
@@ -201,6 +209,18 @@ TABLES: Final[Mapping[str, Table]] = {
                 _seconds("age_seconds", "Since it logged in."),
             ),
             _backends,
+        ),
+        Table(
+            "hot",
+            "What is fought over: keys, tables, and tables that are changed together, with the nodes that own them.",
+            (
+                _text("what", "`key`, `table` or `tables`."),
+                _text("name", "The key as `schema.table:value`, or the names of the tables."),
+                _text("owner", "The node where their transactions meet."),
+                _text("state", "`owned`, or `queued`: its transactions begin one after the other."),
+                _seconds("seconds_left", "Until it is tried without."),
+            ),
+            _hot,
         ),
         Table(
             "metrics",

@@ -7,9 +7,10 @@ from functools import partial
 import pytest
 
 from config import Endpoint
+from proxy.console.tables import TABLES
 from proxy.wire.constants import COM_RESET_CONNECTION, COM_STMT_EXECUTE, COM_STMT_PREPARE
 from router.catalog import Catalog, Name, Table
-from router.contention import FEW, STUBBORN, Conflict
+from router.contention import FEW, HOLD, STUBBORN, Conflict
 from router.ownership import SETTLE, rendezvous
 from tests.proxy.scripted import (
     AUTO,
@@ -105,7 +106,9 @@ def test_a_hot_table_has_an_owner_where_all_that_begins_with_it_goes(adaptive: S
         client.says("UPDATE shop.stock SET n=0 WHERE id=8")
         client.received.clear()
     assert work_of(heard) == [owner(adaptive, T).name] * 8
-    assert adaptive.service.cluster.hot() == {("table", T, owner(adaptive, T).name, "owned"): 1}
+    home = owner(adaptive, T).name
+    assert adaptive.service.cluster.hot() == {("table", T, home, "owned"): 1}
+    assert list(TABLES["hot"].rows(adaptive.service)) == [("table", T, home, "owned", HOLD)]
 
 
 def test_a_hot_key_moves_and_others_do_not(adaptive: Stage) -> None:
