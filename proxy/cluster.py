@@ -21,8 +21,6 @@ from proxy.pool import NodePool
 from proxy.recovery import Recovery
 from proxy.rows import KnownRows
 from proxy.turns import Turns
-from proxy.wire.constants import COM_QUERY
-from proxy.wire.framing import frame
 from router.catalog import Catalog
 from router.contention import Contention
 from router.flavor import FLAVORS
@@ -53,7 +51,6 @@ class Cluster:
     def __init__(self, config: Config, membership: Membership, metrics: Metrics) -> None:
         self.config = config
         self.flavor = FLAVORS[config.cluster.flavor]
-        self.no_more_waiting = frame(bytes((COM_QUERY,)) + self.flavor.wait.off)
         self.link = link(config.cluster)
         self.membership = membership
         self.metrics = metrics

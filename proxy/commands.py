@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy import holding, kill, own_variables
 from proxy.request import Request
+from proxy.wire.attributes import query_text
 from proxy.wire.constants import (
     COM_DEBUG,
     COM_FIELD_LIST,
@@ -23,6 +24,7 @@ from proxy.wire.constants import (
     COM_SET_OPTION,
     COM_SHUTDOWN,
     COM_STATISTICS,
+    COM_STMT_BULK_EXECUTE,
     COM_STMT_CLOSE,
     COM_STMT_EXECUTE,
     COM_STMT_FETCH,
@@ -30,6 +32,7 @@ from proxy.wire.constants import (
     COM_STMT_RESET,
     COM_STMT_SEND_LONG_DATA,
     COMMAND_NAMES,
+    MARIADB_CLIENT_STMT_BULK_OPERATIONS,
 )
 from proxy.wire.framing import ProtocolError, payload_of
 from proxy.wire.prepared import ExecuteView, opens_cursor, statement_id
@@ -49,7 +52,10 @@ MAX_PREPARED: Final = 16382  # statements of one client; the server's default fo
 
 def query(session: "Session", raw: bytes) -> None:
     relay = session.relay
-    text = raw[5:] if len(raw) < 0x1000003 else payload_of(raw)[1:]
+    if relay.profile.attributes:
+        text = query_text(payload_of(raw))
+    else:
+        text = raw[5:] if len(raw) < 0x1000003 else payload_of(raw)[1:]
     statement = session.classifier.classify(text, relay.modes)
     if statement.kind is Kind.KILL:
         kill.query(session, statement, raw)
@@ -91,6 +97,7 @@ def prepare(session: "Session", raw: bytes) -> None:
     if len(relay.prepared) >= MAX_PREPARED:
         relay.answer_error(answers.too_many_statements(MAX_PREPARED))
         return
+    relay.prepared.begin()
     facts = session.classifier.classify(payload_of(raw)[1:], relay.modes)
     request = Request(COM_STMT_PREPARE, raw, READS)
     request.facts = facts
@@ -103,10 +110,19 @@ def execute(session: "Session", raw: bytes) -> None:
     if prepared is None:
         relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_execute"))
         return
-    view = ExecuteView(raw, prepared.num_params)
+    view = ExecuteView(raw, prepared.num_params, attributes=relay.profile.attributes)
     if view.types is not None:
         prepared.types = view.types
     relay.submit(Request.execute(raw, prepared, cursor=opens_cursor(raw)))
+
+
+def bulk_execute(session: "Session", raw: bytes) -> None:
+    """MariaDB's, of many rows of parameters at once; to a client that did not agree on it, it is unknown."""
+    relay = session.relay
+    if relay.profile.capabilities & MARIADB_CLIENT_STMT_BULK_OPERATIONS:
+        execute(session, raw)
+    else:
+        unknown(session, raw)
 
 
 def fetch(session: "Session", raw: bytes) -> None:
@@ -183,6 +199,7 @@ HANDLERS: Final[dict[int, "Callable[[Session, bytes], None]"]] = {
     COM_PING: ping,
     COM_STMT_PREPARE: prepare,
     COM_STMT_EXECUTE: execute,
+    COM_STMT_BULK_EXECUTE: bulk_execute,
     COM_STMT_SEND_LONG_DATA: send_long_data,
     COM_STMT_CLOSE: close_statement,
     COM_STMT_RESET: reset_statement,

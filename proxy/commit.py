@@ -27,7 +27,6 @@ from proxy.wire.constants import (
     SERVER_STATUS_IN_TRANS_READONLY,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
-from proxy.wire.framing import frame
 from proxy.wire.packets import ok_packet, with_ok_status
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
@@ -42,9 +41,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COMMIT: Final = frame(bytes((COM_QUERY,)) + b"COMMIT AND NO CHAIN NO RELEASE")
-BEGIN: Final = frame(bytes((COM_QUERY,)) + b"BEGIN")
-OPENING: Final = frame(bytes((COM_QUERY,)) + b"START TRANSACTION READ WRITE")
+COMMIT: Final = b"COMMIT AND NO CHAIN NO RELEASE"
+BEGIN: Final = b"BEGIN"
+OPENING: Final = b"START TRANSACTION READ WRITE"
 PLAIN_BEGIN: Final = Begin()
 # In these sessions the procedure does not work, or its OK would not say what the client's own tracking asks for.
 UNFIT: Final = frozenset((PinReason.XA, PinReason.LOCK_TABLES, PinReason.TRACKING))
@@ -127,7 +126,7 @@ def begin_alone(relay: "Relay") -> None:
     transaction.stage = Stage.BEGUN
     transaction.alone = True
     transaction.begin = PLAIN_BEGIN
-    transaction.begin_text = BEGIN
+    transaction.begin_text = relay.profile.query(BEGIN)
     transaction.state = relay.state
 
 
@@ -164,14 +163,14 @@ async def take_slot(relay: "Relay", backend: Backend) -> None:
         return
     slot = Slot(secrets.randbits(63))
     # Whatever the session's defaults are: READ ONLY, or autocommit off.
-    answer = await backend.run(OPENING, COM_QUERY)
+    answer = await backend.run(backend.profile.query(OPENING), COM_QUERY)
     if answer.error is None:
-        answer = await backend.run(frame(bytes((COM_QUERY,)) + slot.take()), COM_QUERY)
+        answer = await backend.run(backend.profile.query(slot.take()), COM_QUERY)
         backend.diagnostics = 0
     if answer.error is None:
         backend.slot = slot
         return
-    if (await backend.run(failure.ROLLBACK, COM_QUERY)).error is not None:
+    if (await backend.run(backend.profile.query(failure.ROLLBACK), COM_QUERY)).error is not None:
         raise Lost("a transaction of our own could not be rolled back")
     why = unmarked(answer.error.code, answer.error.message)
     if why is not None:
@@ -200,7 +199,7 @@ def _call(relay: "Relay", backend: Backend, commit: Commit, chain: bool | None) 
     relay.commit = commit
     relay.collect()
     backend.diagnostics = 0  # what is left there is the procedure's
-    backend.send(relay, frame(bytes((COM_QUERY,)) + commit.slot.commit(chain)), COM_QUERY)
+    backend.send(relay, backend.profile.query(commit.slot.commit(chain)), COM_QUERY)
 
 
 def _statement_done(relay: "Relay", reply: ReplyScanner, raw: bytes) -> None:
@@ -222,7 +221,7 @@ def _statement_done(relay: "Relay", reply: ReplyScanner, raw: bytes) -> None:
         # The procedure would clear the warnings, which COMMIT leaves.
         relay.metrics.commits_unmarked["no_slot" if backend.slot is None else "warnings"] += 1
         relay.commit = Commit(backend, None, held)
-        backend.send(relay, COMMIT, COM_QUERY)
+        backend.send(relay, backend.profile.query(COMMIT), COM_QUERY)
 
 
 # -- it is answered ---------------------------------------------------------------------------------------------------
@@ -269,7 +268,7 @@ def _refused(relay: "Relay", commit: Commit, reply: ReplyScanner) -> bool:
     if commit.held is None:
         backend.send(relay, request.bind(backend), request.code)
     else:
-        backend.send(relay, COMMIT, COM_QUERY)
+        backend.send(relay, backend.profile.query(COMMIT), COM_QUERY)
     return True
 
 
@@ -328,7 +327,7 @@ def _committed(relay: "Relay", commit: Commit, node: Node) -> None:
         transaction.one_shot, transaction.read_only = one_shot, read_only
         transaction.stage = Stage.BEGUN
         transaction.begin = PLAIN_BEGIN
-        transaction.begin_text = BEGIN
+        transaction.begin_text = relay.profile.query(BEGIN)
         transaction.state = relay.state
     if relay.goes_on_behind_commit():
         return

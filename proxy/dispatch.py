@@ -86,6 +86,9 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
         if given_up.goes_on and relay.sent is None:
             if relay.transaction.alone:
                 failure.abandon(relay)
+            relay.warned = True
+            if relay.lease is not None:
+                relay.lease.diagnostics |= Asks.WARNINGS
             relay.tell(given_up.error)
             relay.finish()
         else:
@@ -289,7 +292,7 @@ def _tables(relay: "Relay", request: Request | None) -> tuple[str, ...]:
 
 async def _ask(backend: Backend, sql: bytes, phase: Phase = Phase.SETUP) -> Answer:
     """Run a statement of our own; raises `Failed` if it is refused."""
-    return await _step(backend, frame(bytes((COM_QUERY,)) + sql), COM_QUERY, phase)
+    return await _step(backend, backend.profile.query(sql), COM_QUERY, phase)
 
 
 async def _step(backend: Backend, raw: bytes, command: int, phase: Phase = Phase.SETUP) -> Answer:
@@ -412,6 +415,7 @@ async def _prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> 
         prepared is None
         or prepared.state is backend.state.without_user_variables()
         or relay.pinned is not None
+        or relay.warned
         or relay.transaction.stage is Stage.OPEN
         or not lacks(backend, prepared)
         or not reachable(backend.state, prepared.state)

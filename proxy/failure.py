@@ -10,7 +10,6 @@ from proxy import holding, places
 from proxy.backend import Backend
 from proxy.request import Request
 from proxy.wire.constants import COM_QUERY
-from proxy.wire.framing import frame
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import ReplyScanner
 from router import answers
@@ -26,7 +25,7 @@ from router.transaction import Stage
 if TYPE_CHECKING:
     from proxy.relay import Relay
 
-ROLLBACK: Final = frame(bytes((COM_QUERY,)) + b"ROLLBACK AND NO CHAIN NO RELEASE")
+ROLLBACK: Final = b"ROLLBACK AND NO CHAIN NO RELEASE"
 # An error of these leaves no doubt whether a transaction is open.
 SINGLE: Final = frozenset(
     (
@@ -283,7 +282,7 @@ def take_up_elsewhere(relay: "Relay", backend: Backend) -> None:
 def abandon(relay: "Relay") -> None:
     """The statement that stands alone was refused: of the transaction that it was given nothing remains."""
     if relay.transaction.stage is Stage.OPEN and relay.lease is not None:
-        relay.lease.send_quietly(ROLLBACK, COM_QUERY)
+        relay.lease.send_quietly(relay.profile.query(ROLLBACK), COM_QUERY)
     relay.end_transaction()
 
 

@@ -20,7 +20,7 @@ from typing import Final
 from proxy import mimic
 from proxy.auth import NATIVE_PASSWORD, Account, Answer, Denied, Exchange, Finder, Proof, Refused, authenticate
 from proxy.channel import ClientChannel
-from proxy.hello import OFFERED, SSL_REQUEST_BYTES, greeting, parse_change_user, parse_response
+from proxy.hello import OF_THE_NODES, OFFERED, SSL_REQUEST_BYTES, greeting, parse_change_user, parse_response
 from proxy.wire import compression, proxied
 from proxy.wire import constants as c
 from proxy.wire.compression import Codec
@@ -119,6 +119,8 @@ class LoginSettings:
     version: Callable[[], str]
     """The server version to greet with, as the backends send it."""
     offered: int = OFFERED
+    nodes_offer: Callable[[], int] = lambda: c.CLIENT_LONG_PASSWORD
+    """Of hello.OF_THE_NODES what every node has."""
     plugin: str = NATIVE_PASSWORD
     """The plugin named in the greeting, and asked for when a client proposes none of ours."""
     collation: int = 45
@@ -228,7 +230,8 @@ async def refuse(channel: ClientChannel, failure: LoginFailed) -> None:
 
 async def _converse(channel: ClientChannel, settings: LoginSettings, connection_id: int) -> Login:
     host, port, local = _peer(channel.transport)
-    offered = settings.offered | (c.CLIENT_SSL if settings.tls is not None else 0)
+    offered = settings.offered & (settings.nodes_offer() | ~OF_THE_NODES)
+    offered |= c.CLIENT_SSL if settings.tls is not None else 0
     if settings.compression:
         offered |= compression.ANY
     nonce = mimic.nonce()

@@ -12,9 +12,18 @@ from proxy.wire import constants as c
 from proxy.wire.framing import ProtocolError
 from proxy.wire.packets import read_int2, read_lenenc_int, read_lenenc_str
 
-OFFERED: Final = (
+OF_THE_NODES: Final = (
     c.CLIENT_LONG_PASSWORD  # MariaDB's CLIENT_MYSQL: set, it says that the greeting carries no MariaDB extensions
-    | c.CLIENT_FOUND_ROWS
+    | c.CLIENT_OPTIONAL_RESULTSET_METADATA
+    | c.CLIENT_QUERY_ATTRIBUTES
+    | c.MARIADB_CLIENT_STMT_BULK_OPERATIONS
+    | c.MARIADB_CLIENT_EXTENDED_METADATA
+    | c.MARIADB_CLIENT_BULK_UNIT_RESULTS
+)
+"""Capabilities that only one flavour, or only later versions, have: offered where every node has them."""
+
+OFFERED: Final = (
+    c.CLIENT_FOUND_ROWS
     | c.CLIENT_LONG_FLAG
     | c.CLIENT_CONNECT_WITH_DB
     | c.CLIENT_NO_SCHEMA
@@ -34,16 +43,16 @@ OFFERED: Final = (
     | c.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
     | c.CLIENT_SESSION_TRACK
     | c.CLIENT_DEPRECATE_EOF
+    | OF_THE_NODES
 )
-"""What we offer; CLIENT_SSL is added where there is a certificate, and where clients may compress, COMPRESS and
-ZSTD_COMPRESSION_ALGORITHM. Left out, and why:
+"""What we offer, if the nodes have it; CLIENT_SSL is added where there is a certificate, and where clients may
+compress, COMPRESS and ZSTD_COMPRESSION_ALGORITHM. Left out, and why:
 
-ODBC: without meaning since MySQL 3.22. QUERY_ATTRIBUTES: MariaDB has none, and they change the shape of COM_QUERY.
-OPTIONAL_RESULTSET_METADATA: a reply without its column definitions cannot be told from another one by shape.
-CAN_HANDLE_EXPIRED_PASSWORDS: passwords here do not expire. MULTI_FACTOR_AUTHENTICATION, CAPABILITY_EXTENSION: nothing
-behind them is spoken here. SSL_VERIFY_SERVER_CERT, REMEMBER_OPTIONS: the client's own business, never on the wire.
-MariaDB's extended ones: they are not the same on all flavours, and with CACHE_METADATA a reply's bytes depend on what
-its connection saw before.
+ODBC: without meaning since MySQL 3.22. CAN_HANDLE_EXPIRED_PASSWORDS: passwords here do not expire.
+MULTI_FACTOR_AUTHENTICATION, CAPABILITY_EXTENSION: nothing behind them is spoken here. SSL_VERIFY_SERVER_CERT,
+REMEMBER_OPTIONS: the client's own business, never on the wire. MariaDB's PROGRESS: its reports are packets that belong
+to no reply. COM_MULTI: no server has it any more. CACHE_METADATA: whether a reply has its definitions then depends on
+what its connection saw before, and a session's replies come from many connections.
 """
 
 SSL_REQUEST_BYTES: Final = 32
@@ -55,6 +64,7 @@ def greeting(
 ) -> bytes:
     """Payload of the first packet
     (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html).
+    MariaDB's capabilities above bit 32 are where MySQL has zeros (https://mariadb.com/kb/en/connection/).
     """
     return b"".join(
         (
@@ -69,7 +79,8 @@ def greeting(
             status.to_bytes(2, "little"),
             (capabilities >> 16 & 0xFFFF).to_bytes(2, "little"),
             bytes((len(nonce) + 1 if capabilities & c.CLIENT_PLUGIN_AUTH else 0,)),
-            bytes(10),
+            bytes(6),
+            (capabilities >> 32).to_bytes(4, "little"),
             nonce[8:],
             b"\0",
             plugin.encode() + b"\0" if capabilities & c.CLIENT_PLUGIN_AUTH else b"",
@@ -102,7 +113,10 @@ def parse_response(payload: bytes, offered: int) -> Response:
     """
     if len(payload) < SSL_REQUEST_BYTES:
         raise ProtocolError("a handshake response has at least 32 bytes")
-    capabilities = int.from_bytes(payload[:4], "little") & offered
+    capabilities = int.from_bytes(payload[:4], "little")
+    if not capabilities & c.CLIENT_MYSQL:
+        capabilities |= int.from_bytes(payload[28:32], "little") << 32
+    capabilities &= offered
     collation = payload[8]
     name, at = _read_text(payload, SSL_REQUEST_BYTES, collation)
     if capabilities & c.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA:

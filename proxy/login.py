@@ -23,6 +23,7 @@ from aiomysql import connection as client
 from proxy.compression import ToNode
 from proxy.link import PLAIN, Link
 from proxy.wire import compression
+from proxy.wire.attributes import NONE
 from proxy.wire.constants import (
     CLIENT_COMPRESS,
     CLIENT_CONNECT_ATTRS,
@@ -32,6 +33,7 @@ from proxy.wire.constants import (
     CLIENT_MYSQL,
     CLIENT_PLUGIN_AUTH,
     CLIENT_PROTOCOL_41,
+    CLIENT_QUERY_ATTRIBUTES,
     CLIENT_SECURE_CONNECTION,
     CLIENT_SSL,
     CLIENT_TRANSACTIONS,
@@ -377,7 +379,8 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
 
     async def current_user(self) -> str:
         """The account that the server takes us for, whatever was agreed on for results."""
-        await self._execute_command(_COM_QUERY, "SELECT CURRENT_USER()")
+        attributes = NONE.decode() if self.negotiated & CLIENT_QUERY_ATTRIBUTES else ""
+        await self._execute_command(_COM_QUERY, f"{attributes}SELECT CURRENT_USER()")
         for _ in range(2):  # the number of columns, and the column
             await self._read_packet()
         row = await self._read_packet()
@@ -420,12 +423,13 @@ def _native_answer(key: NativeKey, salt: bytes) -> bytes:
 class QueryConnection:
     """A connection of our own to ask a node about itself. Text in, text out, one query at a time."""
 
-    __slots__ = ("_client", "thread_id", "version")
+    __slots__ = ("_client", "offered", "thread_id", "version")
 
     def __init__(self, connected: _Client) -> None:
         self._client = connected
         self.version: str = connected.server_version
         self.thread_id: int = connected.thread_id()
+        self.offered: int = connected.server_capabilities  # what the server could have agreed to
 
     @property
     def closed(self) -> bool:

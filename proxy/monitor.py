@@ -9,6 +9,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import reduce
+from operator import and_
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -34,6 +36,8 @@ class Connection(Protocol):
 
     @property
     def version(self) -> str: ...
+    @property
+    def offered(self) -> int: ...
     async def query(self, sql: str, /) -> Sequence[tuple[str | None, ...]]: ...
     def close(self) -> None: ...
 
@@ -84,6 +88,7 @@ class Monitor:
         open_connection: Open | None = None,
     ) -> None:
         self.versions: dict[str, str] = {}
+        self._offered: dict[str, int] = {}
         self._cluster = cluster
         self._flavor = flavor
         self._link = link
@@ -104,6 +109,11 @@ class Monitor:
             if version := self.versions.get(node.name):
                 return version
         return ""
+
+    @property
+    def capabilities(self) -> int:
+        """What all nodes could have agreed to that have told; 0 while none has."""
+        return reduce(and_, self._offered.values()) if self._offered else 0
 
     def start(self) -> None:
         """Start polling; to be called once, in a running loop."""
@@ -223,6 +233,7 @@ class Monitor:
                 watch.drop()
         watch.connection = await self._open(watch.node)
         self.versions[watch.node.name] = watch.connection.version
+        self._offered[watch.node.name] = watch.connection.offered
         await watch.connection.query(self._flavor.prepare)
         return await watch.connection.query(self._flavor.question)
 

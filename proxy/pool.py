@@ -20,11 +20,11 @@ from config import Pool as PoolSettings
 from proxy import login
 from proxy.backend import Backend, Lost
 from proxy.counters import Metrics
+from proxy.hello import OF_THE_NODES
 from proxy.link import PLAIN, Link
 from proxy.profile import Profile
 from proxy.version import VERSION
 from proxy.wire.constants import COM_QUERY
-from proxy.wire.framing import frame
 from proxy.wire.packets import single_value
 from router.flavor import GALERA, Flavor
 from router.marker import FORGOTTEN, Slot
@@ -35,8 +35,8 @@ ATTRIBUTES: Final = {"program_name": "multiwriter", "_client_name": "multiwriter
 """Connection attributes towards nodes. Not the clients' own: they are fixed when a backend logs in, and it serves many
 clients."""
 # The command that brings the character set back to what it is now.
-CHARSET: Final = frame(
-    bytes((COM_QUERY,)) + b"SELECT CONCAT('SET character_set_client=', @@character_set_client,"
+CHARSET: Final = (
+    b"SELECT CONCAT('SET character_set_client=', @@character_set_client,"
     b" ',character_set_results=', IFNULL(@@character_set_results, 'NULL'),"
     b" ',collation_connection=', @@collation_connection)"
 )
@@ -276,6 +276,9 @@ class NodePool:
             timeout=self.settings.connect_timeout,
             connect_timeout=self.settings.connect_timeout,
         )
+        if lacking := profile.capabilities & OF_THE_NODES & ~connected.capabilities:
+            connected.transport.abort()
+            raise login.ConnectFailed(2027, f"The node lacks capabilities that the client was offered ({lacking:#x})")
         now = monotonic()
         backend = Backend(self, profile, State(), connected.capabilities, connected.thread_id, now)
         backend.connection_made(connected.transport)
@@ -293,7 +296,7 @@ class NodePool:
         if command is None:
             try:
                 async with asyncio.timeout(self.settings.connect_timeout):
-                    answer = await backend.run(CHARSET, COM_QUERY)
+                    answer = await backend.run(profile.query(CHARSET), COM_QUERY)
             except (Lost, TimeoutError) as gone:
                 backend.close()
                 raise login.ConnectFailed(2013, f"Lost connection to the node after the login ({gone})") from gone
@@ -303,7 +306,7 @@ class NodePool:
             if answer.error is not None:
                 backend.close()
                 raise login.ConnectFailed(answer.error.code, answer.error.message, answer.error.sqlstate)
-            command = self._charsets[profile] = frame(bytes((COM_QUERY,)) + single_value(answer.data))
+            command = self._charsets[profile] = profile.query(single_value(answer.data))
         backend.charset = command
 
     async def interrupt(self, backend: Backend, is_wanted: Callable[[], bool]) -> None:
@@ -316,7 +319,7 @@ class NodePool:
                 return
             backend.reusable = False  # it may end before the KILL arrives, which then must not hit another session
             async with asyncio.timeout(self.settings.connect_timeout):
-                await side.run(frame(bytes((COM_QUERY,)) + b"KILL QUERY %d" % backend.thread_id), COM_QUERY)
+                await side.run(backend.profile.query(b"KILL QUERY %d" % backend.thread_id), COM_QUERY)
         finally:
             side.close()
 

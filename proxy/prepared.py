@@ -9,7 +9,7 @@ from proxy.backend import Backend, PreparedThere
 from proxy.request import Prepared, Request
 from proxy.wire.constants import COM_STMT_CLOSE
 from proxy.wire.framing import frame
-from proxy.wire.prepared import with_prepared_id
+from proxy.wire.prepared import LAST_PREPARED, with_prepared_id
 from proxy.wire.replies import ReplyScanner
 from router.session import State
 
@@ -21,27 +21,32 @@ PER_BACKEND: Final = 256
 class PreparedStatements:
     """id -> statement. Ids count up and are not used twice, as at a server."""
 
-    __slots__ = ("_last_id", "_statements")
+    __slots__ = ("_last_id", "_newest", "_statements")
 
     def __init__(self) -> None:
         self._statements: dict[int, Prepared] = {}
         self._last_id = 0
+        self._newest = 0  # what a MariaDB client means by LAST_PREPARED; 0: what it prepared last was refused
 
     def __len__(self) -> int:
         return len(self._statements)
 
     def get(self, prepared_id: int) -> Prepared | None:
-        return self._statements.get(prepared_id)
+        return self._statements.get(self._newest if prepared_id == LAST_PREPARED else prepared_id)
 
     def close(self, prepared_id: int) -> None:
-        self._statements.pop(prepared_id, None)
+        self._statements.pop(self._newest if prepared_id == LAST_PREPARED else prepared_id, None)
 
     def clear(self) -> None:
         self._statements.clear()
 
+    def begin(self) -> None:
+        """A COM_STMT_PREPARE has come."""
+        self._newest = 0
+
     def add(self, request: Request, data: bytes, reply: ReplyScanner, backend: Backend, state: State) -> bytes:
         """The reply to a COM_STMT_PREPARE came: keep the statement, and return the reply with our id in it."""
-        self._last_id += 1
+        self._newest = self._last_id = self._last_id + 1
         prepared = Prepared(self._last_id, request.raw, request.facts, reply.num_params, state)
         self._statements[self._last_id] = prepared
         keep(backend, prepared, reply.statement_id)

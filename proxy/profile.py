@@ -6,6 +6,9 @@ Apart from the pool because a compiled class has no weak references, and the pro
 from dataclasses import dataclass
 
 from proxy import login
+from proxy.wire.attributes import NONE
+from proxy.wire.constants import CLIENT_QUERY_ATTRIBUTES
+from proxy.wire.framing import frame
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -22,6 +25,15 @@ class Profile:
     """The account ("user@host") that a node has to take it for; None: the settings say who logs in."""
     client: str | None = None
     """The clients' address that nodes are told; None: they are told nothing, and see ours."""
+
+    @property
+    def attributes(self) -> bool:
+        """Texts and executions may have query attributes, so that each text says whether it has."""
+        return self.capabilities & CLIENT_QUERY_ATTRIBUTES != 0
+
+    def query(self, sql: bytes) -> bytes:
+        """A text of our own as a COM_QUERY."""
+        return frame(b"".join((b"\x03", NONE, sql) if self.attributes else (b"\x03", sql)))
 
     @property
     def confirmed(self) -> bool:

@@ -24,8 +24,10 @@ from proxy.policy import Policy
 from proxy.prepared import PreparedStatements
 from proxy.profile import Profile
 from proxy.ready import is_ready
-from proxy.request import Request
+from proxy.request import Prepared, Request
 from proxy.wire.constants import (
+    CLIENT_DEPRECATE_EOF,
+    CLIENT_SESSION_TRACK,
     COM_QUERY,
     COM_SET_OPTION,
     COM_STATISTICS,
@@ -37,7 +39,6 @@ from proxy.wire.constants import (
     SERVER_STATUS_IN_TRANS_READONLY,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
-from proxy.wire.framing import frame
 from proxy.wire.packets import error_packet, ok_packet
 from proxy.wire.prepared import with_status
 from proxy.wire.replies import ReplyScanner
@@ -53,6 +54,7 @@ from router.plan import (
     UNGUARDED,
     Opening,
     Plan,
+    begins_one,
     is_read_only,
     keeps_one_shot,
     may_begin_late,
@@ -70,12 +72,8 @@ STATUSLESS: Final = frozenset((COM_STATISTICS, COM_STMT_PREPARE))
 HIDES_USE: Final = frozenset((PinReason.VARIABLE, PinReason.SQL_PREPARE, PinReason.UNCLASSIFIED))
 # Flags that stay until sql_mode is set again.
 LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
-COMMIT: Final = frame(bytes((COM_QUERY,)) + b"COMMIT")
 # In place of one with RELEASE: the backend goes on.
-ENDS: Final = {
-    kind: frame(bytes((COM_QUERY,)) + kind.value.upper().encode() + b" AND NO CHAIN NO RELEASE")
-    for kind in (Kind.COMMIT, Kind.ROLLBACK)
-}
+ENDS: Final = {kind: kind.value.upper().encode() + b" AND NO CHAIN NO RELEASE" for kind in (Kind.COMMIT, Kind.ROLLBACK)}
 COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
 
 # With no transaction open these commit nothing.
@@ -242,7 +240,7 @@ class Relay:
             ) or (self.marks and commits.ends_autocommit_off(self, statement)):
                 # BEGIN within a transaction: a COMMIT, and then one that begins late.
                 self._then = request
-                self.request = request = Request(COM_QUERY, COMMIT, COMMITS)
+                self.request = request = Request(COM_QUERY, self.profile.query(b"COMMIT"), COMMITS)
             wanted = self.plan(request)
         if lease is None or not is_ready(self, lease, request, wanted):
             self.work(request)
@@ -278,18 +276,27 @@ class Relay:
         if statement.transaction is not None and may_begin_late(statement.transaction):
             self._begin_late(request)
             return True
-        if statement.end is not None and not statement.end.chain and not statement.end.release:
+        if (
+            statement.end is not None
+            and not statement.end.chain
+            and not statement.end.release
+            and not (self.lease is not None and self.lease.one_shot)  # there it ends that, too
+        ):
             self.transaction.clear()
             self.answer_ok()
             return True
         if statement.one_shot and self.transaction.stage is Stage.NONE:
-            self.transaction.one_shot += (request.as_query(),)
-            for name, value in statement.one_shot:
-                if name == ACCESS:
-                    self.transaction.read_only = value == "READ ONLY"
+            self._remember_one_shot(request)
             self.answer_ok()
             return True
         return False
+
+    def _remember_one_shot(self, request: Request) -> None:
+        """A SET TRANSACTION for the next one."""
+        self.transaction.one_shot += (request.as_query(self.profile),)
+        for name, value in request.statement.one_shot:
+            if name == ACCESS:
+                self.transaction.read_only = value == "READ ONLY"
 
     def _begin_late(self, request: Request) -> None:
         """Tell the client that its transaction has begun; a node hears of it with the first statement."""
@@ -299,7 +306,7 @@ class Relay:
         transaction.one_shot, transaction.read_only = one_shot, read_only
         transaction.stage = Stage.BEGUN
         transaction.begin = request.statement.transaction
-        transaction.begin_text = request.as_query()
+        transaction.begin_text = request.as_query(self.profile)
         transaction.state = self.state
         self.answer_ok()
 
@@ -380,7 +387,7 @@ class Relay:
         if backend.pool.node.state is not NodeState.UP:
             self.cluster.used(backend.pool.node)
         if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and self.is_synced(backend):
-            backend.send_quietly(self.cluster.no_more_waiting, COM_QUERY)
+            backend.send_quietly(self.profile.query(self.cluster.flavor.wait.off), COM_QUERY)
             backend.causal = False
         collects = (
             request.code == COM_STMT_PREPARE
@@ -399,12 +406,12 @@ class Relay:
             return
         raw = request.bind(backend)
         if statement.result is Result.RELEASES:
-            raw = ENDS[statement.kind]
+            raw = self.profile.query(ENDS[statement.kind])
         sink: Sink = self if self.sent is None else Continuation(self, self.all_sent())
         if opening:
             assert transaction.begin is not None
             self.leading = True
-            begin = frame(bytes((COM_QUERY,)) + opening_text(transaction.begin, self.state))
+            begin = self.profile.query(opening_text(transaction.begin, self.state))
             backend.send_two(sink, begin + raw, COM_QUERY, request.code, self._digest, cursor=request.opens_cursor)
         else:
             backend.send(sink, raw, request.code, self._digest, cursor=request.opens_cursor)
@@ -471,6 +478,14 @@ class Relay:
             bound = bound or not self.state.portable
         if reply.insert_id:
             self.insert_ids.told(backend, reply.insert_id)
+        if (
+            request.prepared is not None
+            and self.pinned is None
+            and isinstance(reply, ReplyScanner)
+            and self._reported_late(request.prepared, reply)
+        ):
+            self.pins.hold(PinReason.TRACKING, ())
+            bound = True
         if bound:
             holding.succeeded(self, request, reply.status, b"".join(self._collected or ()))
             if statement.pins is PinReason.ROLE:
@@ -530,6 +545,17 @@ class Relay:
             self.submit(then)
         return True
 
+    def _reported_late(self, prepared: Prepared, reply: ReplyScanner) -> bool:
+        """The server went to the statement's schema and back, and its report of that waits for the next OK with one:
+        old EOF packets have no room for it.
+        """
+        capabilities = self.profile.capabilities
+        return (
+            prepared.state.schema != self.state.schema
+            and reply.has_rows
+            and capabilities & (CLIENT_SESSION_TRACK | CLIENT_DEPRECATE_EOF) == CLIENT_SESSION_TRACK
+        )
+
     def _inside(self, request: Request, reply: "ReplyScanner | commits.Told", backend: Backend) -> None:
         """After it, a transaction is open."""
         transaction = self.transaction
@@ -538,7 +564,7 @@ class Relay:
             transaction.stage = Stage.OPEN
             if statement.transaction is not None:
                 transaction.begin = statement.transaction
-                transaction.begin_text = request.as_query()
+                transaction.begin_text = request.as_query(self.profile)
                 transaction.state = self.state
                 return
             if self.state.autocommit:
@@ -570,13 +596,19 @@ class Relay:
         if not rolled_back:
             self._wrote(transaction.wrote or statement.may_write, backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only
+        if transaction.stage is Stage.OPEN:
+            backend.one_shot = False  # it has had its transaction
         self.end_transaction()
-        if backend.one_shot or one_shot:
-            if not keeps_one_shot(statement):
-                backend.one_shot = False  # it has had its transaction
-            elif not any(name == ACCESS for name, _ in statement.carries):
+        if backend.one_shot or one_shot or statement.one_shot:
+            if begins_one(statement):
+                backend.one_shot = False
+            elif keeps_one_shot(statement) and not any(name == ACCESS for name, _ in statement.carries):
                 # Setting the session's default replaces what was set for the next transaction.
                 transaction.one_shot, transaction.read_only = one_shot, read_only
+                if statement.one_shot:
+                    # The node was told because a transaction might have been open.
+                    self._remember_one_shot(request)
+                    backend.one_shot = True
 
     def record(self, request: Request, insert_id: int, affected_rows: int, error: int) -> None:
         digest = self._digest

@@ -1,19 +1,22 @@
 """One command of a client: its bytes, the facts about it, and how it reads on a given backend."""
 
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from proxy.backend import Backend
-from proxy.wire.constants import COM_INIT_DB, COM_QUERY, COM_STMT_EXECUTE
-from proxy.wire.framing import frame, payload_of
+from proxy.wire.constants import COM_INIT_DB, COM_QUERY, COM_STMT_BULK_EXECUTE, COM_STMT_EXECUTE
+from proxy.wire.framing import HEADER, payload_of
 from proxy.wire.packets import ServerError, error_packet
-from proxy.wire.prepared import with_statement_id, with_types
+from proxy.wire.prepared import unit_results, with_statement_id, with_types
 from router.conditions import Condition
 from router.facts import PinReason, Statement
 from router.session import State
 
+if TYPE_CHECKING:
+    from proxy.profile import Profile
+
 # What a replay has to run again. The others (PING, PREPARE, STATISTICS) leave no trace in a transaction.
-JOURNALED: Final = frozenset((COM_QUERY, COM_INIT_DB, COM_STMT_EXECUTE))
+JOURNALED: Final = frozenset((COM_QUERY, COM_INIT_DB, COM_STMT_EXECUTE, COM_STMT_BULK_EXECUTE))
 
 
 class Prepared:
@@ -83,15 +86,18 @@ class Request:
 
     @classmethod
     def execute(cls, raw: bytes, prepared: Prepared, *, cursor: bool) -> "Request":
-        """A COM_STMT_EXECUTE, with the types and the long data that were sent ahead of it."""
+        """A COM_STMT_EXECUTE or COM_STMT_BULK_EXECUTE, with the types and the long data that were sent ahead of it."""
         statement = prepared.statement
         if statement.schema is not None:
             # It holds only where it was prepared in the schema that the session is in.
             statement = replace(statement, schema=None, pins=PinReason.VARIABLE)
+        if unit_results(raw):
+            # The ids that it generates are among its rows, which nobody reads here.
+            statement = replace(statement, pins=statement.pins or PinReason.LAST_INSERT_ID)
         if cursor:
             held = (str(prepared.id),) if statement.pins is None else ()
             statement = replace(statement, pins=statement.pins or PinReason.OPEN_CURSOR, held=held, result=None)
-        self = cls.of_prepared(COM_STMT_EXECUTE, raw, prepared, statement)
+        self = cls.of_prepared(raw[HEADER], raw, prepared, statement)
         self.types = prepared.types
         self.opens_cursor = cursor
         if prepared.long_data:
@@ -125,7 +131,7 @@ class Request:
         there = backend.prepared[self.prepared.key]
         raw = with_statement_id(self.raw, there.id)
         if self.types is not None and there.types != self.types:
-            raw = with_types(raw, self.prepared.num_params, self.types)
+            raw = with_types(raw, self.prepared.num_params, self.types, attributes=backend.profile.attributes)
             there.types = self.types
         if self.long_data:
             return b"".join((*(with_statement_id(part, there.id) for part in self.long_data), raw))
@@ -143,8 +149,8 @@ class Request:
             message = message.replace(f"{noun} ({there.id})", f"{noun} ({self.prepared.id})", 1)
         return raw if message == error.message else error_packet(raw[3], error.code, error.sqlstate, message)
 
-    def as_query(self) -> bytes:
+    def as_query(self, profile: "Profile") -> bytes:
         """The statement as a COM_QUERY, where the client may have prepared it: for BEGIN, which has no parameters."""
         if self.prepared is None:
             return self.raw
-        return frame(bytes((COM_QUERY,)) + payload_of(self.prepared.raw)[1:])
+        return profile.query(payload_of(self.prepared.raw)[1:])

@@ -8,10 +8,11 @@ done with them.
 import re
 from typing import TYPE_CHECKING, Final
 
+from proxy.wire.attributes import query_text
 from proxy.wire.constants import COM_STMT_EXECUTE
 from proxy.wire.framing import payload_of
 from proxy.wire.parameters import parameters
-from proxy.wire.prepared import ExecuteView
+from proxy.wire.prepared import ExecuteView, unnamed
 from router.conditions import Condition, conditions, literal, rows
 from router.tokens import UnreadableError, tokenize
 
@@ -76,7 +77,7 @@ def rows_of(relay: "Relay", request: "Request", table: str) -> tuple[str, ...]:
         return ()
     if request.code == COM_STMT_EXECUTE:
         assert request.prepared is not None
-        found = _by_parameters(request, request.prepared)
+        found = _by_parameters(request, request.prepared, attributes=relay.profile.attributes)
         return tuple(f"{table}:{','.join(map(str, row))}" for row in rows(found, unique))
     if len(request.raw) > LONGEST:
         return ()
@@ -84,29 +85,36 @@ def rows_of(relay: "Relay", request: "Request", table: str) -> tuple[str, ...]:
     key = (request.raw, table, unique, relay.modes)
     names = known.get(key)
     if names is None:
-        names = tuple(f"{table}:{','.join(map(str, row))}" for row in rows(_read(request.raw, relay.modes), unique))
+        names = tuple(f"{table}:{','.join(map(str, row))}" for row in rows(_read_query(relay, request), unique))
         known.put(key, names)
     return names
 
 
-def _read(raw: bytes, modes: int) -> tuple[Condition, ...]:
+def _read_query(relay: "Relay", request: "Request") -> tuple[Condition, ...]:
+    payload = payload_of(request.raw)
+    return _read(query_text(payload) if relay.profile.attributes else payload[1:], relay.modes)
+
+
+def _read(text: bytes, modes: int) -> tuple[Condition, ...]:
     try:
-        return conditions(tokenize(payload_of(raw)[1:].decode("latin-1"), modes))
+        return conditions(tokenize(text.decode("latin-1"), modes))
     except (UnreadableError, ValueError):
         return ()
 
 
-def _by_parameters(request: "Request", prepared: "Prepared") -> list[Condition]:
+def _by_parameters(request: "Request", prepared: "Prepared", *, attributes: bool) -> list[Condition]:
     """The conditions with the values of this execution in place of its parameters."""
     if prepared.conditions is None:
-        prepared.conditions = _read(prepared.raw, prepared.state.modes)
+        prepared.conditions = _read(payload_of(prepared.raw)[1:], prepared.state.modes)
     places = [value for condition in prepared.conditions for value in condition.values if isinstance(value, int)]
     given: list[str | None] = []
     if places:
-        types = ExecuteView(request.raw, prepared.num_params).types or request.types
+        view = ExecuteView(request.raw, prepared.num_params, attributes=attributes)
+        types = view.types or request.types
         if types is None:
             return []
-        given = parameters(request.raw, types, max(places) + 1, bool(request.long_data))
+        raw, types = (view.plain(request.raw), unnamed(types)) if attributes else (request.raw, types)
+        given = parameters(raw, types, max(places) + 1, bool(request.long_data))
     found: list[Condition] = []
     for column, values in prepared.conditions:
         meant: list[str] = []

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from proxy.backend import Backend
 from proxy.request import Request
 from proxy.wire.constants import COM_QUERY
-from proxy.wire.framing import frame
 from proxy.wire.packets import ServerError
 from router.facts import Kind
 from router.transaction import Stage
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
     from proxy.relay import Relay
 
 NAME: Final = b"`multiwriter sentinel`"
-SET: Final = frame(bytes((COM_QUERY,)) + b"SAVEPOINT " + NAME)
-RELEASE: Final = frame(bytes((COM_QUERY,)) + b"RELEASE SAVEPOINT " + NAME)
-ROLLBACK: Final = frame(bytes((COM_QUERY,)) + b"ROLLBACK")
+SET: Final = b"SAVEPOINT " + NAME
+RELEASE: Final = b"RELEASE SAVEPOINT " + NAME
+ROLLBACK: Final = b"ROLLBACK"
 
 DEADLOCK: Final = ServerError(1213, "40001", "Deadlock found when trying to get lock; try restarting transaction")
 
@@ -63,11 +62,11 @@ async def ahead(relay: "Relay", backend: Backend) -> None:
     transaction = relay.transaction
     if transaction.sentinel:
         transaction.sentinel = False
-        if (await backend.run(RELEASE, COM_QUERY)).error is not None:
-            await backend.run(ROLLBACK, COM_QUERY)
+        if (await backend.run(backend.profile.query(RELEASE), COM_QUERY)).error is not None:
+            await backend.run(backend.profile.query(ROLLBACK), COM_QUERY)
             raise Undone(conflict=True)
     elif transaction.wrote:
-        await backend.run(ROLLBACK, COM_QUERY)
+        await backend.run(backend.profile.query(ROLLBACK), COM_QUERY)
         raise Undone(conflict=False)
     else:
         await plant(relay, backend)
@@ -75,7 +74,7 @@ async def ahead(relay: "Relay", backend: Backend) -> None:
 
 async def plant(relay: "Relay", backend: Backend) -> None:
     """Set the sentinel of a transaction that has not written. Raises `Undone` and `Lost`."""
-    if (await backend.run(SET, COM_QUERY)).error is not None:
-        await backend.run(ROLLBACK, COM_QUERY)
+    if (await backend.run(backend.profile.query(SET), COM_QUERY)).error is not None:
+        await backend.run(backend.profile.query(ROLLBACK), COM_QUERY)
         raise Undone(conflict=True)
     relay.transaction.sentinel = True

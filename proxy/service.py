@@ -22,7 +22,7 @@ from proxy.console.tables import TABLES, Row
 from proxy.counters import Metrics
 from proxy.crew import Crew
 from proxy.handshake import Login, LoginSettings, Result
-from proxy.hello import OFFERED
+from proxy.hello import OF_THE_NODES, OFFERED
 from proxy.kill import Killed, from_elsewhere
 from proxy.listener import Admission, Listener
 from proxy.log import event
@@ -61,6 +61,7 @@ SEEN_IN_SESSION: Final = (
     | c.CLIENT_PLUGIN_AUTH
     | c.CLIENT_SESSION_TRACK
     | c.CLIENT_DEPRECATE_EOF
+    | (OF_THE_NODES & ~c.CLIENT_LONG_PASSWORD)
 )
 CATALOG_PATIENCE: Final = 2.0  # seconds at the start for what is known of tables
 HOUSEKEEPING: Final = 5.0  # seconds between two looks for what has been idle for too long
@@ -97,6 +98,7 @@ class Endpoint:
             accounts=service.accounts,
             version=service.greeted_version,
             offered=OFFERED if settings.local_infile else OFFERED & ~c.CLIENT_LOCAL_FILES,
+            nodes_offer=lambda: service.monitor.capabilities,
             tls=tls,
             tls_required=settings.tls_required,
             compression=settings.compression,

@@ -36,8 +36,11 @@ FOR_REAL: Final = Plan(False, Opening.CONFIRMED)
 
 # A SET TRANSACTION for the next transaction only is not for these, nor for a read without tables: none begins.
 _BEGINS_NONE: Final = frozenset(
-    (Kind.SET, Kind.SHOW, Kind.USE, Kind.SAVEPOINT, Kind.DO, Kind.LOCK_TABLES, Kind.UNLOCK_TABLES)
+    (Kind.SET, Kind.SHOW, Kind.USE, Kind.SAVEPOINT, Kind.DO, Kind.LOCK_TABLES, Kind.UNLOCK_TABLES, Kind.OTHER)
 )
+
+# Schemas whose tables belong to no engine with transactions.
+_UNTRANSACTED: Final = ("information_schema.", "performance_schema.", "mysql.", "sys.")
 
 # In a transaction these can't tell whether the backend is guarded, nor outlive the transaction.
 _PLAIN: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE))
@@ -74,6 +77,13 @@ def keeps_one_shot(statement: Statement) -> bool:
     if statement.kind is Kind.READ:
         return not any(not table.startswith("information_schema.") for table in statement.tables)
     return statement.kind in _BEGINS_NONE and statement.pins is not PinReason.UNCLASSIFIED
+
+
+def begins_one(statement: Statement) -> bool:
+    """Does it surely begin a transaction, even by itself? Of what is neither, only the server knows."""
+    if statement.kind not in _PLAIN and statement.kind is not Kind.DDL:
+        return False
+    return bool(statement.tables) and not any(table.startswith(_UNTRANSACTED) for table in statement.tables)
 
 
 def _harmless(statement: Statement) -> bool:

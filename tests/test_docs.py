@@ -27,6 +27,7 @@ from router.membership import NodeState
 from router.outcomes import Outcome, Phase
 from router.transaction import Stage
 from router.variables import CARRIED
+from tests.wire.matrix import MATRIX
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = ROOT / "docs" / "settings.md"
@@ -69,6 +70,15 @@ def console_tables() -> str:
     return "\n".join(parts)
 
 
+def matrix_table() -> str:
+    """Every command of the matrix with the shapes of its replies."""
+    rows = ["| command | replies |", "|---|---|"]
+    for code in sorted({cell.command for cell in MATRIX}):
+        shapes = [f"{cell.shape} (*real*)" if cell.real else cell.shape for cell in MATRIX if cell.command == code]
+        rows.append(f"| `{constants.COMMAND_NAMES.get(code, 'unknown')}` | {'; '.join(shapes)} |")
+    return "\n".join(rows) + "\n"
+
+
 def summary(path: Path) -> str:
     """The first sentence of a module's docstring."""
     text = ast.get_docstring(ast.parse(path.read_text())) or ""
@@ -88,6 +98,7 @@ def modules_table(package: str) -> str:
 MADE: dict[str, Callable[[], str]] = {
     "metrics": metrics_table,
     "errors": errors_table,
+    "matrix": matrix_table,
     "variables": variables_list,
     "settings": config.reference,
     "console": console_tables,

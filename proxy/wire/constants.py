@@ -170,3 +170,26 @@ CURSOR_TYPE_READ_ONLY: Final = 0x01
 CURSOR_TYPE_FOR_UPDATE: Final = 0x02
 CURSOR_TYPE_SCROLLABLE: Final = 0x04
 PARAMETER_COUNT_AVAILABLE: Final = 0x08
+
+# --- COM_STMT_BULK_EXECUTE's flags (https://mariadb.com/kb/en/com_stmt_bulk_execute/)
+
+SEND_UNIT_RESULTS: Final = 0x40
+SEND_TYPES_TO_SERVER: Final = 0x80
+
+# --- Types of parameters, where a value's length depends on them
+# (https://dev.mysql.com/doc/dev/mysql-server/latest/field__types_8h.html)
+
+MYSQL_TYPE_TINY: Final = 0x01
+MYSQL_TYPE_SHORT: Final = 0x02
+MYSQL_TYPE_LONG: Final = 0x03
+MYSQL_TYPE_FLOAT: Final = 0x04
+MYSQL_TYPE_DOUBLE: Final = 0x05
+MYSQL_TYPE_NULL: Final = 0x06
+MYSQL_TYPE_TIMESTAMP: Final = 0x07
+MYSQL_TYPE_LONGLONG: Final = 0x08
+MYSQL_TYPE_INT24: Final = 0x09
+MYSQL_TYPE_DATE: Final = 0x0A
+MYSQL_TYPE_TIME: Final = 0x0B
+MYSQL_TYPE_DATETIME: Final = 0x0C
+MYSQL_TYPE_YEAR: Final = 0x0D
+MYSQL_TYPE_BOOL: Final = 0xF4

@@ -4,14 +4,19 @@ A statement id is valid on the connection that prepared it, and COM_STMT_EXECUTE
 the same connection saw before; a session that changes its backend needs both rewritten. Values are never read.
 Everything takes and returns whole commands as wire bytes; which id belongs where is the caller's knowledge.
 
-    0x17 | id, 4 | flags, 1 | iterations, 4 | NULL bitmap | types bound, 1 | types | values
+    0x17 | id, 4 | flags, 1 | iterations, 4 | count | NULL bitmap | types bound, 1 | types | values
+    0xFA | id, 4 | flags, 2 | types | rows of values
 
-The last four are there only with parameters, the types, two bytes each, only if "types bound" is 1.
+The last four of COM_STMT_EXECUTE are there only with parameters, the types only if "types bound" is 1. The count is
+there only under CLIENT_QUERY_ATTRIBUTES: the parameters, and the attributes behind them; then each type, two bytes, has
+a name behind it. COM_STMT_BULK_EXECUTE has its types if a flag says so.
 https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_stmt_execute.html
+https://mariadb.com/kb/en/com_stmt_bulk_execute/
 """
 
 from typing import Final
 
+from proxy.wire.attributes import read_types
 from proxy.wire.constants import (
     COM_STMT_BULK_EXECUTE,
     COM_STMT_CLOSE,
@@ -23,9 +28,11 @@ from proxy.wire.constants import (
     EOF_HEADER,
     OK_HEADER,
     PARAMETER_COUNT_AVAILABLE,
+    SEND_TYPES_TO_SERVER,
+    SEND_UNIT_RESULTS,
 )
 from proxy.wire.framing import HEADER, MAX_PAYLOAD, ProtocolError, frame, payload_of
-from proxy.wire.packets import EOF_LENGTH
+from proxy.wire.packets import EOF_LENGTH, read_lenenc_int
 
 LAST_PREPARED: Final = 0xFFFFFFFF
 """MariaDB: the id by which a client means the statement it prepared last, so that it can send both in one go."""
@@ -92,65 +99,126 @@ def _check(raw: bytes) -> None:
 
 def opens_cursor(raw: bytes) -> bool:
     """Whether this is a COM_STMT_EXECUTE whose rows may stay at the server, to be asked for with COM_STMT_FETCH."""
-    return len(raw) > _FLAGS and raw[HEADER] == COM_STMT_EXECUTE and raw[_FLAGS] != CURSOR_TYPE_NO_CURSOR
+    return (
+        len(raw) > _FLAGS
+        and raw[HEADER] == COM_STMT_EXECUTE
+        and raw[_FLAGS] & ~PARAMETER_COUNT_AVAILABLE != CURSOR_TYPE_NO_CURSOR
+    )
+
+
+def unit_results(raw: bytes) -> bool:
+    """Whether this is a COM_STMT_BULK_EXECUTE that is answered with a row for each of its rows: their ids are there."""
+    return len(raw) > _FLAGS and raw[HEADER] == COM_STMT_BULK_EXECUTE and bool(raw[_FLAGS] & SEND_UNIT_RESULTS)
 
 
 class ExecuteView:
-    """What stands before the values of a COM_STMT_EXECUTE for a statement with `num_params` parameters.
+    """What stands before the values of a COM_STMT_EXECUTE, or a COM_STMT_BULK_EXECUTE, for a statement with
+    `num_params` parameters. `attributes`: CLIENT_QUERY_ATTRIBUTES was agreed upon.
 
-    flags: a CURSOR_TYPE_ number. types_bound: whether the command brings its parameter types; false without parameters,
-    where there is nothing to bring. types: 2 * num_params bytes, or None.
+    types_bound: whether the command brings its parameter types; false without parameters, where there is nothing to
+    bring. types: as the command has them, for as many parameters as it counts, or None.
 
-    Raises ProtocolError if the command is no COM_STMT_EXECUTE or ends before its values.
+    Raises ProtocolError if the command is neither, or ends before its values.
     """
 
-    __slots__ = ("flags", "num_params", "types", "types_bound")
+    __slots__ = ("_at", "_bitmap", "flags", "num_params", "types", "types_bound")
 
-    def __init__(self, raw: bytes, num_params: int) -> None:
+    def __init__(self, raw: bytes, num_params: int, *, attributes: bool = False) -> None:
         _check(raw)
-        if raw[HEADER] != COM_STMT_EXECUTE or len(raw) < _BITMAP:
-            raise ProtocolError("not a COM_STMT_EXECUTE")
         self.num_params = num_params
-        self.flags = raw[_FLAGS]
         self.types_bound = False
         self.types: bytes | None = None
-        if self.flags & PARAMETER_COUNT_AVAILABLE:
-            # Only with CLIENT_QUERY_ATTRIBUTES: attributes would follow, with names among the types.
-            raise ProtocolError("query attributes were not agreed upon")
-        if num_params == 0:
+        self._at = 0  # of the flag that says whether types follow
+        self._bitmap = _BITMAP
+        # All of this is in the first packet: 65,535 parameters need 140 kB, a packet that is continued has 16 MB.
+        if raw[HEADER] == COM_STMT_BULK_EXECUTE:
+            self._read_bulk(raw)
             return
-        at = _bound_flag(num_params)
+        if raw[HEADER] != COM_STMT_EXECUTE or len(raw) < _BITMAP:
+            raise ProtocolError("not a COM_STMT_EXECUTE")
+        self.flags = raw[_FLAGS]
+        at = _BITMAP
+        if attributes:
+            if num_params or self.flags & PARAMETER_COUNT_AVAILABLE:
+                self.num_params, at = read_lenenc_int(raw, at)
+                self._bitmap = at
+        elif self.flags & PARAMETER_COUNT_AVAILABLE:
+            raise ProtocolError("query attributes were not agreed upon")
+        if self.num_params == 0:
+            return
+        at += (self.num_params + 7) // 8
         if at >= len(raw) or raw[at] > 1:
             raise ProtocolError("a COM_STMT_EXECUTE that ends before its parameter types")
+        self._at = at
         if raw[at]:
-            # All of this is in the first packet: 65,535 parameters need 140 kB, a packet that is continued has 16 MB.
-            end = at + 1 + 2 * num_params
+            end = read_types(raw, at + 1, self.num_params)[1] if attributes else at + 1 + 2 * self.num_params
             if end > len(raw):
                 raise ProtocolError("a COM_STMT_EXECUTE that ends within its parameter types")
             self.types_bound = True
             self.types = raw[at + 1 : end]
 
+    def plain(self, raw: bytes) -> bytes:
+        """A COM_STMT_EXECUTE with attributes as it were without count and names; their values are behind the others."""
+        types = self.types or b""
+        behind = raw[self._at + 1 + len(types) :]
+        return b"".join((raw[:_BITMAP], raw[self._bitmap : self._at + 1], unnamed(types), behind))
 
-def with_types(raw: bytes, num_params: int, types: bytes) -> bytes:
-    """The COM_STMT_EXECUTE with its parameter types in it; as it is if it brings its own.
+    def _read_bulk(self, raw: bytes) -> None:
+        end = _FLAGS + 2
+        if len(raw) < end:
+            raise ProtocolError("a COM_STMT_BULK_EXECUTE that ends before its rows")
+        self.flags = raw[_FLAGS]
+        self._at = _FLAGS
+        if self.flags & SEND_TYPES_TO_SERVER and self.num_params:
+            end += 2 * self.num_params
+            if end > len(raw):
+                raise ProtocolError("a COM_STMT_BULK_EXECUTE that ends within its parameter types")
+            self.types_bound = True
+            self.types = raw[_FLAGS + 2 : end]
 
-    `types` is what an earlier execution had: two bytes for each of the `num_params` parameters. A command that grows
-    over 16 MB is framed anew.
+    def with_types(self, raw: bytes, types: bytes) -> bytes:
+        """The same command with these types in it: of an earlier one with as many parameters."""
+        at = self._at
+        bound = (
+            bytes((SEND_TYPES_TO_SERVER | self.flags, raw[at + 1])) if raw[HEADER] == COM_STMT_BULK_EXECUTE else b"\x01"
+        )
+        grown = len(raw) - HEADER + len(types)
+        if grown < MAX_PAYLOAD:
+            return b"".join((grown.to_bytes(3, "little"), raw[3:at], bound, types, raw[at + len(bound) :]))
+        payload = payload_of(raw)
+        at -= HEADER
+        return frame(b"".join((payload[:at], bound, types, payload[at + len(bound) :])))
+
+
+def with_types(raw: bytes, num_params: int, types: bytes, *, attributes: bool = False) -> bytes:
+    """The command with its parameter types in it; as it is if it brings its own.
+
+    `types` is what an earlier execution had. A command that grows over 16 MB is framed anew.
     """
-    view = ExecuteView(raw, num_params)
-    if view.types_bound or num_params == 0:
+    view = ExecuteView(raw, num_params, attributes=attributes)
+    if view.types_bound or view.num_params == 0:
         return raw
-    if len(types) != 2 * num_params:
+    if not attributes and len(types) != 2 * num_params:
         raise ValueError(f"{len(types)} bytes of types for {num_params} parameters")
-    at = _bound_flag(num_params)
-    grown = len(raw) - HEADER + len(types)
-    if grown < MAX_PAYLOAD:
-        return b"".join((grown.to_bytes(3, "little"), raw[3:at], b"\x01", types, raw[at + 1 :]))
-    payload = payload_of(raw)
-    at -= HEADER
-    return frame(b"".join((payload[:at], b"\x01", types, payload[at + 1 :])))
+    if attributes and view.num_params != _count(types):
+        return raw  # the attributes are others than those: what it means is the server's to say
+    return view.with_types(raw, types)
 
 
-def _bound_flag(num_params: int) -> int:
-    """Where "new_params_bind_flag" is: behind the bitmap of a bit for each parameter."""
-    return _BITMAP + (num_params + 7) // 8
+def unnamed(types: bytes) -> bytes:
+    """The types without the names that query attributes give them."""
+    parts: list[bytes] = []
+    at = 0
+    while at < len(types):
+        parts.append(types[at : at + 2])
+        _, at = read_types(types, at, 1)
+    return b"".join(parts)
+
+
+def _count(types: bytes) -> int:
+    """How many parameters with names these are the types of."""
+    count = at = 0
+    while at < len(types):
+        _, at = read_types(types, at, 1)
+        count += 1
+    return count

@@ -21,7 +21,8 @@ no session, and decides nothing: what an error or a status flag means is the cal
      |                                          |      OK_PACKET --OK or EOF--> DONE
      +------SERVER_MORE_RESULTS_EXISTS----------+--> DONE
 
-    * not sent under CLIENT_DEPRECATE_EOF
+    * not sent under CLIENT_DEPRECATE_EOF. Under CLIENT_OPTIONAL_RESULTSET_METADATA a reply may say that it has no
+      definitions; a result set then keeps its COLUMN_EOF.
 
 Page names below are those of https://dev.mysql.com/doc/dev/mysql-server/latest/ and of https://mariadb.com/kb/en/.
 """
@@ -79,6 +80,8 @@ PREPARED_DEFINITIONS: Final = 11
 PREPARED_EOF: Final = 12
 
 PREPARE_OK_LENGTH: Final = 12
+COLUMN_COUNT_LENGTH: Final = 4
+"""At most, with the byte in front that says whether definitions follow: shorter than any OK packet."""
 
 FIRST_STATE: Final[dict[int, int]] = {
     COM_QUERY: RESPONSE,
@@ -98,11 +101,9 @@ FIRST_STATE: Final[dict[int, int]] = {
 ENDLESS: Final = frozenset((COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID, COM_TABLE_DUMP))
 """Commands that turn the connection into a stream: there is no reply to find the end of."""
 
-UNREADABLE: Final = CLIENT_OPTIONAL_RESULTSET_METADATA | MARIADB_CLIENT_CACHE_METADATA | MARIADB_CLIENT_PROGRESS
-"""Capabilities that change the replies' grammar and must not be negotiated.
-
-The first two put a byte beside the column count that says whether definitions follow at all (see `_column_count`), so
-that a reply's bytes depend on what the connection saw before; the third sends ERR packets that end nothing.
+UNREADABLE: Final = MARIADB_CLIENT_CACHE_METADATA | MARIADB_CLIENT_PROGRESS
+"""Capabilities that change the replies' grammar and must not be negotiated: with the first, whether definitions follow
+depends on what the connection saw before; the second sends ERR packets that end nothing.
 """
 
 _HEAD: Final = HEADER + 1
@@ -110,6 +111,8 @@ _HEAD: Final = HEADER + 1
 # Headers of packets that a digest does not take as they came, and what it takes instead of these and of an ERR packet.
 # Three zero bytes in front: no other packet's head has them.
 _SUMMED_UP: Final = (OK_HEADER, EOF_HEADER)
+# After an OK packet. After a column count, which may begin with a zero byte, too, comes something else.
+_BEHIND_OK: Final = frozenset((DONE, RESPONSE, PARAMETER_DEFINITIONS, PREPARED_DEFINITIONS))
 _DIGEST_OK = Struct("<3xxQQHHH").pack
 _DIGEST_ERR = Struct("<3xBH").pack
 
@@ -139,6 +142,7 @@ class ReplyScanner:
         "_held",
         "_insert_id",
         "_opens_cursor",
+        "_optional",
         "_session_track",
         "_skip",
         "_state",
@@ -168,6 +172,7 @@ class ReplyScanner:
             raise ValueError(f"replies under capabilities {capabilities:#x} cannot be read")
         self._deprecate_eof = capabilities & CLIENT_DEPRECATE_EOF != 0
         self._session_track = capabilities & CLIENT_SESSION_TRACK != 0
+        self._optional = capabilities & CLIENT_OPTIONAL_RESULTSET_METADATA != 0
         # Among rows a packet with first byte 0xFE ends the result set if it is shorter than this; otherwise it is a row
         # whose first field has an eight-byte length. A row that long fills its first packet.
         self._terminator_below = MAX_PAYLOAD if self._deprecate_eof else 9
@@ -300,7 +305,7 @@ class ReplyScanner:
                     hashed = end
                 break
             state = self._control(state, first, data, at + HEADER, end)
-            if digest is not None and first in _SUMMED_UP:
+            if digest is not None and first in _SUMMED_UP and (first or state in _BEHIND_OK):
                 digest.update(data[hashed:at])
                 digest.update(self._summary())
                 hashed = end
@@ -333,6 +338,14 @@ class ReplyScanner:
         if state == RESPONSE:
             # page_protocol_com_query_response
             self.awaiting_client_file = False
+            if self._optional and first < 2 and end - at <= COLUMN_COUNT_LENGTH:
+                # RESULTSET_METADATA_NONE or RESULTSET_METADATA_FULL, and the count
+                self.has_rows = True
+                self._columns = _column_count(data[at + 1 : end])
+                if first == 0:
+                    self._columns = 0
+                    return ROWS if self._deprecate_eof else COLUMN_EOF
+                return COLUMN_DEFINITIONS
             if first == OK_HEADER:
                 self._read_ok(data, at, end)
                 self.results += 1
@@ -384,6 +397,8 @@ class ReplyScanner:
             self.num_columns = data[at + 5] | data[at + 6] << 8
             self.num_params = data[at + 7] | data[at + 8] << 8
             self.warnings = data[at + 10] | data[at + 11] << 8
+            if self._optional and end - at > PREPARE_OK_LENGTH and data[at + PREPARE_OK_LENGTH] == 0:
+                return DONE
         elif state in (PARAMETER_DEFINITIONS, PREPARED_DEFINITIONS):
             _expect(first < LOCAL_INFILE_HEADER, first, "a definition")
             self._columns -= 1
@@ -451,8 +466,7 @@ class ReplyScanner:
 
 
 def _column_count(payload: bytes) -> int:
-    # page_protocol_com_query_response_text_resultset. Were CLIENT_OPTIONAL_RESULTSET_METADATA agreed, a byte before the
-    # count, or with MARIADB_CLIENT_CACHE_METADATA behind it, would say here whether definitions follow.
+    # page_protocol_com_query_response_text_resultset
     count, end = read_lenenc_int(payload, 0)
     if count == 0 or count > 0xFFFF or end != len(payload):
         raise ProtocolError("a column count was due")

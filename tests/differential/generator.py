@@ -113,7 +113,7 @@ WRITES: Final = (
     "INSERT INTO w VALUES (10, 100)", "UPDATE {two}.t SET v = v - 1 WHERE id = 9", "UPDATE nosuch SET a = 1",
     "INSERT INTO t VALUES (1)",
     "UPDATE t, u SET t.v = 5 WHERE t.id = u.id", "DELETE t FROM t JOIN u USING (id) WHERE u.name = 'bob'",
-    "INSERT INTO u VALUES (5, 'tim', 1, NULL, NOW())", "UPDATE t SET v = NULL WHERE id = 3",
+    "INSERT INTO u VALUES (5, 'tim', 1, NULL, FROM_UNIXTIME(0))", "UPDATE t SET v = NULL WHERE id = 3",
     "INSERT INTO t VALUES (11, NULL, CONCAT('x', NULL)) RETURNING id, s",
     "INSERT INTO t SELECT id + 100, v, s FROM t WHERE id < 3", "UPDATE t SET v = v + 1 ORDER BY id LIMIT 2",
 )  # fmt: skip

@@ -43,6 +43,14 @@ class Runner:
         found = map(compare, conversations, heard["d"], heard["p"])
         return [difference for difference in found if difference is not None]
 
+    def hear(self, conversation: Conversation) -> tuple[list[bytes], list[bytes]]:
+        """All that is heard of one, directly and through the proxy."""
+        self._runs += 1
+        for side in self._ports:
+            self._fill(side, 0, conversation)
+        direct, proxied = (self._hold(side, [conversation], random.Random(0))[0] for side in self._ports)
+        return direct, proxied
+
     def minimise(self, difference: Difference, tries: int = 3) -> Difference:
         """The same with as few steps as show it when the conversation is held alone; as it is if none does."""
         best = self._shows(difference.conversation, tries)

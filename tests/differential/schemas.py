@@ -14,6 +14,7 @@ TABLES: Final = (
     "CREATE TABLE u (id INT PRIMARY KEY, name VARCHAR(10) NOT NULL UNIQUE, d DECIMAL(10,2), b BLOB, at DATETIME)",
     "CREATE TABLE w (id INT PRIMARY KEY, v INT)",
     "CREATE TABLE x (id INT PRIMARY KEY, v INT)",
+    "CREATE TABLE big (id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT)",
     "CREATE TABLE log (id INT PRIMARY KEY AUTO_INCREMENT, v INT)",
     *(f"CREATE TABLE a{number} (id INT PRIMARY KEY AUTO_INCREMENT, v INT)" for number in range(3)),
 )
@@ -38,7 +39,7 @@ ROUTINES: Final = (
 )  # fmt: skip
 
 DATA: Final = (
-    *(f"DELETE FROM {table}" for table in ("t", "u", "w", "x", "log", "a0", "a1", "a2")),
+    *(f"DELETE FROM {table}" for table in ("t", "u", "w", "x", "big", "log", "a0", "a1", "a2")),
     "INSERT INTO t VALUES (1, 10, 'one'), (2, 20, 'two'), (3, 30, NULL), (4, 40, 'four'), (5, 50, 'five')",
     "INSERT INTO u VALUES (1, 'ann', 1.25, 'blob', '2001-02-03 04:05:06'), (2, 'bob', NULL, NULL, NULL)",
 )

@@ -56,6 +56,25 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "SELECT * FROM t", "UPDATE t SET v = 1"),
         said("SET TRANSACTION READ ONLY", "BEGIN", "SET sql_select_limit = 2", "SELECT SLEEP(0)", "COMMIT"),
     ),
+    "SET TRANSACTION concerns nobody else, whatever came behind it": (
+        *(said("SET TRANSACTION READ ONLY", what) for what in ("CHECK TABLE w", "SHOW TABLES", "HELP 'nothing'",
+        "SELECT * FROM mysql.time_zone", "EXPLAIN SELECT 1", "VALUES (1)", "FLUSH TABLES t")),
+        *(said("DELETE FROM w") for _ in range(9)),
+    ),
+    "ROLLBACK ends SET TRANSACTION also where no transaction is": (
+        said("SET TRANSACTION READ ONLY", "UPDATE t SET v = NULL WHERE id = 3", "ROLLBACK WORK", "SHOW WARNINGS",
+        "UPDATE t SET v = 0"),
+    ),
+    "ROW_COUNT() is known behind SET TRANSACTION": (
+        said("SET TRANSACTION READ WRITE", "UPDATE t SET v = NULL WHERE id = 3", "SELECT ROW_COUNT()"),
+    ),
+    "SET TRANSACTION holds also where a transaction might be open": (
+        said("SELECT 1; SELECT * FROM nosuch; SELECT 2", "SET TRANSACTION READ ONLY", "START TRANSACTION",
+        "UPDATE t SET v = 1", "ROLLBACK"),
+    ),
+    "SET TRANSACTION outlives a text of nothing": (
+        said("SET TRANSACTION READ ONLY", "-- nothing", "INSERT INTO a2 (v) VALUES (NULL)"),
+    ),
     "SET TRANSACTION outlives a reset on the way to it": (
         said(
             Prepare("p", "INSERT INTO t VALUES (?, ?, ?)"),
@@ -126,6 +145,20 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("PREPARE s FROM 'SELECT 1'", "EXECUTE s", "DEALLOCATE PREPARE s", "EXECUTE s"),
         said(Prepare("p", "SELECT id FROM t ORDER BY id"), Execute("p", cursor=True), Fetch("p", 1), Execute("p"),
         Fetch("p", 1), "SELECT 1"),
+    ),
+    "a report that waits for an OK with room for it is the session's own": (
+        said(Prepare("p", "SELECT * FROM t ORDER BY id"), "USE {two}", Execute("p"), capabilities=TRACKS),
+        *(said("USE {one}", "SET character_set_results = NULL", capabilities=TRACKS, schema="") for _ in range(3)),
+        said(Prepare("p", "SELECT * FROM t ORDER BY id"), "USE {two}", Execute("p"),
+        "SET character_set_results = NULL", capabilities=TRACKS),
+    ),
+    "a prepared SHOW WARNINGS tells of an error behind which the session moved": (
+        said(
+            Prepare("p", "SHOW WARNINGS"),
+            "SET sql_select_limit = 2",
+            "SELECT * FROM nosuch",
+            Execute("p", cursor=True),
+        ),
     ),
     "a statement that can't be prepared again leaves the session as it is": (
         said(

@@ -104,7 +104,8 @@ def response(
         flags |= c.CLIENT_CONNECT_WITH_DB
     if attributes is not None:
         flags |= c.CLIENT_CONNECT_ATTRS
-    made = flags.to_bytes(4, "little") + max_packet.to_bytes(4, "little") + bytes((collation,)) + bytes(23)
+    made = (flags & 0xFFFFFFFF).to_bytes(4, "little") + max_packet.to_bytes(4, "little") + bytes((collation,))
+    made += bytes(19) + (flags >> 32).to_bytes(4, "little")
     made += name.encode() + b"\0"
     made += lenenc(data) if flags & c.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA else bytes((len(data),)) + data
     if database is not None:
@@ -151,7 +152,7 @@ class Greeting:
         low, high = rest[13:15], rest[18:20]
         assert rest[12] == 0
         assert rest[20] == 21
-        assert rest[21:31] == bytes(10)
+        assert rest[21:27] == bytes(6)
         nonce = rest[4:12] + rest[31:43]
         assert rest[43] == 0
         plugin, end, nothing = rest[44:].partition(b"\0")
@@ -160,7 +161,7 @@ class Greeting:
             version.decode(),
             int.from_bytes(rest[:4], "little"),
             nonce,
-            int.from_bytes(low + high, "little"),
+            int.from_bytes(low + high + rest[27:31], "little"),
             rest[15],
             int.from_bytes(rest[16:18], "little"),
             plugin.decode(),

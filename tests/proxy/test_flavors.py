@@ -5,7 +5,7 @@ from router.flavor import GROUP_REPLICATION
 from tests.proxy.conftest import Build
 from tests.proxy.scripted import Client, Node, Stage, error, ok, rows
 
-CHARSET_QUERY = CHARSET[5:].decode()
+CHARSET_QUERY = CHARSET.decode()
 CHARSET_BACK = "SET character_set_client=latin1,character_set_results=latin1,collation_connection=latin1_swedish_ci"
 RESET = "COM_RESET_CONNECTION"
 WAIT = GROUP_REPLICATION.wait.on.decode()

@@ -11,7 +11,7 @@ import uvloop
 
 from proxy.auth import Account, PasswordAccount
 from proxy.handshake import Result
-from proxy.hello import OFFERED
+from proxy.hello import OF_THE_NODES, OFFERED
 from proxy.tls import server_context
 from proxy.wire import constants as c
 from proxy.wire.compression import Zlib, Zstd
@@ -64,6 +64,8 @@ def client_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     return context
 
 
+OFFERED_BY_ANY = OFFERED & ~OF_THE_NODES | c.CLIENT_LONG_PASSWORD
+
 FULL = response(
     "app", native_scramble(PASSWORD, b"n" * 20), database="shop", attributes={"_os": "Linux", "program_name": "x"}
 )
@@ -103,7 +105,7 @@ def test_the_greeting_says_what_the_backends_are_and_what_we_offer(run: Run) -> 
             first, second = await at.connect(), await at.connect()
             one, other = await first.greeting(), await second.greeting()
             assert one.version == VERSION
-            assert (one.capabilities, one.plugin, one.collation, one.status) == (OFFERED, NATIVE, 45, 2)
+            assert (one.capabilities, one.plugin, one.collation, one.status) == (OFFERED_BY_ANY, NATIVE, 45, 2)
             assert other.connection_id == one.connection_id + 1
             assert one.nonce != other.nonce
             assert one.nonce.isalnum()
@@ -388,6 +390,22 @@ def test_a_client_that_leaves_is_counted_and_forgotten(run: Run) -> None:
     run(talk())
 
 
+def test_what_only_some_nodes_have_is_offered_when_all_have_it(run: Run) -> None:
+    bulk = c.MARIADB_CLIENT_STMT_BULK_OPERATIONS
+    flags = CLIENT_FLAGS & ~c.CLIENT_MYSQL | bulk
+
+    async def talk() -> None:
+        nodes = [0]
+        async with door(nodes_offer=lambda: nodes[0]) as at:
+            for nodes[0], agreed in ((bulk | c.CLIENT_FOUND_ROWS, flags), (0, flags & ~bulk)):
+                client = await at.connect()
+                greeting = await client.log_in(flags=flags)
+                assert greeting.capabilities == OFFERED & ~OF_THE_NODES | nodes[0] & bulk
+                assert at.logins[-1].capabilities == agreed
+
+    run(talk())
+
+
 # TLS
 
 
@@ -397,7 +415,7 @@ def test_a_login_under_tls(run: Run, plugin: str, server_tls: ssl.SSLContext, cl
         async with door(tls=server_tls, plugin=plugin, tls_required=True) as at:
             client = await at.connect()
             greeting = await client.greeting()
-            assert greeting.capabilities == OFFERED | c.CLIENT_SSL
+            assert greeting.capabilities == OFFERED_BY_ANY | c.CLIENT_SSL
             client.send(ssl_request())
             await client.start_tls(client_tls)
             if plugin == NATIVE:

@@ -21,35 +21,47 @@ from tests.proxy.login_client import (
 
 
 def test_the_greeting_is_what_a_mariadb_server_sends() -> None:
-    """Checked against the bytes of MariaDB 10.11's greeting, with our capabilities in place of its."""
+    """Checked against the bytes of MariaDB 10.11's greeting, with our capabilities in place of its: those of its own
+    are in the last four of the ten bytes that are zero at MySQL.
+    """
     made = greeting(VERSION, 0x01020304, b"abcdefghijklmnopqrst", OFFERED, plugin=NATIVE, collation=45, status=2)
     assert made == (
         b"\x0a5.5.5-10.11.19-MariaDB-0+deb12u1\0\x04\x03\x02\x01abcdefgh\0"
         + (OFFERED & 0xFFFF).to_bytes(2, "little")
         + b"\x2d\x02\x00"
-        + (OFFERED >> 16).to_bytes(2, "little")
+        + (OFFERED >> 16 & 0xFFFF).to_bytes(2, "little")
         + b"\x15"
-        + bytes(10)
+        + bytes(6)
+        + (OFFERED >> 32).to_bytes(4, "little")
         + b"ijklmnopqrst\0mysql_native_password\0"
     )
 
 
 def test_a_greeting_without_plugins_names_none() -> None:
-    offered = OFFERED & ~c.CLIENT_PLUGIN_AUTH
+    offered = OFFERED & ~c.CLIENT_PLUGIN_AUTH & 0xFFFFFFFF
     made = greeting("8", 1, b"abcdefghijklmnopqrst", offered, plugin=NATIVE, collation=45, status=2)
     assert made.endswith(b"\0" + bytes(10) + b"ijklmnopqrst\0")
 
 
-def test_mariadb_extensions_are_not_offered() -> None:
-    """The bit that MariaDB calls CLIENT_MYSQL must be set, or clients read extended flags from the filler."""
-    assert OFFERED & c.CLIENT_MYSQL
-    assert OFFERED < 1 << 32
+BULK = c.MARIADB_CLIENT_STMT_BULK_OPERATIONS
+
+
+def test_mariadbs_own_capabilities_are_read_from_its_own_clients_only() -> None:
+    """A client that sets the bit that MariaDB calls CLIENT_MYSQL may have anything in the filler."""
+    speaks = CLIENT_FLAGS & ~c.CLIENT_MYSQL | BULK
+    assert parse_response(response("app", flags=speaks), OFFERED).capabilities == speaks
+    assert parse_response(response("app", flags=speaks | c.CLIENT_MYSQL), OFFERED).capabilities == CLIENT_FLAGS
+    assert parse_response(response("app", flags=speaks), OFFERED & ~BULK).capabilities == speaks & ~BULK
+
+
+def test_what_is_not_spoken_is_not_offered() -> None:
     not_spoken = (
+        c.MARIADB_CLIENT_PROGRESS,
+        c.MARIADB_CLIENT_COM_MULTI,
+        c.MARIADB_CLIENT_CACHE_METADATA,
         c.CLIENT_COMPRESS,
         c.CLIENT_ZSTD_COMPRESSION_ALGORITHM,
         c.CLIENT_ODBC,
-        c.CLIENT_QUERY_ATTRIBUTES,
-        c.CLIENT_OPTIONAL_RESULTSET_METADATA,
         c.CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS,
         c.CLIENT_SSL,
     )
@@ -101,7 +113,7 @@ def test_garbage_behind_com_change_user_is_parsed_or_refused_and_nothing_else(re
 
 
 def test_fields_are_read_by_what_was_offered() -> None:
-    payload = response("app", b"x" * 20, flags=CLIENT_FLAGS | c.CLIENT_QUERY_ATTRIBUTES, attributes={"a": "b"})
+    payload = response("app", b"x" * 20, flags=CLIENT_FLAGS | c.CLIENT_ODBC, attributes={"a": "b"})
     parsed = parse_response(payload, OFFERED & ~c.CLIENT_CONNECT_ATTRS)
     assert parsed.capabilities == CLIENT_FLAGS
     assert parsed.attributes == {}

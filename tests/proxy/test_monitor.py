@@ -13,6 +13,7 @@ import uvloop
 from proxy.counters import Metrics
 from proxy.login import ConnectFailed
 from proxy.monitor import Monitor
+from proxy.wire.constants import CLIENT_DEPRECATE_EOF, CLIENT_QUERY_ATTRIBUTES
 from router.galera import PREPARE, QUESTION
 from router.membership import Membership, Node, NodeState, Transition
 from router.outcomes import NodeSign
@@ -61,6 +62,7 @@ class Server:
     variables: dict[str, str] = field(default_factory=lambda: dict(VARIABLES))
     refuse: ConnectFailed | None = None
     ask: Reply | None = None
+    offered: int = CLIENT_QUERY_ATTRIBUTES | CLIENT_DEPRECATE_EOF
     logins: int = 0
     questions: int = 0
     said: list[str] = field(default_factory=list)
@@ -80,6 +82,7 @@ class Conversation:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._closed = False
+        self.offered = server.offered
 
     async def query(self, sql: str, /) -> list[tuple[str | None, ...]]:
         server = self._server
@@ -156,6 +159,18 @@ def test_after_the_first_round_the_healthy_nodes_are_writers(run: Run) -> None:
         assert world.membership["b"].reason == REFUSED.message
         assert world.monitor.version == Conversation.version
         assert set(world.monitor.versions) == {"a", "c"}
+
+    run(scenario, Settings(interval=60))
+
+
+def test_what_clients_are_offered_is_what_every_node_has(run: Run) -> None:
+    async def scenario(world: World) -> None:
+        world.servers["b"].offered = CLIENT_DEPRECATE_EOF
+        world.servers["c"].refuse = REFUSED
+        assert world.monitor.capabilities == 0
+        world.monitor.start()
+        await world.monitor.first_round()
+        assert world.monitor.capabilities == CLIENT_DEPRECATE_EOF
 
     run(scenario, Settings(interval=60))
 

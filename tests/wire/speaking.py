@@ -2,6 +2,7 @@
 
 from proxy.wire.constants import (
     CLIENT_DEPRECATE_EOF,
+    CLIENT_OPTIONAL_RESULTSET_METADATA,
     CLIENT_PROTOCOL_41,
     CLIENT_SESSION_TRACK,
     EOF_HEADER,
@@ -24,7 +25,12 @@ CAPABILITIES = {
     "EOF,tracked": PLAIN | CLIENT_SESSION_TRACK,
     "no EOF": PLAIN | CLIENT_DEPRECATE_EOF,
     "no EOF,tracked": PLAIN | CLIENT_DEPRECATE_EOF | CLIENT_SESSION_TRACK,
+    "EOF,optional": PLAIN | CLIENT_OPTIONAL_RESULTSET_METADATA,
+    "no EOF,optional": PLAIN | CLIENT_DEPRECATE_EOF | CLIENT_OPTIONAL_RESULTSET_METADATA,
 }
+"""What changes the form of replies: EOF packets or OK packets at the end of rows, OK packets that report changes of the
+session, and definitions that may be left out.
+"""
 
 SCHEMA_CHANGED = b"\x01\x04\x03new"
 
@@ -35,6 +41,7 @@ class Server:
     def __init__(self, capabilities: int) -> None:
         self.deprecate_eof = bool(capabilities & CLIENT_DEPRECATE_EOF)
         self.tracked = bool(capabilities & CLIENT_SESSION_TRACK)
+        self.optional = bool(capabilities & CLIENT_OPTIONAL_RESULTSET_METADATA)
         self.sent = b""
         self.seq = 1
 
@@ -74,7 +81,7 @@ class Server:
             return self.ok(status, warnings=warnings, header=EOF_HEADER)
         return self.eof(status, warnings)
 
-    def err(self, code: int = 1213, sqlstate: str = "40001", message: str = "Deadlock found") -> "Server":
+    def err(self, code: int = 1146, sqlstate: str = "42S02", message: str = "No such table") -> "Server":
         self.sent += error_packet(self.seq, code, sqlstate, message)
         self.seq += 1
         return self
@@ -91,9 +98,18 @@ class Server:
             self.eof(status)
         return self
 
+    def count(self, count: int, *, defined: bool = True) -> "Server":
+        """The number of columns, and where that is asked for whether they are defined."""
+        return self.packet((bytes((defined,)) if self.optional else b"") + lenenc_int(count))
+
     def columns(self, count: int, status: int = AUTOCOMMIT) -> "Server":
         """The head of a result set."""
-        return self.packet(lenenc_int(count)).definitions(count, status)
+        return self.count(count).definitions(count, status)
+
+    def undefined_columns(self, count: int, status: int = AUTOCOMMIT) -> "Server":
+        """The head of a result set for a client that wants no definitions."""
+        self.count(count, defined=False)
+        return self if self.deprecate_eof else self.eof(status)
 
     def row(self, *fields: bytes | None) -> "Server":
         """A text row."""
@@ -103,12 +119,14 @@ class Server:
         """A binary row of strings, none of them NULL."""
         return self.packet(b"\x00" + bytes((len(fields) + 9) // 8) + b"".join(lenenc_str(field) for field in fields))
 
-    def prepared(self, statement: int, columns: int, params: int, warnings: int = 0) -> "Server":
+    def prepared(
+        self, statement: int, columns: int, params: int, warnings: int = 0, *, defined: bool = True
+    ) -> "Server":
         """A whole reply to COM_STMT_PREPARE."""
         head = b"\x00" + statement.to_bytes(4, "little") + columns.to_bytes(2, "little") + params.to_bytes(2, "little")
-        self.packet(head + b"\x00" + warnings.to_bytes(2, "little"))
-        if params:
+        self.packet(head + b"\x00" + warnings.to_bytes(2, "little") + (bytes((defined,)) if self.optional else b""))
+        if params and defined:
             self.definitions(params)
-        if columns:
+        if columns and defined:
             self.definitions(columns)
         return self

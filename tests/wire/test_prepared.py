@@ -6,12 +6,15 @@ from hypothesis import strategies as st
 
 from proxy.wire.constants import COM_PING, COM_QUERY
 from proxy.wire.framing import MAX_PAYLOAD, CommandFramer, ProtocolError, frame, payload_of
+from proxy.wire.parameters import parameters
 from proxy.wire.prepared import (
     LAST_PREPARED,
     WITH_STATEMENT_ID,
     ExecuteView,
     opens_cursor,
     statement_id,
+    unit_results,
+    unnamed,
     with_prepared_id,
     with_statement_id,
     with_types,
@@ -173,3 +176,74 @@ def test_garbage_is_read_or_refused(payload: bytes, params: int, as_execute: boo
         return
     assert ExecuteView(moved, params).types_bound == (params > 0)
     assert payload_of(moved)
+
+
+# --- Query attributes: the command counts its parameters, and each type has a name
+
+COUNTED = b"\x17\x01\x00\x00\x00\x08\x01\x00\x00\x00"
+NAMED = b"\x03\x00\x00\xfd\x00\x00\x01\x00\x01n"  # those of the two parameters, and an attribute "n"
+ATTRIBUTED = frame(COUNTED + b"\x03\x00\x01" + NAMED + VALUES + b"\x07")
+
+
+def test_types_have_names_where_attributes_were_agreed_upon() -> None:
+    view = ExecuteView(ATTRIBUTED, 2, attributes=True)
+    assert (view.num_params, view.types_bound, view.types) == (3, True, NAMED)
+    without = frame(COUNTED + b"\x03\x00\x00" + VALUES + b"\x07")
+    assert with_types(without, 2, NAMED, attributes=True) == ATTRIBUTED
+    assert with_types(ATTRIBUTED, 2, NAMED, attributes=True) is ATTRIBUTED
+
+
+def test_types_of_another_number_of_parameters_are_not_put_in() -> None:
+    without = frame(COUNTED + b"\x02\x00\x00" + VALUES)
+    assert with_types(without, 2, NAMED, attributes=True) is without
+
+
+def test_attributes_of_a_statement_without_parameters() -> None:
+    raw = frame(COUNTED + b"\x01\x00\x01\x01\x00\x01n\x07")
+    assert ExecuteView(raw, 0, attributes=True).types == b"\x01\x00\x01n"
+    assert ExecuteView(frame(HEAD), 0, attributes=True).types is None
+    assert ExecuteView(frame(COUNTED + b"\x00"), 0, attributes=True).types is None
+
+
+def test_an_execution_as_it_were_without_attributes() -> None:
+    plain = ExecuteView(ATTRIBUTED, 2, attributes=True).plain(ATTRIBUTED)
+    assert plain[4:] == COUNTED + b"\x00\x01" + TYPES + b"\x01\x00" + VALUES + b"\x07"
+    assert unnamed(NAMED) == TYPES + b"\x01\x00"
+    assert parameters(plain, unnamed(NAMED), 2) == ["5", "ab"]
+
+
+def test_a_count_is_no_cursor() -> None:
+    assert not opens_cursor(ATTRIBUTED)
+    assert opens_cursor(frame(b"\x17\x01\x00\x00\x00\x09\x01\x00\x00\x00\x00"))
+
+
+@pytest.mark.parametrize("end", range(11, len(payload_of(ATTRIBUTED)) - len(VALUES) - 1))
+def test_named_types_that_end_too_early_are_refused(end: int) -> None:
+    with pytest.raises(ProtocolError):
+        ExecuteView(frame(payload_of(ATTRIBUTED)[:end]), 2, attributes=True)
+
+
+# --- COM_STMT_BULK_EXECUTE: statement 1, two rows
+
+ROWS = b"\x00\x05\x00\x00\x00\x00\x02ab" + b"\x00\x06\x00\x00\x00\x01"
+BULK = frame(b"\xfa\x01\x00\x00\x00\x80\x00" + TYPES + ROWS)
+BULK_UNBOUND = frame(b"\xfa\x01\x00\x00\x00\x00\x00" + ROWS)
+
+
+def test_types_of_a_bulk_execution() -> None:
+    assert ExecuteView(BULK, 2).types == TYPES
+    assert not ExecuteView(BULK_UNBOUND, 2).types_bound
+    assert with_types(BULK_UNBOUND, 2, TYPES) == BULK
+    assert with_types(BULK, 2, TYPES) is BULK
+
+
+def test_a_bulk_execution_says_whether_it_wants_a_row_for_each() -> None:
+    assert not unit_results(BULK)
+    assert unit_results(frame(b"\xfa\x01\x00\x00\x00\xc0\x00" + TYPES + ROWS))
+    assert not unit_results(frame(b"\x17\x01\x00\x00\x00\x40\x00"))
+
+
+@pytest.mark.parametrize("end", [5, 6, 7, 10])
+def test_a_bulk_execution_that_ends_too_early_is_refused(end: int) -> None:
+    with pytest.raises(ProtocolError):
+        ExecuteView(frame(payload_of(BULK)[:end]), 2)
