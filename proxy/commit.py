@@ -27,7 +27,7 @@ from proxy.wire.constants import (
     SERVER_STATUS_IN_TRANS_READONLY,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
-from proxy.wire.packets import ok_packet, with_ok_status
+from proxy.wire.packets import ServerError, ok_packet, with_ok_status
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
 from router.facts import Asks, Begin, Kind, PinReason, Statement
@@ -103,7 +103,7 @@ def stands_alone(relay: "Relay", request: Request) -> bool:
     """Would it commit by itself, and can that be done in a transaction of our own without the client noticing?"""
     statement = request.statement
     transaction = relay.transaction
-    return (
+    fits = (
         statement.kind is Kind.WRITE
         and transaction.stage is Stage.NONE
         and not transaction.one_shot
@@ -116,8 +116,11 @@ def stands_alone(relay: "Relay", request: Request) -> bool:
         and not statement.asks & (Asks.WARNINGS | Asks.ROWS)
         and request.code in (COM_QUERY, COM_STMT_EXECUTE)
         and not relay.pins.any_of(UNFIT)
-        and relay.cluster.markers.usable(relay.profile.user)
     )
+    if fits and not relay.cluster.markers.usable(relay.profile.user):
+        relay.metrics.commits_unmarked["no_slot"] += 1
+        return False
+    return fits
 
 
 def begin_alone(relay: "Relay") -> None:
@@ -153,14 +156,16 @@ def wants_slot(relay: "Relay", backend: Backend) -> bool:
     )
 
 
-async def take_slot(relay: "Relay", backend: Backend) -> None:
-    """Give the backend a slot, if that is possible; a lost connection raises `Lost`."""
+async def take_slot(relay: "Relay", backend: Backend) -> ServerError | None:
+    """Give the backend a slot, if that is possible. The error if it may be tried again; a lost connection raises
+    `Lost`.
+    """
     if not wants_slot(relay, backend):
-        return
+        return None
     pool = backend.pool
     backend.slot = pool.take_slot()
     if backend.slot is not None:
-        return
+        return None
     slot = Slot(secrets.randbits(63))
     # Whatever the session's defaults are: READ ONLY, or autocommit off.
     answer = await backend.run(backend.profile.query(OPENING), COM_QUERY)
@@ -169,12 +174,14 @@ async def take_slot(relay: "Relay", backend: Backend) -> None:
         backend.diagnostics = 0
     if answer.error is None:
         backend.slot = slot
-        return
+        return None
     if (await backend.run(backend.profile.query(failure.ROLLBACK), COM_QUERY)).error is not None:
         raise Lost("a transaction of our own could not be rolled back")
     why = unmarked(answer.error.code, answer.error.message)
-    if why is not None:
-        relay.cluster.markers.refused(relay.profile.user, pool.node.name, why, answer.error.message)
+    if why is None:
+        return answer.error
+    relay.cluster.markers.refused(relay.profile.user, pool.node.name, why, answer.error.message)
+    return None
 
 
 # -- it is sent -------------------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
             if backend is None:
                 backend = await _obtain(relay, request)
             if relay.marks and backend.slot is None:
-                await commit.take_slot(relay, backend)
+                await _take_slot(relay, backend)
             if relay.replaying:
                 await _take_up(relay, backend, request)
             wanted = ANYWHERE
@@ -201,6 +201,15 @@ async def _undo(relay: "Relay") -> None:
         await _ask(backend, b"ROLLBACK", Phase.STATEMENT)
     except (Failed, Lost):
         relay.drop()
+
+
+async def _take_slot(relay: "Relay", backend: Backend) -> None:
+    """Where its commits will leave their markers. What passes is tried again; without a slot they are not marked."""
+    error = await commit.take_slot(relay, backend)
+    if error is not None:
+        verdict = judge(error.code, error.message, Phase.SETUP)
+        if verdict.retry:
+            raise Failed(verdict, _as_packet(error))
 
 
 # -- a node and a backend ---------------------------------------------------------------------------------------------
@@ -326,6 +335,9 @@ async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan) -
     if wanted.guarded is not None and backend.guarded is not wanted.guarded:
         await _ask(backend, GUARD if wanted.guarded else UNGUARD, _phase(relay))
         backend.guarded = wanted.guarded
+    if backend.causal and wanted.opening is Opening.PIPELINED and relay.is_synced(backend):
+        await _ask(backend, relay.cluster.flavor.wait.off)
+        backend.causal = False
     if relay.must_wait(backend):
         if not backend.waits:
             raise CannotWait
@@ -389,8 +401,12 @@ async def _open(relay: "Relay", backend: Backend, request: Request, wanted: Plan
     if wanted.opening is Opening.CONFIRMED:
         await _step(backend, transaction.begin_text, COM_QUERY)
     elif wanted.opening is Opening.PIPELINED and (
+        # START TRANSACTION READ WRITE lifts the guard before it waits: when its wait fails, the statement behind it
+        # would be let through, and commit by itself.
+        backend.causal
         # A guarded backend does not even prepare a write outside a transaction.
-        (request.prepared is not None and lacks(backend, request.prepared)) or sentinel.due(relay, request)
+        or (request.prepared is not None and lacks(backend, request.prepared))
+        or sentinel.due(relay, request)
     ):
         assert begin is not None
         await _ask(backend, opening_text(begin, relay.state))

@@ -30,6 +30,8 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
         return False
     if relay.marks and backend.slot is None and commit.wants_slot(relay, backend):
         return False
+    if backend.causal and wanted.opening is Opening.PIPELINED:
+        return False  # a START TRANSACTION that waits lifts the guard first: see proxy.dispatch
     if request.prepared is not None and lacks(backend, request.prepared):
         return False
     if statement.asks:

@@ -380,7 +380,7 @@ class Relay:
             self.phase = Phase.STATEMENT if in_transaction else Phase.AUTOCOMMIT
         self._digest = None
         if in_transaction:
-            if statement.unreplayable is not None:
+            if statement.unreplayable is not None and not transaction.alone:
                 self.journal.forbid(statement.unreplayable.value)
             elif not self.journal.unreplayable:
                 self._digest = ReplyDigest()

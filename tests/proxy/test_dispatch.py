@@ -320,11 +320,31 @@ def test_a_transaction_that_wrote_counts_when_it_is_committed(stage: Stage) -> N
     client.hears(ok(TRANS))
     stage.two.hears(GUARD).says(ok())
     stage.two.hears(WAIT).says(ok())
-    stage.two.hears(OPENING, READ).says(ok(TRANS), rows("1", status=TRANS))
+    stage.two.hears(OPENING).says(ok(TRANS))
+    stage.two.hears(READ).says(rows("1", status=TRANS))
     client.hears(rows("1", status=TRANS))
     client.says("COMMIT")
     stage.two.hears("COMMIT").says(ok())
     client.hears(ok())
+
+
+def test_nothing_is_sent_behind_a_begin_that_may_have_to_wait(stage: Stage) -> None:
+    """START TRANSACTION READ WRITE lifts the guard before it waits: if that fails, a write behind it is let through."""
+    client = stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1))
+    moved_to_two(stage)
+    client.says("BEGIN", INSERT)
+    client.hears(ok(TRANS))
+    stage.two.hears(GUARD).says(ok())
+    stage.two.hears(WAIT).says(ok())
+    refused = stage.two.hears(OPENING).says(error(1205))
+    stage.passes(0.1)
+    assert refused.closed
+    link = stage.somewhere(GUARD).says(ok())
+    link.node.hears(WAIT).says(ok())
+    link.node.hears(OPENING).says(ok(TRANS))
+    link.node.hears(INSERT).says(ok(TRANS, rows=1))
+    client.hears(ok(TRANS, rows=1))
 
 
 @pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT"])
@@ -401,14 +421,19 @@ def test_a_new_owner_first_waits_for_what_the_old_one_committed(stage: Stage) ->
     client.hears(ok(TRANS))
     stage.one.hears(GUARD).says(ok())
     stage.one.hears(WAIT).says(ok())  # as far as is known, the writers changed just now
-    stage.one.hears(OPENING, LOCKING).says(ok(TRANS), rows(status=TRANS))
+    stage.one.hears(OPENING).says(ok(TRANS))
+    stage.one.hears(LOCKING).says(rows(status=TRANS))
     client.hears(rows(status=TRANS))
     client.says("COMMIT")
     stage.one.hears("COMMIT").says(ok())
     client.hears(ok())
     stage.passes(5)
     later = stage.client()
-    later.begins(stage.one, LOCKING, rows(status=TRANS))
+    later.says("BEGIN", LOCKING)
+    later.hears(ok(TRANS))
+    stage.one.hears(GUARD).says(ok())
+    stage.one.hears(OPENING, LOCKING).says(ok(TRANS), rows(status=TRANS))
+    later.hears(rows(status=TRANS))
     later.runs(stage.one, "COMMIT", ok())
 
 

@@ -168,7 +168,8 @@ def test_a_locking_read_waits_before_it_is_placed(stage: Stage) -> None:
     replaying.says(ok(TRANS, rows=1))
     stage.two.hears(GUARD).says(ok())
     stage.two.hears(WAIT).says(ok())
-    stage.two.hears(OPENING, LOCKING).says(ok(TRANS), rows(status=TRANS))
+    stage.two.hears(OPENING).says(ok(TRANS))
+    stage.two.hears(LOCKING).says(rows(status=TRANS))
     second.hears(rows(status=TRANS))
 
 
