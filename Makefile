@@ -9,13 +9,14 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --annotation-style=line
 
-.PHONY: help install demo test mysql differential fuzz bench profile instructions check lock clean
+.PHONY: help install demo test chaos mysql differential fuzz bench profile instructions check lock clean
 
 help:
 	@echo "make install   .venv with the multiwriter command"
 	@echo "make demo      a Galera cluster of three on this machine with the proxy in front (DEMO=\"--port 3307\" for options)"
 	@echo "make test      every test, against real clusters (TESTS=\"tests/wire -k framing\" for some)"
 	@echo "make mysql     the tests against real clusters once more, on MySQL 9 with Group Replication (MYSQL_TESTS=... for some)"
+	@echo "make chaos     200 nodes and connections lost under load, commits marked (FAULTS=40 SEED=7 for others)"
 	@echo "make differential   10,000 random sessions, through the proxy and directly, byte by byte (SESSIONS=500 SEED=7 for others)"
 	@echo "make fuzz      bytes that nobody would send, guided by coverage, a minute a target (FUZZ=\"clients -s 600\" for one)"
 	@echo "make bench     what the proxy costs, beside HAProxy and ProxySQL (BENCH=\"--only point-select\" for some, --list)"
@@ -55,7 +56,7 @@ demo: $(RUN)
 	@deploy/install-packages demo
 	@exec $(BIN)/multiwriter demo up $(DEMO)
 
-test mysql differential fuzz bench profile instructions check: PACKAGES := demo test bench
+test mysql chaos differential fuzz bench profile instructions check: PACKAGES := demo test bench
 
 test: $(DEV)
 	$(BIN)/pytest $(TESTS)
@@ -69,6 +70,11 @@ $(MYSQL)/.installed:
 
 mysql: $(DEV) $(MYSQL)/.installed
 	MULTIWRITER_FLAVOR=group-replication MULTIWRITER_MYSQL=$(MYSQL) $(BIN)/pytest $(MYSQL_TESTS)
+
+# Nodes and connections lost under load, with the commit marker on: half an hour.
+FAULTS := 200
+chaos: $(DEV)
+	MULTIWRITER_FAULTS=$(FAULTS) MULTIWRITER_SEED=$(SEED) $(BIN)/pytest -s tests/chaos/faults_under_load.py
 
 # Random sessions still find differences now and then; those that were explained are kept as tests of every run.
 SESSIONS := 10000

@@ -24,6 +24,7 @@ from config.model import (
 from config.network import Network
 from config.reference import reference
 from config.secret import Secret
+from config.secret import from_file as secret_from_file
 from config.units import Address, SettingError
 
 __all__ = [
@@ -52,4 +53,5 @@ __all__ = [
     "load",
     "loads",
     "reference",
+    "secret_from_file",
 ]

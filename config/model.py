@@ -423,3 +423,10 @@ class Config:
     process: Process = Process()
     replay: Replay = Replay()
     log: Log = Log()
+
+    @property
+    def marks_commits(self) -> bool:
+        """The commit marker is on for somebody."""
+        return any(endpoint.commit_marker for endpoint in self.endpoints) or any(
+            user.commit_marker for user in self.users
+        )

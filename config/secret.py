@@ -77,6 +77,11 @@ def gather(
     return Secret(value)
 
 
+def from_file(path: str | Path) -> Secret:
+    """The password that a file holds alone. Raises `SettingError`."""
+    return Secret(_read_file(Path(path)))
+
+
 def _read_file(path: Path) -> str:
     """The file's text without the one line end that editors put behind it."""
     advice = "name a file that holds the password alone and that the proxy's user may read"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import config
-from config import Config, ConfigError, Problem, Secret
+from config import Config, ConfigError, Problem, Secret, SettingError
 from proxy.version import COMPILED, VERSION
 
 FAILED: Final = 1
@@ -32,6 +32,13 @@ Without a file, the account given here watches the nodes, and clients may log in
 exist on the nodes with the same password. With the right to read the schema mysql, it lets them log in with all other
 accounts of the cluster, too. Its password is read from --password-file, else from {PASSWORD_VARIABLE}, else asked for
 at the terminal; never from an argument, which every user of the machine could read."""
+
+_SETUP: Final = f"""\
+Shows the statements that make the table, the procedures and the rights that `commit_marker = true` needs, and with
+--yes runs them on one node: they change nothing that is there already. Run it again when there are new accounts.
+
+Another account than that of [cluster] is named with --user. Its password is read from --password-file, else from
+{PASSWORD_VARIABLE}, else asked for at the terminal."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,6 +76,8 @@ def _run(arguments: list[str]) -> int:
             return _serve(options)
         case "check":
             return _check(options.config)
+        case "setup":
+            return _setup(options)
         case "settings":
             print(config.reference(), end="", flush=True)
             return 0
@@ -125,6 +134,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--config", metavar="FILE", required=True, help="settings in TOML")
 
+    setup = commands.add_parser(
+        "setup",
+        help="make what the commit marker needs on the nodes",
+        description=_SETUP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    setup.add_argument("--config", metavar="FILE", required=True, help="settings in TOML")
+    setup.add_argument("--yes", action="store_true", help="run the statements, instead of only showing them")
+    setup.add_argument("--user", metavar="NAME", help="the account to run them as (default: that of [cluster])")
+    setup.add_argument("--password-file", metavar="FILE", help="file that holds its password alone")
+
     commands.add_parser(
         "settings",
         help="print every setting with its type, default and meaning",
@@ -138,6 +159,37 @@ def _parser() -> argparse.ArgumentParser:
 def _check(path: str) -> int:
     settings = config.load(path)
     print(f"{path}: ok, {_summary(settings)}", flush=True)
+    if settings.marks_commits:
+        from proxy import setup
+
+        if (fault := setup.fault(settings)) is not None:
+            print(f"{path}: warning: commit_marker is on, but commits would not be marked: {fault}", file=sys.stderr)
+            print("run `multiwriter setup`", file=sys.stderr)
+    return 0
+
+
+def _setup(options: argparse.Namespace) -> int:
+    settings = config.load(options.config)
+
+    from proxy import setup
+
+    user = options.user
+    if user is None:
+        user, password = settings.cluster.user, settings.cluster.password
+    elif options.password_file is not None:
+        try:
+            password = config.secret_from_file(options.password_file)
+        except SettingError as error:
+            raise ConfigError([Problem("--password-file", error.message, error.hint)]) from None
+    else:
+        password = _password(user)
+    try:
+        setup.run(settings, user, password.reveal(), execute=options.yes, say=lambda text: print(text, flush=True))
+    except setup.SetupFailed as failed:
+        print(f"multiwriter: {failed}", file=sys.stderr)
+        return FAILED
+    done = "-- all is there" if options.yes else "-- nothing was changed: run it again with --yes"
+    print(done, flush=True)
     return 0
 
 

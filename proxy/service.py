@@ -67,13 +67,6 @@ CATALOG_PATIENCE: Final = 2.0  # seconds at the start for what is known of table
 HOUSEKEEPING: Final = 5.0  # seconds between two looks for what has been idle for too long
 
 
-def marks_any(config: Config) -> bool:
-    """Is the commit marker on for anybody?"""
-    return any(endpoint.commit_marker for endpoint in config.endpoints) or any(
-        user.commit_marker for user in config.users
-    )
-
-
 class Endpoint:
     """One address for clients."""
 
@@ -223,7 +216,7 @@ class Service:
         if self._catalog is not None:
             self.run(self._catalog.run(), "catalog")
             await self._catalog.looked(CATALOG_PATIENCE)
-        if marks_any(self.config):
+        if self.config.marks_commits:
             self.run(self.cluster.markers.look_at_start(), "look for the commit marker")
         for endpoint in self.endpoints:
             await endpoint.listen()

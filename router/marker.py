@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
 )
 """What has to be there, as statements that change nothing where it is."""
 
-PROBE: Final = f"CALL {COMMIT_PROCEDURE}(0, 0, 0)"
+PROBE: Final = f"CALL {COMMIT_PROCEDURE}(0, 1, 0)"
 """Refused with NOT_OURS where everything is as it should be; commits nothing."""
 
 

@@ -39,6 +39,7 @@ class Faults:
     chance: random.Random
     done: Counter[str] = field(default_factory=Counter)
     pauses: dict[str, list[float]] = field(default_factory=dict)
+    last: str = ""
 
     def run(self, plan: dict[str, int]) -> None:
         """Each kind so many times, in an order by chance."""
@@ -50,6 +51,7 @@ class Faults:
     def once(self, kind: str) -> None:
         number = self.chance.randint(1, len(self.cluster.nodes))
         self._everybody_works()
+        self.last = f"{kind} of node{number}"
         since = time.monotonic()
         getattr(self, kind)(number)
         until = time.monotonic()
@@ -109,7 +111,7 @@ class Faults:
         self._all_up()
 
     def report(self) -> str:
-        lines = [f"{sum(self.done.values())} faults, {self.work.committed} transactions"]
+        lines = [f"{sum(self.done.values())} faults (the last a {self.last}), {self.work.committed} transactions"]
         for kind, pauses in sorted(self.pauses.items()):
             middle, worst = sorted(pauses)[len(pauses) // 2], max(pauses)
             lines.append(f"  {kind:8} {len(pauses):4} times, longest pause: median {middle:.2f} s, worst {worst:.2f} s")

@@ -1,0 +1,219 @@
+"""The commit marker on a real cluster: set up, used, and asked after nodes and connections were lost under load."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import MySQLdb
+import pymysql
+import pytest
+
+from proxy import cli
+from proxy.demo.galera import Cluster
+from proxy.demo.processes import wait_until
+from router import marker
+from tests.integration.conftest import Direct, MakeProxy
+from tests.support.faults import Setting
+from tests.support.proxy import Proxy, toml
+from tests.support.workload import connect
+
+MARKED = {"endpoint": [{"commit_marker": True}]}
+WRITTEN = "multiwriter_commit_markers_total"
+UNMARKED = "multiwriter_commits_unmarked_total"
+
+
+@pytest.fixture
+def marked(make_proxy: MakeProxy) -> Proxy:
+    return make_proxy(MARKED)
+
+
+@pytest.fixture
+def client(marked: Proxy, table: str) -> Iterator[Any]:
+    with contextlib.closing(connect(marked.port)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def table(direct: Direct, schema: str) -> str:
+    with direct(1).cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {schema}.t (id INT PRIMARY KEY AUTO_INCREMENT, c INT, s CHAR(2))")
+    return f"{schema}.t"
+
+
+def run(connection: Any, sql: str) -> Any:
+    cursor = connection.cursor()
+    cursor.execute(sql)
+    return cursor.fetchall(), cursor.rowcount, cursor.lastrowid
+
+
+# -- what the client sees ---------------------------------------------------------------------------------------------
+
+
+def test_commits_are_marked_and_answered_as_usual(client: Any, marked: Proxy, table: str) -> None:
+    _, rows, first = run(client, f"INSERT INTO {table} (c) VALUES (1), (2)")
+    assert rows == 2
+    assert first > 0
+    assert run(client, "SELECT LAST_INSERT_ID()")[0] == ((first,),)
+    assert run(client, f"UPDATE {table} SET c = 3")[1] == 2
+    run(client, "BEGIN")
+    run(client, f"INSERT INTO {table} (c) VALUES (4)")
+    run(client, "COMMIT")
+    assert run(client, "SELECT ROW_COUNT()")[0] == ((0,),)
+    assert marked.metrics().total(WRITTEN) == 3
+    assert marked.metrics().total(UNMARKED) == 0
+
+
+def test_autocommit_off_and_on(client: Any, marked: Proxy, table: str) -> None:
+    run(client, "SET autocommit=0")
+    run(client, f"INSERT INTO {table} (c) VALUES (1)")
+    run(client, "COMMIT")
+    run(client, f"INSERT INTO {table} (c) VALUES (2)")
+    run(client, "SET autocommit=1")
+    assert run(client, f"SELECT COUNT(*) FROM {table}")[0] == ((2,),)
+    run(client, "ROLLBACK")
+    assert run(client, f"SELECT COUNT(*) FROM {table}")[0] == ((2,),)
+    assert marked.metrics().total(WRITTEN) == 2
+
+
+def test_chain_and_release(client: Any, marked: Proxy, table: str) -> None:
+    run(client, "BEGIN")
+    run(client, f"INSERT INTO {table} (c) VALUES (1)")
+    run(client, "COMMIT AND CHAIN")
+    run(client, f"INSERT INTO {table} (c) VALUES (2)")
+    run(client, "ROLLBACK")
+    assert run(client, f"SELECT c FROM {table}")[0] == ((1,),)
+    run(client, "BEGIN")
+    run(client, f"INSERT INTO {table} (c) VALUES (3)")
+    run(client, "COMMIT RELEASE")
+    with pytest.raises(MySQLdb.OperationalError):
+        run(client, "SELECT 1")
+    assert marked.metrics().total(WRITTEN) == 2
+
+
+def test_completion_type_is_the_servers_business(client: Any, marked: Proxy, table: str) -> None:
+    run(client, "SET completion_type='CHAIN'")
+    run(client, "BEGIN")
+    run(client, f"INSERT INTO {table} (c) VALUES (1)")
+    run(client, "COMMIT")
+    run(client, f"INSERT INTO {table} (c) VALUES (2)")
+    run(client, "ROLLBACK")
+    assert run(client, f"SELECT c FROM {table}")[0] == ((1,),)
+    assert marked.metrics().by("reason", UNMARKED) == {"not_markable": 1}
+
+
+def test_warnings_and_errors_stay(client: Any, table: str) -> None:
+    run(client, f"INSERT IGNORE INTO {table} (c, s) VALUES (1, 'long')")
+    assert run(client, "SHOW WARNINGS")[0][0][1] == 1265
+    with pytest.raises(MySQLdb.IntegrityError):
+        run(client, f"INSERT INTO {table} (id) SELECT id FROM {table}")
+    assert run(client, "SHOW WARNINGS")[0][0][1] == 1062
+    assert run(client, f"SELECT COUNT(*) FROM {table}")[0] == ((1,),)
+
+
+def test_the_table_does_not_grow(client: Any, cluster: Cluster, table: str) -> None:
+    run(client, f"INSERT INTO {table} (c) VALUES (0)")
+    before = cluster[1].query(f"SELECT COUNT(*), SUM(number) FROM {marker.TABLE}")[0]
+    for number in range(100):
+        run(client, f"INSERT INTO {table} (c) VALUES ({number})")
+    after = cluster[1].query(f"SELECT COUNT(*), SUM(number) FROM {marker.TABLE}")[0]
+    assert after[0] <= before[0] + len(cluster.nodes)
+    assert int(after[1]) >= int(before[1]) + 90, "counted up, as far as node1 has it"
+
+
+def test_a_forgotten_slot_is_replaced_by_the_next(cluster: Cluster, direct: Direct) -> None:
+    cluster[1].query(f"INSERT INTO {marker.TABLE} VALUES (9223372036854775806, 5, 0, 1)")
+    with direct(1).cursor() as cursor:
+        cursor.execute(f"CALL {marker.SLOT_PROCEDURE}(9223372036854775805)")
+    found = cluster[1].query(f"SELECT slot FROM {marker.TABLE} WHERE slot > 9223372036854775800")
+    assert found == [(9223372036854775805,)]
+    cluster[1].query(f"DELETE FROM {marker.TABLE} WHERE slot > 9223372036854775800")
+
+
+# -- both or neither --------------------------------------------------------------------------------------------------
+
+
+def test_the_procedure_commits_or_does_nothing(direct: Direct, table: str) -> None:
+    connection = direct(1)
+    with connection.cursor() as cursor:
+        cursor.execute(f"CALL {marker.SLOT_PROCEDURE}(77)")
+        for number in (2, 3):
+            cursor.execute("BEGIN")
+            cursor.execute(f"INSERT INTO {table} (c) VALUES (1)")
+            with pytest.raises(pymysql.MySQLError) as refused:
+                cursor.execute(f"CALL {marker.COMMIT_PROCEDURE}(77, {number}, 0)")
+            assert refused.value.args[0] == 1644
+            cursor.execute("ROLLBACK")
+            cursor.execute(f"SELECT COUNT(*) FROM {table}")
+            assert cursor.fetchone() == (0,)
+        for statement in marker.tombstone(77, 1):
+            cursor.execute(statement)
+        assert cursor.fetchone() == (1, 1)
+        cursor.execute("BEGIN")
+        cursor.execute(f"INSERT INTO {table} (c) VALUES (1)")
+        with pytest.raises(pymysql.MySQLError):
+            cursor.execute(f"CALL {marker.COMMIT_PROCEDURE}(77, 1, 0)")
+        cursor.execute("ROLLBACK")
+        cursor.execute(f"DELETE FROM {marker.TABLE} WHERE slot = 77")
+
+
+# -- setting it up ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain(cluster: Cluster) -> Iterator[str]:
+    """An account with rights to data only."""
+    cluster[1].query("CREATE USER plain@'%' IDENTIFIED BY 'plain'")
+    cluster[1].query("GRANT SELECT, INSERT, UPDATE, DELETE ON *.* TO plain@'%'")
+    wait_until(lambda: all(node.query("SELECT 1 FROM mysql.user WHERE user = 'plain'") for node in cluster), 10, str)
+    yield "plain"
+    cluster[1].query("DROP USER plain@'%'")
+
+
+def test_without_the_right_commits_are_plain_until_it_is_given(
+    make_proxy: MakeProxy, cluster: Cluster, plain: str, table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proxy = make_proxy(MARKED | {"user": [{"name": plain, "password": plain}]})
+    with contextlib.closing(proxy.connect(plain, plain)) as connection:
+        run(connection, f"INSERT INTO {table} (c) VALUES (1)")
+    assert proxy.metrics().total(WRITTEN) == 0
+    assert proxy.metrics().by("reason", UNMARKED) == {"no_slot": 1}
+    assert "marker.refused" in proxy.log_text()
+
+    file = tmp_path / "setup.toml"
+    file.write_text(
+        toml(
+            {
+                "cluster": {"nodes": [node.address for node in cluster], "user": "monitor", "password": "monitor"},
+                "accounts": {"cluster": False},
+                "endpoint": [{"name": "write", "listen": "127.0.0.1:1", "commit_marker": True}],
+                "user": [{"name": plain, "password": plain}],
+            }
+        )
+    )
+    secret = tmp_path / "secret"
+    secret.write_text("app")
+    command = ["setup", "--config", str(file), "--user", "app", "--password-file", str(secret)]
+    granted = f"GRANT EXECUTE ON PROCEDURE {marker.COMMIT_PROCEDURE} TO 'plain'@'%'"
+    assert cli.main(command) == 0
+    assert granted in capsys.readouterr().out
+    assert not cluster[1].query("SELECT 1 FROM mysql.procs_priv WHERE User = 'plain'"), "only shown"
+    for _ in range(2):
+        assert cli.main([*command, "--yes"]) == 0, capsys.readouterr().err
+    assert cli.main(["check", "--config", str(file)]) == 0
+    assert "warning" not in capsys.readouterr().err
+    wait_until(
+        lambda: all(node.query("SELECT 1 FROM mysql.procs_priv WHERE User = 'plain'") for node in cluster), 10, str
+    )
+    proxy = make_proxy(MARKED | {"user": [{"name": plain, "password": plain}]})
+    with contextlib.closing(proxy.connect(plain, plain)) as connection:
+        run(connection, f"INSERT INTO {table} (c) VALUES (2)")
+    assert proxy.metrics().total(WRITTEN) == 1
+
+
+# -- nodes and connections are lost -----------------------------------------------------------------------------------
+
+
+def test_no_commit_is_in_doubt(cluster: Cluster, schema: str, direct: Direct, tmp_path: Path) -> None:
+    """`make chaos` does two hundred, and other kinds."""
+    Setting(cluster, schema, direct, tmp_path).run("blindly", {"cut": 8, "kill": 1}, seed=3)
