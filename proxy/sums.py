@@ -21,6 +21,7 @@ _OTHERWISE: Final[Mapping[str, Merge]] = {
     "build_info": max,
     "started": min,
     "node_info_now": max,
+    "hot_now": max,
     "loop_lag_seconds": max,
 }
 _VOTED: Final = "node_states_now"

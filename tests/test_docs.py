@@ -27,6 +27,8 @@ from router.membership import NodeState
 from router.outcomes import Outcome, Phase
 from router.transaction import Stage
 from router.variables import CARRIED
+from tests.bench import report
+from tests.bench.results import Results
 from tests.wire.matrix import MATRIX
 
 ROOT = Path(__file__).parents[1]
@@ -101,6 +103,7 @@ MADE: dict[str, Callable[[], str]] = {
     "matrix": matrix_table,
     "variables": variables_list,
     "settings": config.reference,
+    "bench": lambda: report.markdown(Results.read(ROOT / "docs" / "bench.json")),
     "console": console_tables,
     **{f"modules_{name.replace('/', '_')}": lambda name=name: modules_table(name) for name in PACKAGES},  # type: ignore[misc]
 }

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import StartError
-from tests.bench import endpoints, report
+from tests import test_docs
+from tests.bench import endpoints, plot, report
 from tests.bench.cases import CASES
+from tests.bench.results import Results
 from tests.bench.setting import Options, Setting
 from tests.bench.sysbench import Failed
 
 OUTPUT = Path(".bench")
+PUBLISHED = Path("docs/bench.json")
 
 
 def main(arguments: list[str] | None = None, cluster: Cluster | None = None) -> int:
@@ -38,9 +41,18 @@ def main(arguments: list[str] | None = None, cluster: Cluster | None = None) -> 
                 failed.append(name)
                 print(f"{name} failed: {error}", file=sys.stderr)
     print(report.tables(setting.results))
+    results = setting.results
+    if options.publish and results.measurements:
+        # Cases that were not measured now keep the figures that they had.
+        results = results.over(Results.read(PUBLISHED)) if PUBLISHED.exists() else results
+        results.write(PUBLISHED)
+        plot.draw(results, PUBLISHED.with_suffix(".png"))
+        test_docs.write()
+        print(f"written to {PUBLISHED} and the documents that show it")
     path = options.output / "results.json"
-    setting.results.write(path)
-    print(f"\nwritten to {path}")
+    results.write(path)
+    drawn = plot.draw(results, path.with_suffix(".png"))
+    print(f"written to {path}{' and, drawn, beside it' if drawn else ''}")
     if failed:
         print(f"not measured: {', '.join(failed)}", file=sys.stderr)
         return 1
@@ -69,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=HOST:PORT,PID,...",
         help="one more endpoint, which runs already, and the processes whose CPU time is its own",
     )
+    parser.add_argument("--publish", action="store_true", help="put what is measured into the documents")
     parser.add_argument("--short", action="store_true", help="a second each: shows that it works, measures nothing")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIRECTORY", help=f"for results ({OUTPUT})")
     return parser

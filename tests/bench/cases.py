@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.bench import clients, features, processes
 from tests.bench.conflicts import WORKS, conflicts
 from tests.bench.oltp import WORK, oltp
 from tests.bench.setting import Setting
@@ -25,5 +26,14 @@ CASES: dict[str, Case] = {
             Case(f"conflicts-{name}", f"{work.shows}: committed and errors on three writers", conflicts(name))
             for name, work in WORKS.items()
         ),
+        Case("logins", "connections opened and closed per second, with login", clients.logins),
+        Case("idle-memory", "resident memory, at the start and by idle client", clients.idle_memory),
+        Case("slow-reader", "memory while a client does not read a gigabyte", clients.slow_reader),
+        Case("one-among-many", "latency of one client among 2,000", clients.one_among_many),
+        Case("more-clients", "CPU by query with 1 to 10,000 clients", clients.more_clients),
+        Case("more-nodes", "CPU by query with 1 to 9 nodes", clients.more_nodes),
+        Case("workers", "throughput of one worker and of two", processes.workers),
+        Case("start", "from the start to the first query that is answered", processes.start),
+        Case("features", "read-write with one feature on or off at a time", features.features),
     )
 }

@@ -1,8 +1,24 @@
 """Results as tables: for a terminal, and as Markdown for the documents. Pure."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from tests.bench.results import Results, Spread, Summary
+
+OLTP = ("point-select", "read-only", "read-write", "write-only")
+
+# Of the other cases, the figure that the documents show: its unit, and what it is.
+FACTS = {
+    "logins": ("per_s", "", "connections opened and closed per second, with login"),
+    "idle-memory": ("idle_client_kib", " KiB", "memory by client that is logged in and idle"),
+    "slow-reader": ("growth_mib", " MiB", "growth while a client does not read a gigabyte"),
+    "one-among-many": ("median_ms", " ms", "median latency of one client"),
+    "more-clients": ("cpu_us", " µs", "CPU by query, eight clients at work, the others nearly idle"),
+    "more-nodes": ("cpu_us", " µs", "CPU by query"),
+    "workers": ("per_s", "", "point selects per second before fake nodes, clients and nodes on the same processors"),
+    "start": ("first_query_s", " s", "from the start to the first answer"),
+    "features": ("cpu_us", " µs", "CPU by query of read-write"),
+}
 
 
 def tables(results: Results) -> str:
@@ -42,6 +58,64 @@ def number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.4f}"
+
+
+def markdown(results: Results) -> str:
+    """What the documents show: sysbench's work beside the baselines, then the figures that stand alone."""
+    machine = results.machine
+    load = machine["load_before"]
+    versions = {"Python": "python", "MariaDB": "database", "HAProxy": "haproxy", "ProxySQL": "proxysql"}
+    named = ", ".join(f"{name} {_version(machine[key])}" for name, key in versions.items() if key in machine)
+    parts = [
+        f"{machine['processor']}, {machine['cores']} processors, {named};\n"
+        f"the machine's load before it began was {load:.1f}.\n"
+    ]
+    rows = [
+        (summary, summary.subjects["multiwriter"])
+        for summary in results.summaries()
+        if summary.case in OLTP and "multiwriter" in summary.subjects and "haproxy" in summary.ratios
+    ]
+    if rows:
+        parts.append(
+            "| sysbench | clients | CPU by query | of HAProxy's | median | of HAProxy's | p95 | of HAProxy's "
+            "| per second | of HAProxy's |\n|---|---|---|---|---|---|---|---|---|---|\n"
+            + "".join(_row(summary, figures) for summary, figures in rows)
+        )
+    facts = [line for summary in results.summaries() for line in _facts(summary)]
+    if facts:
+        parts.append("| figure | measured |\n|---|---|\n" + "".join(facts))
+    return "\n".join(parts)
+
+
+def _version(text: str) -> str:
+    found = re.search(r"\d+(\.\d+)+", text)
+    return found[0] if found else text
+
+
+def _row(summary: Summary, figures: Mapping[str, Spread]) -> str:
+    ratios = summary.ratios["haproxy"]["multiwriter"]
+    cells = [f"{summary.case} {summary.parameters['mode']}", str(summary.parameters["clients"])]
+    for figure, unit in (("cpu_us", " µs"), ("median_ms", " ms"), ("p95_ms", " ms"), ("queries_per_s", "")):
+        cells += [f"{number(figures[figure].median)}{unit}", f"{ratios[figure]:.2f}"]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _facts(summary: Summary) -> Iterator[str]:
+    shown = FACTS.get(summary.case)
+    if shown is None:
+        return
+    figure, unit, meaning = shown
+    depth = f", {summary.parameters['depth']} commands at a time" if summary.parameters.get("depth", 1) != 1 else ""
+    values = ", ".join(
+        f"{subject}: {number(figures[figure].median)}{unit}" if len(summary.subjects) > 1
+        else f"{number(figures[figure].median)}{unit}"
+        for subject, figures in summary.subjects.items()
+        if figure in figures
+    )  # fmt: skip
+    yield f"| {meaning}{depth} | {values} |\n"
+    if summary.case == "idle-memory":
+        (figures,) = summary.subjects.values()
+        yield f"| resident memory at the start | {number(figures['start_mib'].median)} MiB |\n"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -85,6 +85,12 @@ class Results:
                 return summary
         return None
 
+    def over(self, older: "Results") -> "Results":
+        """These, and of the older ones the cases that were not measured again."""
+        again = {measurement.case for measurement in self.measurements}
+        kept = [measurement for measurement in older.measurements if measurement.case not in again]
+        return Results(older.machine | self.machine, [*self.measurements, *kept])
+
     def json(self) -> str:
         return json.dumps(
             {

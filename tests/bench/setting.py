@@ -56,6 +56,8 @@ class Setting:
         self.options = options
         self._running_cluster = running_cluster
         self.say = say
+        self.started = 0
+        """Proxies that cases have started, so that each has a directory of its own."""
         self.results = Results(machine())
         self.directory = Path(tempfile.mkdtemp(prefix="multiwriter-bench-"))
         self._cluster: Cluster | None = None
@@ -132,9 +134,13 @@ class Setting:
 
     def run(self, endpoint: Endpoint) -> Endpoint:
         """Start it; it ends with the run, if not before."""
-        self._stack.callback(endpoint.stop)
+        self.ends(endpoint.stop)
         endpoint.start()
         return endpoint
+
+    def ends(self, stop: Callable[[], object]) -> None:
+        """To be done when the run ends."""
+        self._stack.callback(stop)
 
     # -- rounds -------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ import pytest
 from proxy.demo.galera import Cluster
 from tests.bench.__main__ import main
 from tests.bench.cases import CASES
-from tests.bench.report import tables
+from tests.bench.plot import draw
+from tests.bench.report import markdown, tables
 from tests.bench.results import Measurement, Results
 from tests.bench.sysbench import latencies
 
@@ -65,6 +66,60 @@ def test_a_ratio_is_the_median_of_what_ran_next_to_each_other() -> None:
     (summary,) = found.summaries()
     assert summary.ratios["haproxy"] == {"ours": {"us": pytest.approx(1.1)}}
     assert (summary.subjects["ours"]["us"].median, summary.subjects["ours"]["us"].most) == (12, 22)
+
+
+def test_cases_that_are_measured_again_replace_the_older_ones() -> None:
+    newer = results(("ours", 0, 3))
+    older = results(("ours", 0, 5), ("ours", 1, 5))
+    older.add(Measurement("other", "ours", 0, {"us": 7.0}))
+    together = newer.over(older)
+    found = {summary.case: summary.subjects["ours"]["us"] for summary in together.summaries()}
+    assert (found["case"].median, found["case"].rounds, found["other"].median) == (3, 1, 7)
+
+
+def published() -> Results:
+    machine = {"processor": "P", "cores": 2, "python": "3.11", "haproxy": "HAProxy version 2.6 2026/01/01",
+               "database": "10.11", "load_before": 0.1}  # fmt: skip
+    found = Results(machine)
+    figures = {"cpu_us": 20.0, "median_ms": 0.2, "p95_ms": 0.4, "queries_per_s": 1000.0}
+    for subject, factor in (("haproxy", 1.0), ("multiwriter", 1.1)):
+        measured = {name: value * factor for name, value in figures.items()}
+        found.add(Measurement("point-select", subject, 0, measured, {"mode": "text", "clients": 8}))
+    found.add(Measurement("start", "multiwriter", 0, {"first_query_s": 0.5}))
+    found.add(Measurement("more-nodes", "1 nodes", 0, {"cpu_us": 20.0}))
+    found.add(Measurement("more-nodes", "9 nodes", 0, {"cpu_us": 21.0}))
+    return found
+
+
+def test_the_documents_show_the_proxy_beside_haproxy_and_what_stands_alone() -> None:
+    text = markdown(published())
+    assert "| point-select text | 8 | 22.0 µs | 1.10 | 0.22 ms | 1.10 | 0.44 ms | 1.10 | 1,100 | 1.10 |" in text
+    assert "| from the start to the first answer | 0.50 s |" in text
+    assert "1 nodes: 20.0 µs, 9 nodes: 21.0 µs" in text
+    assert text.startswith("P, 2 processors, Python 3.11, MariaDB 10.11, HAProxy 2.6;")
+
+
+def test_the_picture_is_a_png_and_only_of_sysbenchs_work(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "bench.png"
+    assert draw(published(), path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert not draw(results(("direct", 0, 1.5)), tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_the_cases_of_our_own_clients_and_fake_nodes_are_measured(tmp_path: Path) -> None:
+    cases = ["idle-memory", "more-clients", "workers"]
+    assert main(["--short", "--only", ",".join(cases), "--output", str(tmp_path)]) == 0
+    found = Results.read(tmp_path / "results.json")
+    memory, growth, one_write, many = found.summaries()
+    assert memory.subjects["multiwriter"]["start_mib"].median > 10
+    assert list(growth.subjects) == ["1 clients", "10 clients"]
+    for summary in (growth, one_write, many):
+        for figures in summary.subjects.values():
+            assert figures["errors"].median == 0
+            assert figures["per_s"].median > 0
+            assert figures["cpu_us"].median > 1
+    assert list(many.subjects) == ["1 worker", "2 workers"]
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
