@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from proxy import holding, kill, own_variables
+from proxy.ready import lacks
 from proxy.request import Request
 from proxy.wire.attributes import query_text
 from proxy.wire.constants import (
@@ -38,6 +39,7 @@ from proxy.wire.framing import ProtocolError, payload_of
 from proxy.wire.prepared import ExecuteView, opens_cursor, statement_id
 from router import answers
 from router.facts import Kind, PinReason, Statement, Unreplayable
+from router.transaction import Stage
 
 if TYPE_CHECKING:
     from proxy.session import Session
@@ -130,6 +132,11 @@ def fetch(session: "Session", raw: bytes) -> None:
     prepared = relay.prepared.get(statement_id(raw))
     if prepared is None:
         relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_fetch"))
+        return
+    lease = relay.lease if not relay.lingering else None
+    if lacks(lease, prepared) if lease is not None else relay.transaction.stage is Stage.BEGUN:
+        # To prepare it there only to be told so might be refused: in a READ ONLY transaction, or for a lost table.
+        relay.answer_error(answers.no_cursor(prepared.id))
         return
     relay.submit(Request.of_prepared(COM_STMT_FETCH, raw, prepared, READS))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from proxy import commit, failure, places, sentinel
 from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
+from proxy.holding import text_value
 from proxy.log import event
 from proxy.login import ConnectFailed
 from proxy.pool import Exhausted, NodePool, wait_for_any
@@ -355,7 +356,7 @@ async def _restore(relay: "Relay", backend: Backend, state: State) -> None:
         if sql.startswith(ACCESS_MODE):
             backend.guarded = False  # the client's own choice is in force
     if way.schema is not None:
-        await _step(backend, frame(bytes((COM_INIT_DB,)) + way.schema), COM_INIT_DB)
+        await _enter(backend, way.schema)
     backend.state = state
 
 
@@ -364,7 +365,7 @@ async def _save_insert_id(relay: "Relay", backend: Backend) -> None:
     if has_anothers_id(relay, backend):
         keeper = backend.insert_id_of
         assert keeper is not None
-        keeper.learn(backend, await _last_insert_id(backend))
+        keeper.learn(backend, await _last_insert_id(backend, _phase(relay)))
         backend.insert_id_of = None
 
 
@@ -373,23 +374,27 @@ async def _settle_insert_id(relay: "Relay", backend: Backend) -> None:
     insert_ids = relay.insert_ids
     while (asked := insert_ids.in_doubt()) is not None:
         if asked is backend:
-            insert_ids.learn(asked, await _last_insert_id(asked))
+            insert_ids.learn(asked, await _last_insert_id(asked, _phase(relay)))
         elif asked.pool.borrow(asked):
             try:
-                insert_ids.learn(asked, await _last_insert_id(asked))
+                insert_ids.learn(asked, await _last_insert_id(asked, Phase.SETUP))
+            except (Failed, Lost):
+                # It is not the backend that the session, and its transaction, is on.
+                asked.insert_id_of = None
+                asked.reusable = False
             finally:
                 asked.pool.release(asked)
         else:
             asked.insert_id_of = None  # in another session's hands
     if backend.last_insert_id != insert_ids.known:
-        await _ask(backend, b"SET last_insert_id=%d" % insert_ids.known)
+        await _ask(backend, b"SET last_insert_id=%d" % insert_ids.known, _phase(relay))
         backend.insert_id_of = None
         backend.last_insert_id = insert_ids.known
 
 
-async def _last_insert_id(backend: Backend) -> int:
+async def _last_insert_id(backend: Backend, phase: Phase) -> int:
     """The LIMIT stands against the session's own sql_select_limit, which may be 0."""
-    return int(single_value((await _ask(backend, b"SELECT LAST_INSERT_ID() LIMIT 1")).data))
+    return int(single_value((await _ask(backend, b"SELECT LAST_INSERT_ID() LIMIT 1", phase)).data))
 
 
 async def _open(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> Plan:
@@ -454,10 +459,15 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
         # Here a reset would cost the transaction, or what the session is pinned for: of the state only the schema is
         # made what it was.
         own = backend.state
-        if prepared.state.schema:
+        hidden = await _hidden_schema(relay, backend) if prepared.state.schema and backend.hides_use else b""
+        if hidden:
+            await _enter(backend, prepared.state.schema)
+        elif prepared.state.schema:
             await _restore(relay, backend, own.with_schema(prepared.state.schema))
         answer = await _step(backend, prepared.raw, COM_STMT_PREPARE, _phase(relay))
-        if reachable(backend.state, own):
+        if hidden:
+            await _enter(backend, hidden)
+        elif reachable(backend.state, own):
             await _restore(relay, backend, own)
         keep(backend, prepared, answer.statement_id)
     if statement.may_write:
@@ -467,6 +477,16 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
     if would_see_others(statement, backend):
         await _ask(backend, CLEARS_WARNINGS)
         backend.diagnostics |= Asks.WARNINGS | Asks.ROWS
+
+
+async def _hidden_schema(relay: "Relay", backend: Backend) -> bytes:
+    """The schema of a backend on which a USE may have been run unseen; b"": none."""
+    answer = await _ask(backend, b"SELECT DATABASE() LIMIT 1", _phase(relay))
+    return text_value(answer.data) or b""
+
+
+async def _enter(backend: Backend, schema: bytes) -> None:
+    await _step(backend, frame(bytes((COM_INIT_DB,)) + schema), COM_INIT_DB)
 
 
 # -- the journal ------------------------------------------------------------------------------------------------------

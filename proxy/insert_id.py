@@ -15,11 +15,12 @@ REMEMBERED: Final = 16  # replies whose ids may still turn out either way; older
 class InsertIds:
     """`known` is LAST_INSERT_ID() before the replies that are not `settled`."""
 
-    __slots__ = ("_told", "known")
+    __slots__ = ("_native", "_told", "known")
 
     def __init__(self) -> None:
         self.known = 0
         self._told: list[tuple[Backend, int]] = []  # the newest last
+        self._native: Backend | None = None  # had the right one before the replies that came from it
 
     def __repr__(self) -> str:
         return f"<InsertIds {self.known}{''.join(f' or {value}' for _, value in self._told)}>"
@@ -30,11 +31,17 @@ class InsertIds:
 
     def told(self, backend: Backend, value: int) -> None:
         """A reply on `backend` had this insert id."""
+        if not self.is_at(backend):
+            self._native = backend if self.settled and backend.last_insert_id == self.known else None
         backend.insert_id_of = self
         backend.last_insert_id = None
         self._told.append((backend, value))
         if len(self._told) > REMEMBERED:
             self.known = self._told.pop(0)[1]
+
+    def is_at(self, backend: Backend) -> bool:
+        """LAST_INSERT_ID() there is the session's, whatever was generated: nothing has to be asked or set."""
+        return self._native is backend and backend.insert_id_of is self
 
     def in_doubt(self) -> Backend | None:
         """The backend that has to be asked next; None: `known` is it."""
@@ -60,6 +67,7 @@ class InsertIds:
     def clear(self) -> None:
         self.known = 0
         self._told.clear()
+        self._native = None
 
     def _settle(self, value: int) -> None:
         self.known = value

@@ -63,7 +63,8 @@ def has_anothers_id(relay: "Relay", backend: Backend) -> bool:
 
 def knows_insert_id(relay: "Relay", backend: Backend) -> bool:
     """LAST_INSERT_ID() there is what it is for the session."""
-    return relay.insert_ids.settled and backend.last_insert_id == relay.insert_ids.known
+    ids = relay.insert_ids
+    return ids.is_at(backend) or (ids.settled and backend.last_insert_id == ids.known)
 
 
 def would_see_others(statement: Statement, backend: Backend) -> bool:

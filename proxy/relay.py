@@ -523,6 +523,8 @@ class Relay:
             failure.retried(self)
         # A statement without tables leaves the warnings of those before it.
         self.warned = reply.warnings > 0 or (self.warned and not statement.tables)
+        if statement.kind is Kind.MULTI and backend.diagnostics & Asks.WARNINGS:
+            self.warned = True  # the count is that of the last of them, which may be a SHOW
         if self.warned:
             backend.diagnostics |= Asks.WARNINGS
         if transaction.stage is not Stage.OPEN and self.pinned is None:

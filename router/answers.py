@@ -77,6 +77,7 @@ class Told(Enum):
     BAD_COMPRESSION = (
         1157, "08S01", "Couldn't uncompress communication packet: {why}", "bad-compression", True)
     UNKNOWN_COMMAND = (1047, "08S01", "Unknown command", "unknown-command", False)
+    NO_CURSOR = (1421, "HY000", "The statement ({id}) has no open cursor", "no-cursor", False)
     UNKNOWN_STATEMENT = (
         1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}", "unknown-statement", False)
     TOO_MANY_STATEMENTS = (
@@ -196,6 +197,10 @@ def bad_compression(why: str) -> Answer:
 
 def unknown_command() -> Answer:
     return _answer(Told.UNKNOWN_COMMAND)
+
+
+def no_cursor(statement_id: int) -> Answer:
+    return _answer(Told.NO_CURSOR, id=statement_id)
 
 
 def unknown_statement(statement_id: int, command: str) -> Answer:

@@ -146,6 +146,24 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said(Prepare("p", "SELECT id FROM t ORDER BY id"), Execute("p", cursor=True), Fetch("p", 1), Execute("p"),
         Fetch("p", 1), "SELECT 1"),
     ),
+    "warnings of several statements stay, whatever the last one of them counts": (
+        said("SELECT 1/0; SHOW WARNINGS", "USE {one}", "SHOW WARNINGS", schema="{two}"),
+    ),
+    "a transaction is not asked for the id that it has": (
+        said("SET session_track_transaction_info = 'STATE'", "START TRANSACTION READ WRITE",
+        "INSERT INTO a0 (v) VALUES (1), (2), (3)", "INSERT INTO w VALUES (744, LAST_INSERT_ID())",
+        "SELECT LENGTH(b), d, at FROM u WHERE name = 'ann'", "SELECT * FROM w", "COMMIT",
+        capabilities=TRACKS | NEW_EOF),
+    ),
+    "a cursor that is not open is looked for nowhere": (
+        said(Prepare("p", "UPDATE u SET b = ? WHERE id = ?"), "HANDLER t OPEN", "SET TRANSACTION READ ONLY",
+        Fetch("p", 1)),
+        said(Prepare("p", "SELECT * FROM t WHERE id = ? FOR UPDATE"), "START TRANSACTION READ ONLY", Fetch("p", 2)),
+    ),
+    "a statement belongs to its schema also behind a hidden USE": (
+        *(said(Prepare("p", "SELECT * FROM u ORDER BY id"), "USE {two}; SELECT DATABASE()", Execute("p"),
+        "SELECT DATABASE()") for _ in range(4)),
+    ),
     "a report that waits for an OK with room for it is the session's own": (
         said(Prepare("p", "SELECT * FROM t ORDER BY id"), "USE {two}", Execute("p"), capabilities=TRACKS),
         *(said("USE {one}", "SET character_set_results = NULL", capabilities=TRACKS, schema="") for _ in range(3)),

@@ -186,21 +186,24 @@ ID = "SELECT LAST_INSERT_ID()"
 ASKED = "SELECT LAST_INSERT_ID() LIMIT 1"  # by the proxy, whatever the session's sql_select_limit is
 
 
-def test_a_reply_does_not_say_whether_the_id_was_generated_and_so_the_backend_is_asked(stage: Stage) -> None:
+def test_where_the_session_has_been_all_along_the_backend_has_its_id(stage: Stage) -> None:
     """INSERT .. (id) VALUES (7) replies 7, too, and leaves LAST_INSERT_ID() as it was."""
     client = stage.client()
     link = client.runs(stage.one, INSERT, ok(rows=1, insert_id=3))
     assert client.runs(stage.one, "INSERT INTO t (id) VALUES (7)", ok(rows=1, insert_id=7)) is link
-    client.says(ID)
-    assert stage.one.hears(ASKED).says(rows("3")) is link
-    assert stage.one.hears(ID).says(rows("3")) is link
-    client.hears(rows("3"))
-    client.runs(stage.one, ID, rows("3"))
+    assert client.runs(stage.one, ID, rows("3")) is link
+    assert client.runs(stage.one, ID, rows("3")) is link
 
 
-def test_an_id_that_another_session_left_is_none_of_ours(stage: Stage) -> None:
-    client = stage.client()
-    link = client.runs(stage.one, "INSERT INTO t (id) VALUES (7)", ok(rows=1, insert_id=7))
+def test_elsewhere_it_is_asked_whether_an_id_was_generated(build: Build) -> None:
+    """Another session left its own there."""
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    link = other.runs(stage.one, INSERT, ok(rows=1, insert_id=3))
+    client.says("INSERT INTO t (id) VALUES (7)")
+    stage.one.hears(ASKED).says(rows("3"))
+    stage.one.hears("INSERT INTO t (id) VALUES (7)").says(ok(rows=1, insert_id=7))
+    client.hears(ok(rows=1, insert_id=7))
     client.says(ID)
     assert stage.one.hears(ASKED).says(rows("3")) is link
     assert stage.one.hears("SET last_insert_id=0").says(ok()) is link

@@ -31,6 +31,7 @@ MAKERS: dict[str, tuple[Callable[..., Answer], tuple[object, ...], dict[str, obj
     "MALFORMED": (answers.malformed, ("a length past the end",), {}),
     "BAD_COMPRESSION": (answers.bad_compression, ("a length past the end",), {}),
     "UNKNOWN_COMMAND": (answers.unknown_command, (), {}),
+    "NO_CURSOR": (answers.no_cursor, (7,), {}),
     "UNKNOWN_STATEMENT": (answers.unknown_statement, (7, "mysqld_stmt_execute"), {}),
     "TOO_MANY_STATEMENTS": (answers.too_many_statements, (16382,), {}),
     "NOT_SUPPORTED": (answers.not_supported, ("LOAD DATA LOCAL",), {}),
