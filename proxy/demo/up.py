@@ -25,6 +25,7 @@ from proxy.demo.processes import tail
 PROXY_STOP_SECONDS = 5.0
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_AGAIN = 1.0  # seconds after which a signal that seems to have been lost is raised again
 
 Say = Callable[[str], None]
 
@@ -71,12 +72,19 @@ def _signals() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         _ignore_signals()
+        # What is raised while a finalizer happens to run goes no further than that.
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+        raise _End
+
+    def end_again(number: int, frame: FrameType | None) -> None:
         raise _End
 
     before = {number: signal.signal(number, end) for number in _SIGNALS}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, end_again)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -88,6 +96,7 @@ def _ignore_signals() -> None:
 
 
 def _stop(cluster: Cluster, proxy: Instance, say: Say) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
     _ignore_signals()
     with contextlib.suppress(OSError):
         print(flush=True)
