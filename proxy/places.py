@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.rows import hint_of, rows_of
 from proxy.turns import RIGHT_OF_WAY
-from router.contention import Conflict
+from router.contention import MAX_TABLES, Conflict
 from router.facts import Kind, Statement
 from router.membership import Node
 from router.outcomes import Verdict
@@ -133,6 +133,8 @@ def _by_heat(relay: "Relay", request: "Request", table: str, opens: bool, locks:
             key, by = table, "row"
         if careful and rows and (opens or table in cluster.careful_tables):
             if reads:
+                if len(cluster.careful_tables) >= MAX_TABLES:
+                    cluster.careful_tables.clear()
                 cluster.careful_tables.add(table)
             turns = rows
             if key is None:

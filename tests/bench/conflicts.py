@@ -145,6 +145,7 @@ def prepare(port: int, schema: str, work: Work) -> str:
     table = f"{work.name.replace('-', '_')}_{next(_numbers)}"
     with contextlib.closing(connect(port, schema)) as connection:
         cursor = connection.cursor()
+        cursor.execute(f"DROP TABLE IF EXISTS {table}, {table}_done")  # of a run before
         cursor.execute(f"CREATE TABLE {table} (id INT PRIMARY KEY, v BIGINT NOT NULL)")
         cursor.execute(f"CREATE TABLE {table}_done (id BIGINT AUTO_INCREMENT PRIMARY KEY, n INT NOT NULL)")
         for start in range(1, work.keys + 1, 1000):
