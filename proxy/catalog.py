@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
 from typing import Final, Protocol
 
@@ -24,6 +25,7 @@ PATIENCE: Final = 30.0  # seconds for one reading: there may be many tables
 GLANCE: Final = 2.0  # seconds for one look at the counters
 REST: Final = 10  # after a reading, this many times as long as it took, nothing is read
 _MOST_BYTES: Final = 64 << 20  # read ahead, of one answer
+TABLE_DENIED: Final = 1142
 _ATTRIBUTES: Final = {"program_name": "multiwriter-catalog"}
 
 _COUNTERS: Final = "SHOW GLOBAL STATUS WHERE Variable_name RLIKE '^Com_(create|alter|drop|rename)_'"
@@ -34,7 +36,20 @@ _KEYS: Final = (
     "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS "  # noqa: S608
     f"WHERE NON_UNIQUE = 0 AND {_OURS} ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
 )
-_TRIGGERS: Final = "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, EVENT_MANIPULATION FROM information_schema.TRIGGERS"
+_TRIGGERS: Final = (
+    "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, EVENT_MANIPULATION, ACTION_STATEMENT, SQL_MODE "
+    "FROM information_schema.TRIGGERS"
+)
+_VIEWS: Final = "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS"
+# A loadable function of the same name is meant before a stored one.
+_FUNCTIONS: Final = (
+    "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION, SQL_MODE FROM information_schema.ROUTINES "
+    "WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_NAME NOT IN (SELECT name FROM mysql.func)"
+)
+_PARAMETERS: Final = (
+    "SELECT SPECIFIC_SCHEMA, SPECIFIC_NAME, PARAMETER_NAME FROM information_schema.PARAMETERS "
+    "WHERE ROUTINE_TYPE = 'FUNCTION' AND PARAMETER_NAME IS NOT NULL"
+)
 
 Row = tuple[str | None, ...]
 
@@ -62,6 +77,7 @@ class CatalogReader:
         refresh: float,
         max_tables: int,
         wait: str,
+        engine: str | None = None,
         link: Link = PLAIN,
         open_connection: Callable[[Node], Awaitable[Connection]] | None = None,
     ) -> None:
@@ -75,6 +91,7 @@ class CatalogReader:
         self._max_tables = max_tables
         self._link = link
         self._wait = wait
+        self._engine = engine
         self._open = open_connection or self._log_in
         self._connection: Connection | None = None
         self._node: Node | None = None
@@ -162,8 +179,8 @@ class CatalogReader:
         self._seen = seen
         if found is None:
             return
-        if found.tables != self.now.tables:
-            self.now = Catalog(found.tables, self.now.version + 1)
+        if replace(found, version=self.now.version) != self.now:
+            self.now = replace(found, version=self.now.version + 1)
             self.changed(self.now)
         event(logger, "catalog.read", level=logging.DEBUG, node=node.name, tables=len(found.tables), seconds=took)
 
@@ -176,7 +193,18 @@ class CatalogReader:
         self._objection = ""
         keys = await connection.query(_KEYS)
         triggers = await connection.query(_TRIGGERS)
-        return await asyncio.to_thread(catalog.build, tables, keys, triggers)
+        views = await connection.query(_VIEWS)
+        functions: Sequence[Row] = ()
+        parameters: Sequence[Row] = ()
+        try:
+            functions = await connection.query(_FUNCTIONS)
+            parameters = await connection.query(_PARAMETERS)
+        except login.ConnectFailed as failed:
+            if failed.code != TABLE_DENIED:  # it may not see mysql.func: then no function is known
+                raise
+        return await asyncio.to_thread(
+            catalog.build, tables, keys, triggers, views, functions, parameters, engine=self._engine
+        )
 
     def _tell(self, problem: str) -> None:
         self.problem = problem

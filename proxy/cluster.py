@@ -8,9 +8,9 @@ monitor's polls both end here; a change of a node's state takes effect on its po
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from config import Config, Replay
 from proxy.counters import Metrics
@@ -76,6 +76,8 @@ class Cluster:
         # Told of each node whose state has changed for the worse: others may not have noticed.
         self.lost_sight: Callable[[str], None] = lambda name: None
         self.catalog = Catalog()  # what is known of tables, as last read
+        # Returns once they are read anew, or after so many seconds; None: nobody reads them.
+        self.definitions_changed: Callable[[float], Coroutine[Any, Any, None]] | None = None
         self.pools: Final = {
             node.name: NodePool(
                 node,

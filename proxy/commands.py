@@ -103,6 +103,7 @@ def prepare(session: "Session", raw: bytes) -> None:
     facts = session.classifier.classify(payload_of(raw)[1:], relay.modes)
     request = Request(COM_STMT_PREPARE, raw, READS)
     request.facts = facts
+    request.read_as = (relay.modes, session.classifier.version)
     relay.submit(request)
 
 
@@ -112,6 +113,10 @@ def execute(session: "Session", raw: bytes) -> None:
     if prepared is None:
         relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_execute"))
         return
+    modes, version = prepared.read_as
+    if version != session.classifier.version:
+        prepared.statement = session.classifier.classify(payload_of(prepared.raw)[1:], modes)
+        prepared.read_as = (modes, session.classifier.version)
     view = ExecuteView(raw, prepared.num_params, attributes=relay.profile.attributes)
     if view.types is not None:
         prepared.types = view.types

@@ -48,6 +48,7 @@ class PreparedStatements:
         """The reply to a COM_STMT_PREPARE came: keep the statement, and return the reply with our id in it."""
         self._newest = self._last_id = self._last_id + 1
         prepared = Prepared(self._last_id, request.raw, request.facts, reply.num_params, state)
+        prepared.read_as = request.read_as
         self._statements[self._last_id] = prepared
         keep(backend, prepared, reply.statement_id)
         return with_prepared_id(data, self._last_id)

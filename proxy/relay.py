@@ -72,6 +72,7 @@ STATUSLESS: Final = frozenset((COM_STATISTICS, COM_STMT_PREPARE))
 HIDES_USE: Final = frozenset((PinReason.VARIABLE, PinReason.SQL_PREPARE, PinReason.UNCLASSIFIED))
 # Flags that stay until sql_mode is set again.
 LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
+DEFINITIONS_PATIENCE: Final = 1.0  # seconds
 # In place of one with RELEASE: the backend goes on.
 ENDS: Final = {kind: kind.value.upper().encode() + b" AND NO CHAIN NO RELEASE" for kind in (Kind.COMMIT, Kind.ROLLBACK)}
 COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
@@ -472,6 +473,7 @@ class Relay:
         assert backend is not None
         statement = request.statement
         transaction = self.transaction
+        defined: bytes | None = None
         bound = statement.pins is not None or self.pinned is not None
         if request.changes_state:
             backend.state = self.state = request.state_after(self.state)
@@ -494,6 +496,8 @@ class Relay:
             whole = b"".join(self._collected)
             if statement.result is Result.RELEASES and self.cluster.flavor.engine == "mariadb":
                 whole = b""  # there the connection ends without an answer
+            elif statement.result is Result.DEFINED and self.cluster.definitions_changed is not None:
+                defined, whole = whole, b""
             elif statement.result is Result.CONNECTION_ID:
                 whole = holding.with_value(whole, self.id, binary=request.code == COM_STMT_EXECUTE)
             self.frontend.write(whole)
@@ -532,9 +536,23 @@ class Relay:
                 self.linger(backend)
             else:
                 self.give_back()
+        if defined is not None:
+            self.task = asyncio.get_running_loop().create_task(self._defined(defined), name=f"definitions {self.id}")
+            return
         if self.goes_on_behind_commit():
             return
         self.finish(statement.end is not None and bool(statement.end.release))
+
+    async def _defined(self, reply: bytes) -> None:
+        """What this client says next is understood with what it has just defined."""
+        assert self.cluster.definitions_changed is not None
+        await self.cluster.definitions_changed(DEFINITIONS_PATIENCE)
+        self.task = None
+        self.frontend.write(reply)
+        if self.pinned is not None and self.lease is None:
+            failure.lose_session(self, self.node.name if self.node is not None else "")
+        else:
+            self.finish()
 
     def goes_on_behind_commit(self) -> bool:
         """A COMMIT of our own has made room for a command of the client's: do that now. False: there was none."""

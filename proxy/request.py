@@ -34,6 +34,7 @@ class Prepared:
         "long_data_bytes",
         "num_params",
         "raw",
+        "read_as",
         "state",
         "statement",
         "types",
@@ -47,6 +48,7 @@ class Prepared:
         self.state = state
         self.key = (state, raw)
         self.conditions: tuple[Condition, ...] | None = None  # which rows it is about; None: not looked at yet
+        self.read_as = (0, 0)  # the modes that its text was read under, and the version of what was known then
         self.types: bytes | None = None  # the parameter types that the client named last
         self.long_data: list[bytes] = []  # COM_STMT_SEND_LONG_DATA for the next execution
         self.long_data_bytes = 0
@@ -62,12 +64,13 @@ class Prepared:
 class Request:
     """`raw` are its wire bytes with our statement id in them; `code` its command byte."""
 
-    __slots__ = ("code", "facts", "long_data", "opens_cursor", "prepared", "raw", "statement", "types")
+    __slots__ = ("code", "facts", "long_data", "opens_cursor", "prepared", "raw", "read_as", "statement", "types")
 
     def __init__(self, code: int, raw: bytes, statement: Statement) -> None:
         self.code = code
         self.raw = raw
         self.statement = statement
+        self.read_as = (0, 0)  # likewise
         self.facts = statement  # of a COM_STMT_PREPARE: about the statement in it
         self.prepared: Prepared | None = None
         self.types: bytes | None = None

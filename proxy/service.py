@@ -363,12 +363,17 @@ class Service:
             refresh=config.catalog.refresh,
             max_tables=config.catalog.max_tables,
             wait=self.cluster.flavor.wait.on.decode(),
+            engine=self.cluster.flavor.engine,
             link=self.cluster.link,
         )
         reader.changed = self._catalog_changed
+        self.cluster.definitions_changed = reader.looked
         return reader
 
     def _catalog_changed(self, found: Catalog) -> None:
+        known = self.cluster.catalog
+        if (found.views, found.writes, found.functions) != (known.views, known.writes, known.functions):
+            self.classifier.renew(found)
         self.cluster.catalog = found
 
     def marks_commits(self, endpoint: Endpoint, account: Account) -> bool:

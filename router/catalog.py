@@ -9,7 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from router.bodies import read_body, read_view, resolved
+from router.effects import Effects
+from router.hidden import HARMLESS, NONTRANSACTIONAL, Hidden
+
 Row = Sequence[str | None]
+
+OF_SERVER: Final = frozenset({"mysql", "sys", "information_schema", "performance_schema"})
 
 BASE: Final = "base"
 VIEW: Final = "view"
@@ -48,6 +54,10 @@ class Catalog:
 
     tables: Mapping[Name, Table] = field(default_factory=dict)
     version: int = 0
+    # By "schema.name" and, since a text does not tell the session's schema, by name alone for all that are called so.
+    views: Mapping[str, Hidden] = field(default_factory=dict)
+    writes: Mapping[str, Hidden] = field(default_factory=dict)  # by triggers, and into tables that are not rolled back
+    functions: Mapping[str, Hidden] = field(default_factory=dict)  # those that are known, harmless ones too
 
     def find(self, table: str, schema: str) -> Table | None:
         """A table as a statement names it ("table" or "schema.table") in a session whose schema is `schema`."""
@@ -58,16 +68,30 @@ class Catalog:
         return f"<Catalog {self.version}: {len(self.tables)} tables>"
 
 
+NOTHING_KNOWN: Final = Catalog()
+
+
 def spelled(name: str | None) -> str:
     """A name of the information schema as statements spell it."""
     return (name or "").encode("utf-8", "surrogateescape").decode("latin-1").lower()
 
 
-def build(tables: Iterable[Row], keys: Iterable[Row], triggers: Iterable[Row], version: int = 0) -> Catalog:
+def build(
+    tables: Iterable[Row],
+    keys: Iterable[Row],
+    triggers: Sequence[Row],
+    views: Iterable[Row] = (),
+    functions: Iterable[Row] = (),
+    parameters: Iterable[Row] = (),
+    *,
+    version: int = 0,
+    engine: str | None = None,
+) -> Catalog:
     """A catalog from rows of the information schema.
 
     tables: (schema, table, TABLE_TYPE, ENGINE). keys: (schema, table, index, column, SUB_PART) of unique indexes, in
-    the order of their columns. triggers: (schema, table, event).
+    the order of their columns. triggers: (schema, table, event, body, SQL_MODE). views: (schema, name, definition).
+    functions: (schema, name, body, SQL_MODE). parameters: (schema, routine, name).
     """
     columns: dict[Name, dict[str, list[str] | None]] = {}
     for schema, table, index, column, part in keys:
@@ -77,7 +101,7 @@ def build(tables: Iterable[Row], keys: Iterable[Row], triggers: Iterable[Row], v
         elif (found := indexes.setdefault(index or "", [])) is not None:
             found.append(spelled(column))
     events: dict[Name, set[str]] = {}
-    for schema, table, event in triggers:
+    for schema, table, event, *_ in triggers:
         events.setdefault(Name(spelled(schema), spelled(table)), set()).add(spelled(event))
     known: dict[Name, Table] = {}
     for schema, table, kind, engine in tables:
@@ -86,7 +110,43 @@ def build(tables: Iterable[Row], keys: Iterable[Row], triggers: Iterable[Row], v
         read = Table(_kind(kind), spelled(engine), found_keys, frozenset(events.get(name, ())))
         other = known.get(name)
         known[name] = read if other is None else _either(read, other)
-    return Catalog(known, version)
+    effects = Effects(engine)
+    on_use: dict[str, Hidden] = {}
+    for schema, name_, definition in views:
+        _put(on_use, schema, name_, read_view(_text(definition), effects))
+    on_write: dict[str, Hidden] = {}
+    for at, table_found in known.items():
+        if not table_found.transactional:
+            _put(on_write, at.schema, at.name, NONTRANSACTIONAL)
+    for schema, table_, _, body, mode in triggers:
+        _put(on_write, schema, table_, read_body(_text(body), mode or "", (), effects))
+    named: dict[tuple[str, str], list[str]] = {}
+    for schema, routine, parameter in parameters:
+        named.setdefault((spelled(schema), spelled(routine)), []).append(spelled(parameter))
+    stored: dict[str, Hidden] = {}
+    for schema, name_, body, mode in functions:
+        own = named.get((spelled(schema), spelled(name_)), [])
+        _put(stored, schema, name_, read_body(_text(body), mode or "", own, effects))
+    both = {name_: on_use.get(name_, HARMLESS).joined(on_write.get(name_, HARMLESS)) for name_ in (*on_use, *on_write)}
+    return Catalog(
+        known,
+        version,
+        {each: whole for each, hidden in on_use.items() if (whole := resolved(hidden, both))},
+        {each: whole for each, hidden in on_write.items() if (whole := resolved(hidden, both))},
+        {name_: resolved(hidden, both) for name_, hidden in stored.items()},
+    )
+
+
+def _text(body: str | None) -> str:
+    return (body or "").encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _put(into: dict[str, Hidden], schema: str | None, name: str | None, hidden: Hidden) -> None:
+    """By both names; what is called so in a schema of the server's own is not meant by the name alone."""
+    in_schema, alone = spelled(schema), spelled(name)
+    names = [f"{in_schema}.{alone}"] if in_schema in OF_SERVER else [f"{in_schema}.{alone}", alone]
+    for each in names:
+        into[each] = into[each].joined(hidden) if each in into else hidden
 
 
 def _kind(table_type: str | None) -> str:

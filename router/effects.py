@@ -4,11 +4,13 @@ A name with a parenthesis behind it is a call, unless it stands where only the n
 must not know which statement the expressions belong to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from router import functions
 from router.assignments import user_variable
 from router.facts import Asks, PinReason, Unreplayable
+from router.hidden import Hidden
 from router.pins import SOME
 from router.tokens import SYSTEM, USER_VARIABLE, WORD, Token
 
@@ -18,7 +20,7 @@ class Scan:
 
     __slots__ = (
         "asks", "calculates_found_rows", "connection_id", "files", "locks", "nondeterministic", "pins", "reasons",
-        "sees_guard", "sequence", "unreplayable", "user_variables",
+        "sees_guard", "sequence", "unreplayable", "user_variables", "writes_unseen",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -33,7 +35,23 @@ class Scan:
         self.sees_guard = False
         self.sequence = False
         self.unreplayable: Unreplayable | None = None
+        self.writes_unseen = False
         self.user_variables: dict[str, None] | None = {}  # those that are assigned to; None: not all are known
+
+    def take(self, hidden: Hidden) -> None:
+        """What an object does that the statement names."""
+        if hidden.pins is not None:
+            self.pin(hidden.pins, hidden.unreplayable)
+            if not hidden.held:
+                self.user_variables = None
+            elif self.user_variables is not None:
+                self.user_variables.update(dict.fromkeys(hidden.held))
+        self.unreplayable = self.unreplayable or hidden.unreplayable
+        self.nondeterministic = self.nondeterministic or hidden.nondeterministic
+        self.writes_unseen = self.writes_unseen or hidden.writes
+        self.asks |= hidden.asks
+        self.sees_guard = self.sees_guard or hidden.sees_guard
+        self.connection_id = self.connection_id or hidden.connection_id
 
     def assigns(self, name: str | None) -> None:
         self.pin(PinReason.USER_VARIABLE, Unreplayable.USER_VARIABLE)
@@ -61,9 +79,11 @@ class Scan:
 class Effects:
     """Looks at the expressions of one engine: "mariadb", "mysql", or None where it is not known which."""
 
-    __slots__ = ("_harmless", "_nondeterministic")
+    __slots__ = ("_functions", "_harmless", "_nondeterministic")
 
-    def __init__(self, engine: str | None = None) -> None:
+    def __init__(self, engine: str | None = None, known: Mapping[str, Hidden] = MappingProxyType({})) -> None:
+        """`known`: stored functions by name, in lower case, with and without their schema."""
+        self._functions = known
         self._harmless = functions.HARMLESS
         self._nondeterministic = functions.NONDETERMINISTIC
         if engine == "mariadb":
@@ -101,7 +121,7 @@ class Effects:
             return  # the names of columns follow
         name = token.upper
         if token.kind != WORD or (before is not None and before.text == "."):
-            scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
+            self._stored(tokens, index, scan)
         elif name in functions.SYNTAX:
             return
         elif (name in functions.NO_SPACE and tokens[index + 1].spaced) or (
@@ -132,7 +152,18 @@ class Effects:
             scan.sequence = True
             scan.pin(PinReason.SEQUENCE, Unreplayable.SEQUENCE)
         else:
+            self._stored(tokens, index, scan)
+
+    def _stored(self, tokens: Sequence[Token], index: int, scan: Scan) -> None:
+        """A function that is not built in."""
+        name = tokens[index].name
+        if index > 1 and tokens[index - 1].text == ".":
+            name = f"{tokens[index - 2].name}.{name}"
+        known = self._functions.get(name)
+        if known is None:
             scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
+        else:
+            scan.take(known)
 
 
 def _system_variable(tokens: Sequence[Token], index: int, scan: Scan) -> None:

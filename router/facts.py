@@ -76,6 +76,7 @@ class Unreplayable(Enum):
     ADMIN = "admin"
     SQL_PREPARE = "sql_prepare"
     GLOBAL = "global"  # SET GLOBAL, SET PERSIST
+    NONTRANSACTIONAL = "nontransactional"  # a write that no ROLLBACK undoes: MyISAM, Aria
     MULTI = "multi"  # several statements, of which one may write or moves a transaction's boundary
     UNCLASSIFIED = "unclassified"
 
@@ -88,6 +89,7 @@ class Result(Enum):
     LOCKED = "locked"  # 1: GET_LOCK() has got it
     UNLOCKED = "unlocked"  # 1: RELEASE_LOCK() has given one back
     CONNECTION_ID = "connection_id"  # the client's is another
+    DEFINED = "defined"  # a definition was changed: what is known of them has to be read anew
     RELEASES = "releases"  # COMMIT RELEASE, ROLLBACK RELEASE: it is the client's connection that ends, not the backend
 
 
@@ -147,6 +149,7 @@ class Statement:
     may_write: not known to be a plain read.
     inserts_one_row: INSERT or REPLACE of one row, with no IGNORE and no ON DUPLICATE KEY: at most one generated id.
     result: what has to be done with its reply, see `Result`.
+    writes_unseen: a trigger or a function writes, too, and may use up an id that is asked for.
     connection_id: reads or names a connection id of the server.
     compares: the columns of its only table that it compares with plain values, for placement (`router.conditions`).
     meets: a transaction that it begins may have a place, whatever the policy.
@@ -172,6 +175,7 @@ class Statement:
     unreplayable: Unreplayable | None = None
     inserts_one_row: bool = False
     result: "Result | None" = None
+    writes_unseen: bool = False
     connection_id: bool = False
     compares: tuple[str, ...] = field(default=(), compare=False)
     meets: bool = field(init=False, compare=False)

@@ -11,6 +11,7 @@ from typing import Final
 
 from router import functions, parse
 from router.assignments import read_set, user_variable, values
+from router.catalog import NOTHING_KNOWN, Catalog
 from router.commands import admin, boundary, by_word
 from router.conditions import conditions
 from router.effects import Effects, Scan
@@ -46,10 +47,11 @@ _WRITES: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
 class Reader:
     """Reads texts for one engine: "mariadb", "mysql", or None where it is not known which."""
 
-    __slots__ = ("_effects",)
+    __slots__ = ("_catalog", "_effects")
 
-    def __init__(self, engine: str | None = None) -> None:
-        self._effects = Effects(engine)
+    def __init__(self, engine: str | None = None, catalog: Catalog = NOTHING_KNOWN) -> None:
+        self._catalog = catalog
+        self._effects = Effects(engine, catalog.functions)
 
     def read(self, text: str, modes: int = 0) -> Statement:
         """The facts about `text` (latin-1)."""
@@ -114,12 +116,21 @@ class Reader:
             return unclassified(kind, (table_name(tokens, target),) if target is not None else ())
         if any(name.rpartition(".")[2] in functions.VARIABLE_TABLES for name in found):
             scan.sees_guard = True
+        self._unseen(scan, found, writes=kind is Kind.WRITE)
         inserts_one_row = target is not None and _one_row(tokens)
         compares = tuple(each.column for each in conditions(tokens)) if len(found) == 1 else ()
         facts = _facts(kind, scan, found, inserts_one_row, compares)
         if kind is Kind.WRITE and has_word(tokens, ("RETURNING",)):
             facts = replace(facts, returns_rows=True)
         return _of_one_call(facts, tokens) if word == "SELECT" and not found else facts
+
+    def _unseen(self, scan: Scan, found: Sequence[str], *, writes: bool) -> None:
+        """What the views and triggers of these tables do."""
+        for name in found:
+            if (hidden := self._catalog.views.get(name)) is not None:
+                scan.take(hidden)
+            if writes and (hidden := self._catalog.writes.get(name)) is not None:
+                scan.take(hidden)
 
     def _expression(self, tokens: Sequence[Token], kind: Kind) -> Statement:
         """The facts about a statement of which only the expressions count."""
@@ -189,6 +200,7 @@ class Reader:
             pins=pins,
             held=held,
             frees=_drops(tokens, words),
+            result=Result.DEFINED if _ROUTINES.intersection(words[:12]) or "ENGINE" in words else None,
             commits=not temporary,
             may_write=True,
             unreplayable=Unreplayable.DDL,
@@ -321,7 +333,7 @@ def _facts(
     if kind is Kind.WRITE and scan.nondeterministic and unreplayable is None:
         unreplayable = Unreplayable.NONDETERMINISTIC
     unknown = scan.pins is PinReason.UNCLASSIFIED
-    writes = kind is Kind.WRITE or kind is Kind.LOCKING_READ or scan.files or scan.sequence
+    writes = kind is Kind.WRITE or kind is Kind.LOCKING_READ or scan.files or scan.sequence or scan.writes_unseen
     return Statement(
         kind=kind,
         tables=found,
@@ -333,6 +345,7 @@ def _facts(
         may_write=writes or unknown or scan.pins is PinReason.GET_LOCK,
         unreplayable=unreplayable,
         inserts_one_row=inserts_one_row,
+        writes_unseen=scan.writes_unseen,
         connection_id=scan.connection_id or unknown,
         compares=compares,
     )

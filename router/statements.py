@@ -5,6 +5,7 @@ The door for everybody else; the work is in `router.reading`. It must not know s
 
 from typing import Final
 
+from router.catalog import NOTHING_KNOWN, Catalog
 from router.facts import (
     Asks,
     Begin,
@@ -84,12 +85,21 @@ class Classifier:
     is known, which decides whose built-in functions are known. Not for use by several threads.
     """
 
-    __slots__ = ("_exact", "_forms", "_reader")
+    __slots__ = ("_engine", "_exact", "_forms", "_reader", "_sizes", "version")
 
     def __init__(self, cache_size: int = 10000, *, cache_bytes: int = 16 * 1024 * 1024, engine: str | None = None):
-        self._exact = tuple(Generations(cache_size, cache_bytes) for _ in range(Modes.ALL + 1))
-        self._forms = tuple(Generations(cache_size, cache_bytes) for _ in range(Modes.ALL + 1))
-        self._reader = Reader(engine)
+        self._engine = engine
+        self._sizes = (cache_size, cache_bytes)
+        self.version = 0
+        """Grows when facts may have become others, which were found before."""
+        self.renew(NOTHING_KNOWN)
+
+    def renew(self, catalog: Catalog) -> None:
+        """Facts are found anew, with these definitions."""
+        self.version += 1
+        self._exact = tuple(Generations(*self._sizes) for _ in range(Modes.ALL + 1))
+        self._forms = tuple(Generations(*self._sizes) for _ in range(Modes.ALL + 1))
+        self._reader = Reader(self._engine, catalog)
 
     def classify(self, text: bytes, modes: int = 0) -> Statement:
         """The facts about `text`, as the client sent it, under the bits of `Modes` that hold for its session.

@@ -1,0 +1,59 @@
+"""What a text does not show, on real nodes: views, triggers and functions, and how soon a change of them is known."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.demo.processes import wait_until
+from tests.integration.conftest import Connection, Direct
+from tests.support.proxy import Proxy
+
+
+@pytest.fixture
+def client(proxy: Proxy, schema: str) -> Iterator[Connection]:
+    connection = proxy.connect(database=schema)
+    yield connection
+    connection.close()
+
+
+def run(connection: Connection, text: str) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(text)
+        return cursor.fetchall()
+
+
+def pins(proxy: Proxy, connection: Connection, text: str) -> str | None:
+    """By what a statement pins the session, which is then reset."""
+    before = proxy.metrics().by("reason", "multiwriter_pins_total")
+    run(connection, text)
+    after = proxy.metrics().by("reason", "multiwriter_pins_total")
+    connection._execute_command(0x1F, b"")
+    connection._read_ok_packet()
+    return next((reason for reason in after if after[reason] > before.get(reason, 0)), None)
+
+
+def test_what_a_client_defines_holds_for_its_next_statement(proxy: Proxy, client: Connection) -> None:
+    run(client, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, a INT)")
+    assert pins(proxy, client, "INSERT INTO t (a) VALUES (1)") is None
+    run(client, "CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET @seen = NEW.a")
+    assert pins(proxy, client, "INSERT INTO t (a) VALUES (2)") == "user_variable"
+    run(client, "DROP TRIGGER r")
+    assert pins(proxy, client, "INSERT INTO t (a) VALUES (3)") is None
+    run(client, "CREATE FUNCTION twice(x INT) RETURNS INT DETERMINISTIC RETURN 2 * x")
+    run(client, "CREATE FUNCTION leaves(x INT) RETURNS INT DETERMINISTIC BEGIN SET @x = x; RETURN x; END")
+    run(client, "CREATE VIEW v AS SELECT id, leaves(a) AS a FROM t")
+    assert pins(proxy, client, "SELECT twice(a) FROM t") is None
+    assert pins(proxy, client, "SELECT leaves(a) FROM t") == "user_variable"
+    assert pins(proxy, client, "SELECT * FROM v") == "unclassified"
+
+
+def test_what_is_defined_elsewhere_is_known_soon(proxy: Proxy, client: Connection, direct: Direct, schema: str) -> None:
+    run(client, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, a INT)")
+    assert pins(proxy, client, "INSERT INTO t (a) VALUES (1)") is None
+    elsewhere = direct(2, database=schema)
+    run(elsewhere, "CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET @seen = NEW.a")
+    wait_until(
+        lambda: pins(proxy, client, "INSERT INTO t (a) VALUES (2)") == "user_variable",
+        10,
+        lambda: "the trigger is not known",
+    )
