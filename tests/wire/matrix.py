@@ -88,7 +88,7 @@ MATRIX: Final = [
          real=("DO 1",)),
     Cell(COM_QUERY, "OK with everything", lambda s: s.ok(rows=3, insert_id=70, warnings=2, info=b"Rows matched: 3"),
          said(results=1, affected_rows=3, insert_id=70, warnings=2),
-         real=("INSERT INTO a0 (v) VALUES (1), (2), (1/0)",)),
+         real=("INSERT IGNORE INTO a0 (v) VALUES (1), (2), ('x')",)),
     Cell(COM_QUERY, "OK with large numbers", lambda s: s.ok(rows=70_000, insert_id=2**63, warnings=0xFFFF),
          said(results=1, affected_rows=70_000, insert_id=2**63, warnings=0xFFFF),
          real=("INSERT INTO big VALUES (9223372036854775808)",)),
