@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import pymysql
+
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import StartError
 from tests import test_docs
@@ -36,7 +38,7 @@ def main(arguments: list[str] | None = None, cluster: Cluster | None = None) -> 
         for name in chosen:
             try:
                 CASES[name].run(setting)
-            except (Failed, StartError) as error:
+            except (Failed, StartError, pymysql.MySQLError) as error:
                 # The others can be measured all the same.
                 failed.append(name)
                 print(f"{name} failed: {error}", file=sys.stderr)

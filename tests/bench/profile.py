@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         sampler = subprocess.Popen(
             [
                 Path(sys.executable).parent / "py-spy", "record", "--pid", str(endpoint.proxy.pid), "--rate", "500",
-                "--duration", str(options.seconds), "--format", "raw", "--output", options.output,
+                "--gil", "--duration", str(options.seconds), "--format", "raw", "--output", options.output,
                 *(["--native"] if options.native else []),
             ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

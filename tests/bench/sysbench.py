@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from time import perf_counter
 
 from tests.bench.endpoints import Endpoint
@@ -27,11 +28,12 @@ def measure(
     database: Sequence[int] = (),
     rows: int,
     options: Sequence[str] = (),
+    directory: Path | None = None,
 ) -> dict[str, float]:
     """Figures of one run, `seconds` long after everybody has connected.
 
     `cpu_us` is the CPU time of the endpoint's processes by query, `system_us` the kernel's part of it, `database_us`
-    that of the processes `database`.
+    that of the processes `database`. sysbench looks for certificates in `directory`.
     """
     arguments = command(
         endpoint.port,
@@ -46,7 +48,9 @@ def measure(
         host=endpoint.host,
         rows=rows,
     )
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=directory
+    ) as process:
         assert process.stdout is not None
         lines: list[str] = []
         pids = endpoint.pids
