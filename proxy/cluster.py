@@ -35,6 +35,8 @@ from router.retry import Budget
 logger = logging.getLogger(__name__)
 
 RECOVERY_PATIENCE: Final = 2.0  # seconds that others wait for the replays of a lost node's transactions
+# Seconds that lockers wait for the survivors to agree that a lost node is gone; with Galera's own settings it takes 6.
+REGROUP_PATIENCE: Final = 10.0
 
 
 OWNER_PATIENCE: Final = 1.0  # seconds that lockers of a table wait for those who still hold locks on its last owner
@@ -225,7 +227,7 @@ class Cluster:
             pool = self.pools[node.name]
             if change.old is NodeState.UP and node.health is not None and node.health.conf_id >= 0:
                 if self.flavor.view_delivers and change.new in (NodeState.SUSPECT, NodeState.DOWN):
-                    self._left_behind[node] = (node.health.conf_id, change.at + RECOVERY_PATIENCE)
+                    self._left_behind[node] = (node.health.conf_id, change.at + REGROUP_PATIENCE)
             elif change.new is NodeState.UP:
                 self._left_behind.pop(node, None)
             if change.new is NodeState.UP:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tests.bench import clients, features, processes
 from tests.bench.conflicts import WORKS, conflicts
+from tests.bench.marker import marker
 from tests.bench.oltp import WORK, oltp
 from tests.bench.setting import Setting
 
@@ -35,5 +36,6 @@ CASES: dict[str, Case] = {
         Case("workers", "throughput of one worker and of two", processes.workers),
         Case("start", "from the start to the first query that is answered", processes.start),
         Case("features", "read-write with one feature on or off at a time", features.features),
+        Case("marker", "the commit marker, no conflicts: CPU by transaction of proxy and nodes, on and off", marker),
     )
 }

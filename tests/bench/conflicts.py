@@ -263,7 +263,7 @@ def conflicts(name: str) -> Callable[[Setting], None]:
             ),
         ]
         database = [node.pid for node in cluster]
-        measures = {each.name: partial(_figures, each, work, cluster[1].port, database, setting) for each in endpoints}
+        measures = {each.name: partial(figures, each, work, cluster[1].port, database, setting) for each in endpoints}
         setting.alternate(f"conflicts-{name}", measures, {"clients": CLIENTS})
         for endpoint in endpoints:
             endpoint.stop()
@@ -271,7 +271,7 @@ def conflicts(name: str) -> Callable[[Setting], None]:
     return measure
 
 
-def _figures(endpoint: Endpoint, work: Work, check: int, database: Sequence[int], setting: Setting) -> dict[str, float]:
+def figures(endpoint: Endpoint, work: Work, check: int, database: Sequence[int], setting: Setting) -> dict[str, float]:
     """`cpu_us` and `database_us` are CPU time by committed transaction."""
     before = cpu_seconds(endpoint.pids), cpu_seconds(database)
     outcome = run(
