@@ -16,7 +16,7 @@ from router import answers
 from router.answers import Answer as ProxyError
 from router.facts import Asks, Kind
 from router.membership import Node
-from router.outcomes import Outcome, Phase, Verdict, judge, lost, unread
+from router.outcomes import Outcome, Phase, Verdict, before_tables, judge, lost, unread
 from router.plan import keeps_one_shot
 from router.retry import Attempts
 from router.session import restore
@@ -202,7 +202,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         relay.account("failed", backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only
         relay.end_transaction()
-        refused = not statement.commits and (unread(code) or verdict.guard)
+        refused = not statement.commits and (before_tables(code) or verdict.guard)
         if refused or keeps_one_shot(statement) or (did_nothing and statement.kind is Kind.OTHER):
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only

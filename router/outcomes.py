@@ -287,6 +287,7 @@ BROKEN: dict[str, Effect] = {
 }
 # fmt: on
 
+_NO_SUCH_COLUMN: Final = 1054
 # Syntax error, empty query, no such table, no such column, no database selected.
 _UNREAD: Final = frozenset((1064, 1065, 1146, 1054, 1046))
 
@@ -360,6 +361,11 @@ def undone(*, conflict: bool) -> Verdict:
     `conflict`: another transaction was the cause.
     """
     return _UNDONE if conflict else _BEGUN_AGAIN
+
+
+def before_tables(code: int) -> bool:
+    """Refused before a table was opened: no transaction has begun for it."""
+    return code in _UNREAD and code != _NO_SUCH_COLUMN
 
 
 def unread(code: int) -> bool:

@@ -65,6 +65,10 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "UPDATE t SET v = NULL WHERE id = 3", "ROLLBACK WORK", "SHOW WARNINGS",
         "UPDATE t SET v = 0"),
     ),
+    "a column that is not there uses SET TRANSACTION up, a table that is not there does not": (
+        *(said("SET TRANSACTION READ ONLY", what, "UPDATE t SET v = 1") for what in ("SELECT nosuch FROM t",
+        "SELECT * FROM nosuch", "SELECT (SELECT id FROM t) FROM t", "UPDATE t SET nosuch = 1", "SELECT nosuch()")),
+    ),
     "ROW_COUNT() is known behind SET TRANSACTION": (
         said("SET TRANSACTION READ WRITE", "UPDATE t SET v = NULL WHERE id = 3", "SELECT ROW_COUNT()"),
     ),

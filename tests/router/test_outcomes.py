@@ -15,6 +15,7 @@ from router.outcomes import (
     Outcome,
     Phase,
     Verdict,
+    before_tables,
     judge,
     lost,
     unread,
@@ -299,3 +300,7 @@ def test_no_row_is_hidden_by_an_earlier_one() -> None:
 
 def test_texts_are_lower_case_since_messages_are_compared_so() -> None:
     assert [row.text for row in ROWS if row.text != row.text.lower()] == []
+
+
+def test_a_missing_column_is_found_when_the_tables_are_open() -> None:
+    assert [code for code in (1064, 1065, 1146, 1054, 1046, 1062) if before_tables(code)] == [1064, 1065, 1146, 1046]
