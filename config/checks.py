@@ -45,6 +45,7 @@ def disagreements(config: Config) -> Iterator[Disagreement]:
     yield from _replay(config)
     yield from _workers(config)
     yield from _backoff(config)
+    yield from _flavor(config.cluster)
 
 
 def _at(path: Path, message: str, hint: str, *involved: Path) -> Disagreement:
@@ -276,3 +277,9 @@ def _backoff(config: Config) -> Iterator[Disagreement]:
         limit = format_duration(limits.login_backoff_max)
         message = f"{format_duration(limits.login_backoff)} is longer than login_backoff_max ({limit})"
         yield _at(("limits", "login_backoff"), message, f"write {limit} or less", ("limits", "login_backoff_max"))
+
+
+def _flavor(cluster: Cluster) -> Iterator[Disagreement]:
+    if cluster.flavor == "group-replication" and cluster.proxy_protocol:
+        message = "MySQL's nodes do not speak the PROXY protocol"
+        yield _at(("cluster", "proxy_protocol"), message, "leave it out", ("cluster", "flavor"))

@@ -111,7 +111,7 @@ def execute(session: "Session", raw: bytes) -> None:
     relay = session.relay
     prepared = relay.prepared.get(statement_id(raw))
     if prepared is None:
-        relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_execute"))
+        relay.answer_error(answers.unknown_statement(statement_id(raw), relay.cluster.flavor.unknown_execute))
         return
     modes, version = prepared.read_as
     if version != session.classifier.version:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from proxy.relay import Relay
 
 NAME: Final = b"`multiwriter sentinel`"
+# A savepoint is of those engines alone that the transaction has used. This uses InnoDB, and takes no snapshot.
+USE: Final = b"DO (SELECT 1 FROM information_schema.character_sets LIMIT 0)"
 SET: Final = b"SAVEPOINT " + NAME
 RELEASE: Final = b"RELEASE SAVEPOINT " + NAME
 ROLLBACK: Final = b"ROLLBACK"
@@ -74,7 +76,8 @@ async def ahead(relay: "Relay", backend: Backend) -> None:
 
 async def plant(relay: "Relay", backend: Backend) -> None:
     """Set the sentinel of a transaction that has not written. Raises `Undone` and `Lost`."""
-    if (await backend.run(backend.profile.query(SET), COM_QUERY)).error is not None:
-        await backend.run(backend.profile.query(ROLLBACK), COM_QUERY)
-        raise Undone(conflict=True)
+    for step in (USE, SET):
+        if (await backend.run(backend.profile.query(step), COM_QUERY)).error is not None:
+            await backend.run(backend.profile.query(ROLLBACK), COM_QUERY)
+            raise Undone(conflict=True)
     relay.transaction.sentinel = True

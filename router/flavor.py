@@ -29,6 +29,7 @@ class Flavor:
     reset_changes_charset: COM_RESET_CONNECTION leaves the server's character set, not that of the login.
     view_delivers: what a lost node had sent is delivered to the others with the view that it is not in.
     savepoints_hide_aborts: after a SAVEPOINT, COMMIT succeeds though the transaction was undone while it idled.
+    unknown_execute: how error 1243 names COM_STMT_EXECUTE.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Flavor:
     reset_changes_charset: bool
     view_delivers: bool
     savepoints_hide_aborts: bool
+    unknown_execute: str
 
 
 GALERA: Final = Flavor(
@@ -56,6 +58,7 @@ GALERA: Final = Flavor(
     reset_changes_charset=False,
     view_delivers=True,
     savepoints_hide_aborts=False,
+    unknown_execute="mysqld_stmt_execute",
 )
 
 GROUP_REPLICATION: Final = Flavor(
@@ -71,6 +74,7 @@ GROUP_REPLICATION: Final = Flavor(
     # Messages have one order for all members: who waits for its own has got every one that came before.
     view_delivers=False,
     savepoints_hide_aborts=True,
+    unknown_execute="mysql_stmt_precheck",
 )
 
 FLAVORS: Final[Mapping[str, Flavor]] = MappingProxyType({flavor.name: flavor for flavor in (GALERA, GROUP_REPLICATION)})

@@ -125,7 +125,7 @@ class Cluster:
             node.start(bootstrap=True)
             return
         if not self._has_primary():
-            others[0].query("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")
+            others[0].go_on_alone()
         node.start()
 
     def heal(self) -> None:

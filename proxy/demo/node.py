@@ -219,6 +219,10 @@ class Node:
             raise StartError(f"{self.name} is not running")
         self.process.resume()
 
+    def go_on_alone(self) -> None:
+        """What is left of a cluster that has lost its majority is the cluster from now on."""
+        self.query("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")
+
     # What it says
 
     def connect(self, user: str | None = None, password: str = "", **options: Any) -> "pymysql.Connection[Any]":

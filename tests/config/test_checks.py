@@ -215,6 +215,15 @@ def test_the_first_delay_of_a_login_is_not_longer_than_the_longest(tmp_path: Pat
     ]
 
 
+def test_mysql_is_told_no_addresses(tmp_path: Path) -> None:
+    flavor = 'flavor = "group-replication"\n'
+    assert of_the_cluster(f"{flavor}proxy_protocol = true\n", tmp_path) == [
+        "[cluster] proxy_protocol: MySQL's nodes do not speak the PROXY protocol"
+    ]
+    assert of_the_cluster(flavor, tmp_path) == []
+    assert of_the_cluster("proxy_protocol = true\n", tmp_path) == []
+
+
 def test_settings_at_fault_are_not_compared(tmp_path: Path) -> None:
     found = problems(WRITE + '[replay]\nbackoff_base = "1h"\nbackoff_max = "x"\n', tmp_path)
     assert found == ['[replay] backoff_max: "x" is no duration']

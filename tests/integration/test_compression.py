@@ -108,16 +108,16 @@ def test_a_client_that_compresses_says_and_hears_everything(roomy: MakeProxy, as
     text = "all the same " * (BIG // 13)
     answers = ask(
         proxy,
-        ["SELECT 1", f"SELECT MD5('{noise}')", f"SELECT '{noise}'", f"SELECT LENGTH('{text}')",
-         f"SELECT REPEAT('x', {BIG // 2})", "SELECT MD5(REPEAT('x', 100))"],
+        ["SELECT 1", f"SELECT SHA2('{noise}', 256)", f"SELECT '{noise}'", f"SELECT LENGTH('{text}')",
+         f"SELECT REPEAT('x', {BIG // 2})", "SELECT SHA2(REPEAT('x', 100), 256)"],
     )  # fmt: skip
-    assert [answer if len(answer) < 1000 else hashlib.md5(answer.encode()).hexdigest() for answer in answers] == [
+    assert [answer if len(answer) < 1000 else hashlib.sha256(answer.encode()).hexdigest() for answer in answers] == [
         "1",
-        hashlib.md5(noise.encode()).hexdigest(),
-        hashlib.md5(noise.encode()).hexdigest(),
+        hashlib.sha256(noise.encode()).hexdigest(),
+        hashlib.sha256(noise.encode()).hexdigest(),
         str(len(text)),
-        hashlib.md5(b"x" * (BIG // 2)).hexdigest(),
-        hashlib.md5(b"x" * 100).hexdigest(),
+        hashlib.sha256(b"x" * (BIG // 2)).hexdigest(),
+        hashlib.sha256(b"x" * 100).hexdigest(),
     ]
 
 

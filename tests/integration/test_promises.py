@@ -11,6 +11,7 @@ import pytest
 
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
+from tests.conftest import FLAVOR
 from tests.integration.conftest import Direct, MakeProxy
 from tests.support import sysbench
 from tests.support.duration import seconds
@@ -19,7 +20,10 @@ from tests.support.workload import Change, Ledger, Work, connect
 
 CLIENTS = 12
 REJOIN = 60  # seconds for a node to be in step with the others again
-PAUSE = 0.2  # seconds by which the proxy may add to what clients of the survivors wait anyway
+# Seconds by which the proxy may add to what clients of the survivors wait anyway. In a MySQL group each commit takes a
+# quarter of a second until a silent member is expelled, and whoever wants a row waits for several; one that shuts down
+# lets commits hang until it has left.
+PAUSE = 0.2 if FLAVOR == "galera" else 5.0
 DEADLOCKS = 0.01  # part of sysbench's transactions that may end in one: until it is known what is fought over
 THIRD = pytest.approx(1 / 3, rel=0.15)
 TRANSACTIONS = "multiwriter_transactions_total"
@@ -314,7 +318,7 @@ def test_no_writer(cluster: Cluster, ledger: Ledger, direct: Direct, impatient: 
         for node in cluster:
             assert node.address in error.args[1], error
         waiting = Asking(other, insert % 2)
-        cluster[1].query("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")
+        cluster[1].go_on_alone()
         assert waiting.answer() is None, log_of(impatient)
         assert Asking(one, insert % 3).answer() is None, log_of(impatient)
         with direct(1).cursor() as cursor:

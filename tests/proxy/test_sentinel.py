@@ -2,12 +2,13 @@
 
 import pytest
 
-from proxy.sentinel import NAME
+from proxy.sentinel import NAME, USE
 from tests.proxy.conftest import Build
 from tests.proxy.scripted import GUARD, MANUAL, MANUAL_TRANS, OPENING, TRANS, Client, Link, Stage, error, ok, rows
 from tests.proxy.test_flavors import CHARSET_BACK, CHARSET_QUERY, RESET
 
 SENTINEL = f"SAVEPOINT {NAME.decode()}"
+USES_ENGINE = USE.decode()
 WHOLE = f"RELEASE SAVEPOINT {NAME.decode()}"
 UPDATE = "UPDATE t SET a = a + 1 WHERE id = 1"
 READ = "SELECT a FROM t WHERE id = 1"
@@ -27,6 +28,7 @@ def begin_with_savepoint(stage: Stage, client: Client) -> Link:
     client.says("SAVEPOINT s")
     stage.one.hears(CHARSET_QUERY).says(rows(CHARSET_BACK))
     stage.one.hears("BEGIN").says(ok(TRANS))
+    stage.one.hears(USES_ENGINE).says(ok(TRANS))
     stage.one.hears(SENTINEL).says(ok(TRANS))
     stage.one.hears("SAVEPOINT s").says(ok(TRANS))
     client.hears(ok(TRANS))
@@ -64,6 +66,7 @@ def test_a_sentinel_that_is_gone_has_the_transaction_run_again(before_group: tup
     stage.one.hears(CHARSET_BACK).says(ok())
     stage.clock.passes(1)
     stage.one.hears("BEGIN").says(ok(TRANS))
+    stage.one.hears(USES_ENGINE).says(ok(TRANS))
     stage.one.hears(SENTINEL).says(ok(TRANS))
     stage.one.hears("SAVEPOINT s").says(ok(TRANS))
     stage.one.hears(UPDATE).says(ok(TRANS, rows=1))
@@ -83,6 +86,7 @@ def test_a_first_savepoint_behind_a_write_begins_again_with_a_sentinel(before_gr
     stage.one.hears(CHARSET_BACK).says(ok())
     stage.clock.passes(1)
     stage.one.hears("BEGIN").says(ok(TRANS))
+    stage.one.hears(USES_ENGINE).says(ok(TRANS))
     stage.one.hears(SENTINEL).says(ok(TRANS))
     stage.one.hears(UPDATE).says(ok(TRANS, rows=1))
     client.hears_nothing()
@@ -109,6 +113,7 @@ def test_one_that_cannot_be_run_again_is_rolled_back_and_the_client_told_so(
     client.says(UPDATE)
     stage.one.hears(GUARD).says(ok())
     stage.one.hears(OPENING).says(ok(TRANS))
+    stage.one.hears(USES_ENGINE).says(ok(TRANS))
     stage.one.hears(SENTINEL).says(ok(TRANS))
     stage.one.hears(UPDATE).says(ok(TRANS, rows=1))
     client.hears(ok(TRANS, rows=1))
@@ -124,11 +129,13 @@ def test_with_autocommit_off_it_comes_ahead_of_the_first_write(before_group: tup
     client.hears(ok(MANUAL))
     client.runs(stage.one, READ, rows("1", status=MANUAL_TRANS))
     client.says("SAVEPOINT s")
+    stage.one.hears(USES_ENGINE).says(ok(MANUAL_TRANS))
     stage.one.hears(SENTINEL).says(ok(MANUAL_TRANS))
     stage.one.hears("SAVEPOINT s").says(ok(MANUAL_TRANS))
     client.hears(ok(MANUAL_TRANS))
     client.runs(stage.one, "COMMIT", ok(MANUAL))  # nothing was written
     client.says(UPDATE)
+    stage.one.hears(USES_ENGINE).says(ok(MANUAL))
     stage.one.hears(SENTINEL).says(ok(MANUAL))
     stage.one.hears(UPDATE).says(ok(MANUAL_TRANS, rows=1))
     client.hears(ok(MANUAL_TRANS, rows=1))
@@ -143,6 +150,7 @@ def test_behind_a_chain_the_next_transaction_gets_its_own(before_group: tuple[St
     begin_with_savepoint(stage, client)
     client.runs(stage.one, "ROLLBACK AND CHAIN", ok(TRANS))
     client.says(UPDATE)
+    stage.one.hears(USES_ENGINE).says(ok(TRANS))
     stage.one.hears(SENTINEL).says(ok(TRANS))
     stage.one.hears(UPDATE).says(ok(TRANS, rows=1))
     client.hears(ok(TRANS, rows=1))

@@ -47,6 +47,7 @@ port = {port}
 mysqlx = OFF
 skip-name-resolve
 max_connections = 500
+max_allowed_packet = 16M
 local_infile = ON
 secure-file-priv = {files}
 innodb_buffer_pool_size = 64M
@@ -231,6 +232,12 @@ class Member:
         if self.process is None or not self.process.running:
             raise StartError(f"{self.name} is not running")
         self.process.resume()
+
+    def go_on_alone(self) -> None:
+        """It is the group from now on, which has lost its majority."""
+        with contextlib.closing(self.connect(read_timeout=JOIN_SECONDS)) as connection, connection.cursor() as cursor:
+            cursor.execute(f"SET GLOBAL group_replication_force_members = '127.0.0.1:{self.group_port}'")
+            cursor.execute("SET GLOBAL group_replication_force_members = ''")
 
     # What it says
 

@@ -12,6 +12,8 @@ class Recording(pymysql.Connection):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._packets: list[bytes] = []
+        self.schema: str = options["database"]
+        """The one that it was opened in."""
         super().__init__(*arguments, **options)
 
     def _read_packet(self, packet_type: Any = MysqlPacket) -> Any:
