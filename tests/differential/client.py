@@ -36,6 +36,8 @@ class Client:
 
     def __init__(self, port: int, capabilities: int, schema: str, user: str = "app", password: str = "app") -> None:
         self.capabilities = BASE | capabilities | (c.CLIENT_CONNECT_WITH_DB if schema else 0)
+        if capabilities >> 32:
+            self.capabilities &= ~c.CLIENT_MYSQL  # MariaDB's own count only without it
         self._password = password
         self._scanner = ReplyScanner(self.capabilities)
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
@@ -112,10 +114,11 @@ class Client:
         at = greeting.index(b"\0", 1) + 1 + 4  # behind the version and the thread id
         self._nonce = greeting[at : at + 8] + greeting[at + 27 : at + 39]
         parts = (
-            self.capabilities.to_bytes(4, "little"),
+            (self.capabilities & 0xFFFFFFFF).to_bytes(4, "little"),
             (1 << 24).to_bytes(4, "little"),
             bytes((UTF8MB4_GENERAL_CI,)),
-            bytes(23),
+            bytes(19),
+            (self.capabilities >> 32).to_bytes(4, "little"),
             user.encode() + b"\0",
             bytes((20,)) + self._scramble(self._nonce),
             schema.encode() + b"\0" if schema else b"",
