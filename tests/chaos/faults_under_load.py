@@ -21,6 +21,7 @@ def reported(text: str) -> None:
             report.write(text + "\n")
 
 
+@pytest.mark.timeout(60 + 60 * FAULTS)
 @pytest.mark.parametrize(
     ("change", "plan"),
     [
