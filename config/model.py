@@ -240,6 +240,10 @@ class User:
     # MariaDB allows 80 characters, MySQL 32 (https://mariadb.com/kb/en/identifier-names/#maximum-length).
     name: Annotated[str, Setting("User name that clients give.", least=1, most=80)]
     password: Annotated[Secret, Setting("Password that clients give.")]
+    plugin: Annotated[
+        Literal["any", "mysql_native_password", "caching_sha2_password"],
+        Setting("How clients show the password. `any`: by either of these two, as the client proposes."),
+    ] = "any"
     backend_name: Annotated[
         str | None, Setting("User name towards the nodes, where it differs from `name`.", least=1, most=80)
     ] = None

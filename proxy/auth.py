@@ -89,20 +89,19 @@ class PasswordAccount:
     name: str
     native_digest: bytes | None = field(repr=False)
     sha2_digest: bytes | None = field(repr=False)
+    plugin: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, name: str, password: str) -> "PasswordAccount":
+    def of(cls, name: str, password: str, plugin: str | None = None) -> "PasswordAccount":
         """Only digests are kept; they are made once, not at each login."""
         secret = password.encode()
         native = sha1(sha1(secret).digest()).digest() if secret else b""  # noqa: S324 - the plugin's definition
-        return cls(name, native, sha256(sha256(secret).digest()).digest())
+        # Without it a client that cannot be told to switch to another plugin does not get in.
+        allowed = plugin in (None, NATIVE_PASSWORD)
+        return cls(name, native if allowed else None, sha256(sha256(secret).digest()).digest(), plugin)
 
     async def verify(self, password: bytes) -> bool:
         return hmac.compare_digest(sha256(sha256(password).digest()).digest(), self.sha2_digest or b"")
-
-    @property
-    def plugin(self) -> None:
-        return None
 
     async def renew(self) -> bool:
         return False

@@ -183,7 +183,12 @@ class Service:
         self.backoff = LoginBackoff(config.limits.login_backoff, config.limits.login_backoff_max)
         self._cluster_accounts = self._accounts_of_cluster(config) if config.accounts.cluster else None
         self._catalog = self._catalog_of_cluster(config) if config.catalog.enabled else None
-        configured = {user.name: PasswordAccount.of(user.name, user.password.reveal()) for user in config.users}
+        configured = {
+            user.name: PasswordAccount.of(
+                user.name, user.password.reveal(), user.plugin if user.plugin != "any" else None
+            )
+            for user in config.users
+        }
         self.accounts = Accounts(configured, self._cluster_accounts)
         self.sessions: dict[int, Session] = {}
         self.draining = False

@@ -21,6 +21,8 @@ ACCOUNTS = {
     "app": PasswordAccount.of("app", PASSWORD),
     "open": PasswordAccount.of("open", ""),
     "uncached": PasswordAccount("uncached", None, None),
+    "sha2": PasswordAccount.of("sha2", PASSWORD, SHA2),
+    "native": PasswordAccount.of("native", PASSWORD, NATIVE),
 }
 
 
@@ -363,3 +365,11 @@ def test_an_answer_that_does_not_fit_is_held_against_what_is_newer() -> None:
     assert proof.native_key == hashlib.sha1(b"new").digest()
     with pytest.raises(Denied):
         prove(Renewed(NATIVE, "old", "other"), Script(), said)
+
+
+def test_a_configured_user_may_be_held_to_one_plugin() -> None:
+    assert run(Script(switched(SHA2, PASSWORD)), answer("sha2", native_scramble(PASSWORD, NONCE), NATIVE)) == "sha2"
+    assert run(Script(switched(NATIVE, PASSWORD)), answer("native", b"x", SHA2)) == "native"
+    # A client without plugins knows the native one only.
+    assert denied(Script(), answer("sha2", native_scramble(PASSWORD, NONCE), None))
+    assert run(Script(), answer("native", native_scramble(PASSWORD, NONCE), None)) == "native"
