@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --annotation-style=line
 
-.PHONY: help install demo test chaos mysql differential fuzz bench profile instructions check lock clean
+.PHONY: help install demo test chaos mysql compat differential fuzz bench profile instructions check lock clean
 
 help:
 	@echo "make install   .venv with the multiwriter command"
@@ -17,6 +17,7 @@ help:
 	@echo "make test      every test, against real clusters (TESTS=\"tests/wire -k framing\" for some)"
 	@echo "make mysql     the tests against real clusters once more, on MySQL 9 with Group Replication (MYSQL_TESTS=... for some)"
 	@echo "make chaos     200 nodes and connections lost under load, commits marked (FAULTS=40 SEED=7 for others)"
+	@echo "make compat    the clients of other languages, directly and through the proxy (CLIENTS=\"-k Ruby\" for some)"
 	@echo "make differential   10,000 random sessions, through the proxy and directly, byte by byte (SESSIONS=500 SEED=7 for others)"
 	@echo "make fuzz      bytes that nobody would send, guided by coverage, a minute a target (FUZZ=\"clients -s 600\" for one)"
 	@echo "make bench     what the proxy costs, beside HAProxy and ProxySQL (BENCH=\"--only point-select\" for some, --list)"
@@ -56,7 +57,7 @@ demo: $(RUN)
 	@deploy/install-packages demo
 	@exec $(BIN)/multiwriter demo up $(DEMO)
 
-test mysql chaos differential fuzz bench profile instructions check: PACKAGES := demo test bench
+test mysql chaos compat differential fuzz bench profile instructions check: PACKAGES := demo test bench
 
 test: $(DEV)
 	$(BIN)/pytest $(TESTS)
@@ -101,6 +102,11 @@ profile: $(DEV)
 instructions: $(DEV)
 	$(BIN)/python -m tests.bench.instructions --record
 
+CLIENTS :=
+compat: $(DEV)
+	@tests/compat/prepare
+	$(BIN)/pytest -rA --show-capture=stdout tests/compat/all_clients.py tests/compat/driver_suites.py $(CLIENTS)
+
 check: $(DEV)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -113,7 +119,8 @@ lock:
 	$(COMPILE) --all-build-deps --output-file requirements.lock pyproject.toml
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	$(COMPILE) --extra fuzz --constraint requirements-dev.lock --output-file requirements-fuzz.lock pyproject.toml
+	$(COMPILE) --constraint requirements-dev.lock --output-file tests/compat/requirements.lock tests/compat/requirements.in
 
 clean:
-	rm -rf $(VENV) $(MYSQL) .demo .bench .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(MYSQL) .demo .compat .bench .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

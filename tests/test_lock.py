@@ -1,5 +1,6 @@
 """The lock files pin what pyproject.toml asks for, every file by its hash, and name no server to get it from."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+COMPAT = "tests/compat/requirements.lock"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]]
 DEVELOPMENT = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]
@@ -36,10 +38,23 @@ def test_what_the_project_asks_for_is_pinned_within_its_bounds(lock: str, requir
     assert wanted.specifier.contains(pinned), f"{lock} has {wanted.name} {pinned}, not {requirement}: run `make lock`"
 
 
-@pytest.mark.parametrize("lock", LOCKS[1:])
+@pytest.mark.parametrize("lock", [*LOCKS[1:], COMPAT])
 def test_locks_agree(lock: str) -> None:
     runtime, other = pins("requirements.lock"), pins(lock)
     assert not {name for name in runtime.keys() & other.keys() if runtime[name] != other[name]}
+
+
+def test_every_client_is_pinned() -> None:
+    lines = (ROOT / COMPAT).with_suffix(".in").read_text().splitlines()
+    wanted = {canonicalize_name(Requirement(line).name) for line in lines if line and not line.startswith("#")}
+    assert wanted <= pins(COMPAT).keys()
+
+
+def test_the_lock_of_the_clients_for_node_has_hashes_and_names_no_server() -> None:
+    lock = json.loads((ROOT / "tests/compat/programs/node/package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert {"node_modules/mysql", "node_modules/mysql2"} <= packages.keys()
+    assert [name for name, package in packages.items() if "integrity" not in package or "resolved" in package] == []
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -56,7 +71,7 @@ def test_what_was_asked_for_once_and_no_longer_is_gone(lock: str) -> None:
     assert direct
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, COMPAT])
 def test_every_pin_has_hashes_and_no_server_is_named(lock: str) -> None:
     text = (ROOT / lock).read_text()
     blocks = re.findall(r"^[a-z0-9].*(?:\n .*)*", text, re.MULTILINE)

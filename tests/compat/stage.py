@@ -1,0 +1,179 @@
+"""Where the clients' programs run: a real cluster, a proxy in front of it, accounts, and schemas new for each run.
+
+A program learns from its environment where to connect and as whom; it does not know whether a proxy is there.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pymysql
+
+from proxy.demo.galera import Cluster
+from proxy.demo.processes import wait_until
+from tests.proxy.login_client import write_certificate
+from tests.support.proxy import Proxy
+
+PROGRAMS: Final = Path(__file__).parent / "programs"
+CACHE: Final = Path(__file__).parents[2] / ".compat"
+"""What is installed and downloaded for the programs."""
+
+SCHEMAS: Final = "compat\\_%"
+"""What matches the programs' schemas in a GRANT."""
+PACKET: Final = 64 << 20
+"""Bytes: rows of 20 MB have to fit, also escaped."""
+
+LOADED: Final = "1\tone\n2\tgrün 🐬\n3\t\\N\n"
+
+_ACCOUNTS: Final = {"app": "app", "second": "second's", "sha2": "hidden"}
+
+
+@dataclass(slots=True)
+class Stage:
+    """A cluster and the proxy before it. `sides` has the ports by name: `direct` is the first node."""
+
+    server: str
+    """What it is and its version, for the table."""
+    ports: Mapping[int, int]
+    """Of the nodes, by number."""
+    sides: Mapping[str, int]
+    directory: Path
+    certificate: Path
+    lacks: frozenset[str] = field(default=frozenset())
+    """Checks that no client can pass directly, since the servers have no such thing."""
+
+    def connect(self, node: int = 1) -> "pymysql.Connection[Any]":
+        """To a node, past the proxy, as the account that may do everything."""
+        return pymysql.connect(
+            host="127.0.0.1", port=self.ports[node], user="app", password="app", autocommit=True, charset="utf8mb4"
+        )
+
+    def fresh(self, schema: str) -> None:
+        """Make a program's schema anew, and return when all nodes have it."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {schema}")
+            cursor.execute(f"CREATE DATABASE {schema} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+            connection.select_db(schema)
+            for line in (PROGRAMS / "fixture.sql").read_text().splitlines():
+                if not line.startswith("--"):
+                    cursor.execute(line)
+        for node in self.ports:
+            wait_until(lambda node=node: self._has_all(node, schema), 30, lambda: "the schema does not arrive")  # type: ignore[misc]
+
+    def drop(self, schema: str) -> None:
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {schema}")
+
+    def _has_all(self, node: int, schema: str) -> bool:
+        last = "SELECT 1 FROM information_schema.routines WHERE routine_schema = %s AND routine_name = 'fails'"
+        with contextlib.closing(self.connect(node)) as connection, connection.cursor() as cursor:
+            return bool(cursor.execute(last, (schema,)))
+
+    def counted(self, schema: str) -> tuple[int, int]:
+        """What the increments of all clients made of the counter, and how many rows they wrote."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            connection.select_db(schema)
+            cursor.execute("SELECT (SELECT value FROM counter WHERE id = 1), (SELECT COUNT(*) FROM entry)")
+            row = cursor.fetchone()
+            assert row is not None
+            return int(row[0]), int(row[1])
+
+    def environment(self, side: str, schema: str) -> dict[str, str]:
+        """What a program is told."""
+        variables = {
+            "COMPAT_HOST": "127.0.0.1",
+            "COMPAT_PORT": str(self.sides[side]),
+            "COMPAT_SCHEMA": schema,
+            "COMPAT_USER": "app",
+            "COMPAT_PASSWORD": _ACCOUNTS["app"],
+            "COMPAT_SHA2_USER": "sha2",
+            "COMPAT_SHA2_PASSWORD": _ACCOUNTS["sha2"],
+            "COMPAT_SECOND_USER": "second",
+            "COMPAT_SECOND_PASSWORD": _ACCOUNTS["second"],
+            "COMPAT_CA": str(self.certificate),
+            "COMPAT_WRONG_CA": str(self.directory / "wrong" / "server.pem"),
+            "COMPAT_NODE_MODULES": str(CACHE / "node"),
+            "COMPAT_GO_DRIVER": _version_of("golang-github-go-sql-driver-mysql-dev"),
+            "COMPAT_FILE": str(self.directory / "loaded.txt"),
+            "LC_ALL": "C.UTF-8",
+            "TZ": "UTC",
+        }
+        return {**os.environ, **variables}
+
+
+def _version_of(package: str) -> str:
+    """Of one of the distribution's packages: where the program cannot tell."""
+    command = ["dpkg-query", "--show", "--showformat", "${Version}", package]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.partition("-")[0]
+
+
+@contextlib.contextmanager
+def galera() -> Iterator[Stage]:
+    """Three MariaDB nodes of its own."""
+    directory = Path(tempfile.mkdtemp(prefix="multiwriter-"))
+    directory.chmod(0o755)  # the nodes may run as another account
+    cluster = Cluster(directory / "cluster", progress=print)
+    try:
+        cluster.start()
+        for node in cluster:
+            # Rows of 20 MB on a busy machine are no reason to expel a node, as they are in the demo.
+            node.query("SET GLOBAL wsrep_provider_options = 'evs.inactive_timeout=PT30S'")
+            node.query("SET GLOBAL wsrep_provider_options = 'evs.suspect_timeout=PT20S'")
+        with on(cluster, directory / "stage") as stage:
+            yield stage
+    finally:
+        cluster.stop(clean=False)
+        shutil.rmtree(directory)
+
+
+@contextlib.contextmanager
+def on(cluster: Cluster, directory: Path) -> Iterator[Stage]:
+    """A cluster that runs already; it is as it was afterwards. `directory` is made."""
+    directory.mkdir()
+    (usual,) = cluster[1].query("SELECT @@global.max_allowed_packet")
+    for node in cluster:
+        node.query(f"SET GLOBAL max_allowed_packet = {PACKET}")
+    cluster[1].query(f'CREATE USER second IDENTIFIED BY "{_ACCOUNTS["second"]}"')
+    cluster[1].query(f"GRANT ALL ON `{SCHEMAS}`.* TO second")
+    version = str(cluster[1].query("SELECT VERSION()")[0][0]).partition("-")[0]
+    sha2 = {"name": "sha2", "password": _ACCOUNTS["sha2"], "plugin": "caching_sha2_password"}
+    settings = {
+        "user": [
+            {"name": "app", "password": "app", "plugin": "mysql_native_password"},
+            {**sha2, "backend_name": "app", "backend_password": "app"},
+        ]
+    }
+    nodes = {node.number: node.port for node in cluster}
+    try:
+        with _proxied(directory, [node.address for node in cluster], settings) as (proxy, certificate):
+            lacks = frozenset({"login_sha2", "tls"})
+            sides = {"direct": nodes[1], "proxied": proxy.port}
+            yield Stage(f"MariaDB {version} with Galera", nodes, sides, directory, certificate, lacks)
+    finally:
+        cluster[1].query("DROP USER second")
+        for node in cluster:
+            node.query(f"SET GLOBAL max_allowed_packet = {usual[0]}")
+
+
+@contextlib.contextmanager
+def _proxied(directory: Path, nodes: list[str], settings: Mapping[str, Any]) -> Iterator[tuple[Proxy, Path]]:
+    """A proxy with a certificate; it must be running and have had no fault of its own at the end."""
+    certificate, key = write_certificate(directory)
+    (directory / "wrong").mkdir()
+    write_certificate(directory / "wrong")
+    (directory / "loaded.txt").write_text(LOADED)
+    endpoint = {"tls_certificate": str(certificate), "tls_key": str(key)}
+    proxy = Proxy(directory / "proxy", nodes, {**settings, "endpoint": [endpoint]})
+    try:
+        proxy.start()
+        yield proxy, certificate
+        assert proxy.running, proxy.log_text()[-3000:]
+        assert "internal.error" not in proxy.log_text(), proxy.log_text()[-3000:]
+    finally:
+        proxy.kill()
