@@ -494,9 +494,11 @@ class Generator:
         alike = before and all(isinstance(value, int) for value in values) and self._lot.random() < 0.3
         alike = alike and self._all_integers(name)
         self._steps.append(Execute(name, values, types=not alike, cursor=cursor))
-        if PREPARABLE[self._prepared[name]][0] == "ROLLBACK":
+        text = PREPARABLE[self._prepared[name]][0]
+        if text == "ROLLBACK":
             self._gaps |= self._at_risk
-        self._at_risk.clear()
+        if text in ("BEGIN", "COMMIT", "ROLLBACK"):
+            self._at_risk.clear()
 
     def _all_integers(self, name: str) -> bool:
         return all(
