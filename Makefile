@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --annotation-style=line
 
-.PHONY: help install demo test chaos mysql compat differential fuzz bench profile instructions check lock clean
+.PHONY: help install demo test chaos mysql compat differential fuzz bench profile instructions check lock clean compiled
 
 help:
 	@echo "make install   .venv with the multiwriter command"
@@ -24,6 +24,7 @@ help:
 	@echo "make profile   where the proxy's time goes under a load (PROFILE=\"--work oltp_read_write --clients 64\")"
 	@echo "make instructions   count the relay's instructions and record them, after a change that is meant to cost some"
 	@echo "make check     style, types, layers, locks, and that the relay takes no more instructions than recorded"
+	@echo "make compiled  build/compiled, in which what every query passes through is compiled"
 	@echo "make lock      pin the dependencies anew"
 	@echo "make clean     remove what these made in this directory"
 
@@ -51,6 +52,12 @@ $(DEV): requirements-dev.lock $(RUN)
 	@echo "installing the locked tools and drivers for tests"
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
 	@touch $@
+
+# This tree as a wheel has it: the modules that every query passes through are compiled (see setup.py).
+# `PYTHONPATH=build/compiled .venv/bin/pytest --override-ini pythonpath="build/compiled ."` tests that.
+compiled: $(DEV)
+	@mkdir -p build && rm -rf build/compiled
+	@$(BIN)/python setup.py --quiet build --build-base build/compiling --build-lib build/compiled
 
 demo: PACKAGES := demo
 demo: $(RUN)

@@ -49,7 +49,7 @@ SELECTS_SCHEMA: Final = Statement(kind=Kind.USE, schema="")
 SETS_OPTION: Final = Statement(kind=Kind.OTHER, pins=PinReason.VARIABLE, unreplayable=Unreplayable.GLOBAL)
 FLUSHES: Final = Statement(kind=Kind.ADMIN, commits=True, may_write=True, unreplayable=Unreplayable.ADMIN)
 
-MAX_PREPARED: Final = 16382  # statements of one client; the server's default for all of its clients
+MAX_PREPARED = 16382  # statements of one client; the server's default for all of its clients
 
 
 def query(session: "Session", raw: bytes) -> None:

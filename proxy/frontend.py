@@ -110,8 +110,10 @@ class Frontend:
         self._reading_paused = False
         return self._framer.take_all()
 
-    def refuse(self, error: ProtocolError) -> None:
-        """The client sent what cannot be understood, nor what follows it: say so and close."""
+    def refuse(self, error: Exception) -> None:
+        """The client sent what cannot be understood, nor what follows it: say so and close. `error`: a ProtocolError,
+        of any module (a compiled parameter of that class takes those of compiled modules only).
+        """
         self._busy = True  # for good
         if isinstance(error, PacketTooLarge):
             answer = answers.command_too_large(error.limit)

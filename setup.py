@@ -1,0 +1,73 @@
+"""Compiles the modules that every query passes through; what else the build needs to know is in pyproject.toml.
+
+They are typed Python, and mypyc makes them C extensions. Where there is no compiler, or with MULTIWRITER_PURE set, the
+distribution is the same Python without them. An editable installation is never compiled: what is edited is what runs.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+# All of them or none: compiled classes know each other by their layout. Those that wait (tasks, logins, replays) are
+# left out, as they are not in a query's way.
+COMPILED = (
+    "proxy/wire/framing.py",
+    "proxy/wire/replies.py",
+    "proxy/backend.py",
+    "proxy/cluster.py",
+    "proxy/commands.py",
+    "proxy/counters.py",
+    "proxy/frontend.py",
+    "proxy/insert_id.py",
+    "proxy/policy.py",
+    "proxy/pool.py",
+    "proxy/ready.py",
+    "proxy/relay.py",
+    "proxy/request.py",
+    "proxy/session.py",
+    "router/causality.py",
+    "router/facts.py",
+    "router/journal.py",
+    "router/membership.py",
+    "router/placement.py",
+    "router/plan.py",
+    "router/statements.py",
+    "router/transaction.py",
+)
+BUILDING = {"build", "build_ext", "bdist_wheel", "install"}
+
+
+def has_compiler() -> bool:
+    """Can a module be made: is there a C compiler, and Python's headers?"""
+    compiler = shutil.which((os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0])
+    if compiler is None:
+        return False
+    headers = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory, "probe.c")
+        source.write_text("#include <Python.h>\n")
+        return subprocess.run([compiler, *headers, "-c", "probe.c"], cwd=directory, capture_output=True).returncode == 0
+
+
+def extensions() -> list[Extension]:
+    """What is to be compiled in this run, if anything."""
+    if not BUILDING & set(sys.argv):
+        return []  # setup.py is also run to be asked for names and versions
+    if os.environ.get("MULTIWRITER_PURE"):
+        return []
+    if not has_compiler():
+        print("no C compiler or no Python headers: the proxy is installed uncompiled", file=sys.stderr)
+        return []
+    from mypyc.build import mypycify
+
+    options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
+    return mypycify([*options, *COMPILED], opt_level="1", debug_level="0", target_dir="build/compiling")
+
+
+setup(ext_modules=extensions())
