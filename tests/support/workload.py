@@ -245,7 +245,7 @@ class Client(threading.Thread):
         """
         found: list[tuple[float, float]] = []
         before = since
-        for at in (*self.answered, max(until, *self.answered[-1:])):
+        for at in (*self.answered, max([until, *self.answered[-1:]])):
             if at > since and before < until:
                 found.append((at - max(before, since), max(before, since) - since))
             before = at
