@@ -351,7 +351,7 @@ def test_queries_answer_in_text(server: PlainMariadb, run: Run) -> None:
     async def main() -> None:
         connection = await open_queries(server.address, user="monitor", password="monitor")
         assert await connection.query("SELECT 1, 'ä', NULL, 1.50, x'41'") == [("1", "ä", None, "1.50", "A")]
-        assert await connection.query("SET @a = NOW()") == []
+        assert await connection.query("SET @a = 1") == []
         with pytest.raises(ConnectFailed) as failed:
             await connection.query("SELECT nosuch")
         assert (failed.value.code, failed.value.sqlstate) == (1054, "42S22")
