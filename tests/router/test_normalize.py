@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.facts import Kind, Modes
+from router.facts import Modes
 from router.normalize import normalize
+from router.reading import LITERAL_KINDS
 from router.statements import Classifier
 from router.tokens import NUMBER, STRING, tokenize
 from tests.router.test_statements import TABLE
@@ -70,14 +71,8 @@ def test_no_text_is_an_error(text: bytes, modes: int) -> None:
     assert Classifier().classify(text, modes) is not None
 
 
-# SET, USE and KILL mean their literals; of one more kind each are texts that are their own form.
-BY_FORM = [
-    text
-    for text, facts in TABLE
-    if facts.kind not in (Kind.SET, Kind.USE, Kind.KILL, Kind.MULTI, Kind.OTHER)
-    and "/*!" not in text
-    and "\\" not in text
-]
+# SET, USE, KILL and PREPARE mean their literals; of one more kind each are texts that are their own form.
+BY_FORM = [text for text, facts in TABLE if facts.kind not in LITERAL_KINDS and "/*!" not in text and "\\" not in text]
 
 
 @given(st.sampled_from(BY_FORM), st.integers(0, 10**12), st.text("abc\\'\"`;-#/*() é", max_size=20))
