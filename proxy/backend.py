@@ -105,6 +105,7 @@ class Backend:
         "insert_id_of",
         "last_insert_id",
         "last_user",
+        "lifted",
         "lost",
         "one_shot",
         "pool",
@@ -126,6 +127,9 @@ class Backend:
         self.state = state
         self.thread_id = thread_id
         self.guarded = False
+        # After an error: the READ WRITE of the last START TRANSACTION may still hold in spite of the guard. The server
+        # takes it back where a transaction ends, but not where COMMIT, ROLLBACK or START TRANSACTION itself fails.
+        self.lifted = False
         self.causal = False
         self.waits = True  # it can be made to wait for what was committed elsewhere
         self.charset = b""  # the command that sets the login's character set again, where a reset changes it
@@ -253,7 +257,7 @@ class Backend:
         self.state = State(UNKNOWN if self.hides_use else self.state.schema)
         self.hides_use = False
         self.waits = self.waits and not self.pool.flavor.reset_ends_waiting
-        self.guarded = self.causal = self.one_shot = False
+        self.guarded = self.causal = self.one_shot = self.lifted = False
         self.prepared.clear()
         self.insert_id_of = None
         self.last_insert_id = 0

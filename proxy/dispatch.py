@@ -164,6 +164,8 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
                 raise GiveUp(answers.session_lost(node, relay.pinned), "pinned") from gone
         except Failed as failed:
             verdict, error = failed.verdict, failed.error
+            if backend is not None:
+                backend.lifted = True
             if verdict.close_backend:
                 relay.drop()
             elif _within(relay) and not verdict.ends_transaction:
@@ -336,6 +338,10 @@ async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan) -
     if wanted.guarded is not None and backend.guarded is not wanted.guarded:
         await _ask(backend, GUARD if wanted.guarded else UNGUARD, _phase(relay))
         backend.guarded = wanted.guarded
+        backend.lifted = False
+    elif backend.lifted and backend.guarded and wanted.opening is Opening.PIPELINED:
+        await _ask(backend, GUARD)
+        backend.lifted = False
     if backend.causal and wanted.opening is Opening.PIPELINED and relay.is_synced(backend):
         await _ask(backend, relay.cluster.flavor.wait.off)
         backend.causal = False

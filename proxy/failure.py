@@ -229,6 +229,7 @@ def cut_again(relay: "Relay", error: ServerError) -> None:
     """
     backend = relay.lease
     assert backend is not None
+    backend.lifted = True
     verdict = judge(error.code, error.message, relay.phase, reads_only=reads_only(relay))
     note(relay, verdict, backend)
     again = verdict.retry and why_not(relay, verdict, backend.pool.node, ran=True) is None

@@ -30,7 +30,7 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
         return False
     if relay.marks and backend.slot is None and commit.wants_slot(relay, backend):
         return False
-    if backend.causal and wanted.opening is Opening.PIPELINED:
+    if (backend.causal or backend.lifted) and wanted.opening is Opening.PIPELINED:
         return False  # a START TRANSACTION that waits lifts the guard first: see proxy.dispatch
     if request.prepared is not None and lacks(backend, request.prepared):
         return False

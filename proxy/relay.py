@@ -448,12 +448,18 @@ class Relay:
             self.leading = False
             if reply.error is not None:
                 self.refusal = Refusal(reply)
+                self._lifted()
         elif self.refusal is not None:
             failure.opening_refused(self, self.refusal)
         elif reply.error is not None:
+            self._lifted()
             failure.refused(self, reply)
         else:
             self._succeeded(reply)
+
+    def _lifted(self) -> None:
+        if self.lease is not None:
+            self.lease.lifted = True
 
     def _succeeded(self, answer: ReplyScanner) -> None:
         reply: ReplyScanner | commits.Told = answer
@@ -618,6 +624,7 @@ class Relay:
         one_shot, read_only = transaction.one_shot, transaction.read_only
         if transaction.stage is Stage.OPEN:
             backend.one_shot = False  # it has had its transaction
+            backend.lifted = False
         self.end_transaction()
         if backend.one_shot or one_shot or statement.one_shot:
             if begins_one(statement):

@@ -230,11 +230,12 @@ ROWS: tuple[Row, ...] = (
     Row(1205, "", "WSK", (), FORWARD_AND_ASK, _SIGN_NONE, "lock-wait"),
 
     # -- somebody's wish: never against it ---------------------------------------------------------------------------
-    Row(1317, "", "K", (), FORWARD_ROLLED_BACK, _SIGN_NONE, "killed"),
+    # Killed before it has begun, COMMIT or ROLLBACK leaves the transaction open, for whatever comes next to commit it.
+    Row(1317, "", "K", (), FORWARD_AND_CLOSE, _SIGN_NONE, "killed"),
     Row(1317, "", "PRWS", (), FORWARD_AND_ASK, _SIGN_NONE, "killed"),
-    Row(3024, "", "K", (), FORWARD_ROLLED_BACK, _SIGN_NONE, "timed-out"),
+    Row(3024, "", "K", (), FORWARD_AND_CLOSE, _SIGN_NONE, "timed-out"),
     Row(3024, "", "PRWS", (), FORWARD, _SIGN_NONE, "timed-out"),
-    Row(1969, "", "K", (), FORWARD_ROLLED_BACK, _SIGN_NONE, "timed-out"),
+    Row(1969, "", "K", (), FORWARD_AND_CLOSE, _SIGN_NONE, "timed-out"),
     Row(1969, "", "PRWS", (), FORWARD, _SIGN_NONE, "timed-out"),
     Row(1927, "", AFTER_LOGIN, (), FORWARD_AND_CLOSE, _SIGN_NONE, "killed"),
     Row(3169, "", AFTER_LOGIN, (), FORWARD_AND_CLOSE, _SIGN_NONE, "killed"),

@@ -224,6 +224,7 @@ def test_a_write_that_is_refused_leaves_nothing(stage: Stage, single: Client) ->
     stage.one.hears(ROLLBACK).says(ok())
     single.hears(error(1062))
     single.says(INSERT)
+    stage.one.hears(GUARD).says(ok())
     stage.one.hears(OPENING, INSERT).says(ok(TRANS), ok(TRANS, rows=1))
     commits(stage, stage.one)
     single.hears(ok(AUTO, rows=1))

@@ -252,12 +252,46 @@ def test_a_commit_that_the_group_may_or_may_not_have_is_unknown(stage: Stage) ->
     client.hears_error(1180, "08007")
 
 
-def test_a_killed_commit_was_rolled_back(stage: Stage) -> None:
+def test_a_killed_commit_takes_its_backend_with_it(stage: Stage) -> None:
+    """The kill may have come before it began: the transaction would be open for whatever comes next to commit it."""
     client = stage.client()
-    client.begins(stage.one, INSERT)
+    link = client.begins(stage.one, INSERT)
     client.runs(stage.one, "COMMIT", error(1317))
+    assert link.closed
     client.says("COMMIT")
     client.hears(ok())
+
+
+def test_so_does_a_killed_rollback(stage: Stage) -> None:
+    client = stage.client()
+    link = client.begins(stage.one, INSERT)
+    client.says("ROLLBACK")
+    stage.one.hears("ROLLBACK").says(error(1317))
+    client.hears(ok())
+    assert link.closed
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_after_an_error_the_guard_is_set_anew_before_anything_is_sent_behind_a_begin(stage: Stage, end: str) -> None:
+    """A START TRANSACTION READ WRITE lifts it, and where the transaction's end fails nothing takes that back."""
+    client = stage.client()
+    link = client.begins(stage.one, INSERT)
+    client.runs(stage.one, UPDATE, error(1205))
+    client.says(end)
+    stage.one.hears(end).says(error(1213))
+    stage.passes(0.2)
+    if end == "COMMIT":
+        client.hears_error(1213)
+    else:
+        client.hears(ok())
+    client.says("BEGIN", INSERT)
+    client.hears(ok(TRANS))
+    assert stage.one.hears(GUARD).says(ok()) is link
+    stage.one.hears(OPENING, INSERT).says(ok(TRANS), ok(TRANS, rows=1))
+    client.hears(ok(TRANS, rows=1))
+    client.runs(stage.one, "ROLLBACK", ok())
+    assert client.begins(stage.one, INSERT) is link
+    client.runs(stage.one, "ROLLBACK", ok())
 
 
 @pytest.mark.parametrize("code", [1062, 1064, 1146, 1317])

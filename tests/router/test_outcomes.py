@@ -127,9 +127,9 @@ MATRIX = [
     (1205, "Lock wait timeout exceeded", A, "error", NodeSign.NONE, "lock-wait"),
     # somebody's wish
     *[(1317, "", phase, "error", NodeSign.NONE, "killed") for phase in (A, S)],
-    (1317, "", K, "ended", NodeSign.NONE, "killed"),
+    (1317, "", K, "hung-up", NodeSign.NONE, "killed"),
     *[(code, "", phase, "error", NodeSign.NONE, "timed-out") for code in (3024, 1969) for phase in (A, S)],
-    *[(code, "", K, "ended", NodeSign.NONE, "timed-out") for code in (3024, 1969)],
+    *[(code, "", K, "hung-up", NodeSign.NONE, "timed-out") for code in (3024, 1969)],
     *[(code, "", phase, "hung-up", NodeSign.NONE, "killed") for code in (1927, 3169) for phase in (A, S, K)],
     # the client's own
     (1105, "Maximum writeset size exceeded by 12", K, "ended", NodeSign.NONE, "too-big"),
