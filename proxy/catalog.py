@@ -108,7 +108,6 @@ class CatalogReader:
 
     def look(self) -> None:
         """Look soon: a definition was changed."""
-        self._rest_until = 0.0
         self._wanted.set()
 
     async def looked(self, patience: float) -> None:
@@ -127,7 +126,9 @@ class CatalogReader:
         """Looks until cancelled; a failure is a log entry, and another try."""
         try:
             while True:
-                self._wanted.clear()
+                if self._wanted.is_set():
+                    self._rest_until = 0.0  # only now: a look that was under way has set it anew
+                    self._wanted.clear()
                 began = monotonic()
                 await self._look()
                 ended, self._ended = self._ended, asyncio.Event()

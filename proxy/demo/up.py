@@ -4,6 +4,7 @@ What it started ends with it, and nothing else does.
 """
 
 import contextlib
+import os
 import re
 import shlex
 import shutil
@@ -26,6 +27,7 @@ PROXY_STOP_SECONDS = 5.0
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AGAIN = 1.0  # seconds after which a signal that seems to have been lost is raised again
+_LAST = 2.0  # seconds for the interpreter to end after all else has: a signal may have left one of its locks taken
 
 Say = Callable[[str], None]
 
@@ -63,6 +65,9 @@ def run(directory: Path, port: int | None, http_port: int | None, first_node_por
         ending.callback(control.close)
         print(_welcome(ports, directory), flush=True)
         return _watch(cluster, proxy, say)
+    last = threading.Timer(_LAST, os._exit, (0,))
+    last.daemon = True
+    last.start()
     return 0
 
 

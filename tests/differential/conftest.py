@@ -30,6 +30,8 @@ def runner(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -
     AUTO_INCREMENT counts in ones on every node, so that the ids that it generates do not tell the nodes apart.
     """
     running_cluster.heal()
+    schemas = "SELECT schema_name FROM information_schema.schemata"
+    before = running_cluster[1].query(schemas)
     for node in running_cluster:
         node.query("SET GLOBAL wsrep_auto_increment_control = OFF")
 
@@ -49,3 +51,5 @@ def runner(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -
         proxy.kill()
         for node in running_cluster:
             node.query("SET GLOBAL wsrep_auto_increment_control = ON")
+        for (made,) in set(running_cluster[1].query(schemas)) - set(before):
+            running_cluster[1].query(f"DROP DATABASE {made}")
