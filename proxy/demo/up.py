@@ -27,7 +27,7 @@ PROXY_STOP_SECONDS = 5.0
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AGAIN = 1.0  # seconds after which a signal that seems to have been lost is raised again
-_LAST = 2.0  # seconds for the interpreter to end after all else has: a signal may have left one of its locks taken
+_LAST = 3.0  # seconds beyond what ending takes: a signal may have left a lock of the interpreter's taken for ever
 
 Say = Callable[[str], None]
 
@@ -65,9 +65,6 @@ def run(directory: Path, port: int | None, http_port: int | None, first_node_por
         ending.callback(control.close)
         print(_welcome(ports, directory), flush=True)
         return _watch(cluster, proxy, say)
-    last = threading.Timer(_LAST, os._exit, (0,))
-    last.daemon = True
-    last.start()
     return 0
 
 
@@ -103,6 +100,11 @@ def _ignore_signals() -> None:
 def _stop(cluster: Cluster, proxy: Instance, say: Say) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
     _ignore_signals()
+    # What still runs then ends with us.
+    seconds = max(node.stop_seconds for node in cluster) + (PROXY_STOP_SECONDS if proxy.running else 0.0)
+    last = threading.Timer(seconds + _LAST, os._exit, (0,))
+    last.daemon = True
+    last.start()
     with contextlib.suppress(OSError):
         print(flush=True)
     say("ending the proxy and the nodes")

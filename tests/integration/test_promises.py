@@ -159,8 +159,8 @@ def survivors(schema: str, cluster: Cluster, direct: Direct) -> Survivors:
 
 def check_pauses(work: Work, theirs: Work, since: float, until: float, proxy: Proxy) -> None:
     assert not theirs.errors, theirs.seen()
-    # Their clients have rows of their own; ours also wait for each other's, as they did before.
-    most = PAUSE + max(theirs.pauses(since, until)[0][0], work.usual_pause(since))
+    # Their clients have rows of their own; ours also wait for each other's, as they did before, once the loss is over.
+    most = PAUSE + theirs.pauses(since, until)[0][0] + work.usual_pause(since)
     # What begins later than that is not for the loss.
     found = [(length, began) for length, began in work.pauses(since, until) if began < most]
     assert not found or found[0][0] <= most, (
