@@ -25,6 +25,7 @@ from proxy.crypt import StoredSha2
 from proxy.link import PLAIN, Link
 from proxy.log import event
 from proxy.login import Credential
+from proxy.poller import Poller
 from router import accounts as rules
 from router import answers
 from router.accounts import Account, Directory
@@ -162,21 +163,22 @@ class ClusterAccounts:
         self._user = user
         self._password = password
         self._link = link
-        self._nodes = nodes
-        self._refresh = refresh
         self._max_age = max_age
-        self._open = open_connection or self._log_in
         self._names = HostNames(lookup or host_name)
         self._directory = Directory(())
         self._resolves = False
         self._seen: tuple[object, ...] = ()
         self._learnt: dict[tuple[str, str], _Learnt] = {}
-        self._connection: Connection | None = None
-        self._node: Node | None = None
-        self._wanted = asyncio.Event()
-        self._readings = 0  # begun
-        self._ended: asyncio.Event = asyncio.Event()  # set and replaced whenever a reading ends
         self._failing = False
+        self._poller: Poller[Connection] = Poller(
+            nodes,
+            open_connection or self._log_in,
+            self._read,
+            self._tell,
+            refresh=refresh,
+            patience=PATIENCE,
+            gap=MIN_GAP,
+        )
 
     def __repr__(self) -> str:
         return f"<ClusterAccounts {len(self._directory)} accounts{', ' + self.problem if self.problem else ''}>"
@@ -216,15 +218,7 @@ class ClusterAccounts:
 
     async def read_again(self) -> None:
         """Returns when a reading that began after this call has ended, well or not; after a while in any case."""
-        begins_after = self._readings
-        self._wanted.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                while True:
-                    ended = self._ended
-                    await ended.wait()
-                    if self._readings > begins_after:
-                        return
+        await self._poller.polled(PATIENCE)
 
     async def _whence(self, name: str, host: str) -> tuple[str, str]:
         """A client's address and its host's name, as a node would see them."""
@@ -281,47 +275,9 @@ class ClusterAccounts:
 
     async def run(self) -> None:
         """Reads until cancelled; a failure is a log entry, and another try."""
-        try:
-            while True:
-                self._wanted.clear()
-                began = monotonic()
-                await self._read()
-                ended, self._ended = self._ended, asyncio.Event()
-                ended.set()
-                await asyncio.sleep(max(0.0, began + MIN_GAP - monotonic()))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, began + self._refresh - monotonic())):
-                        await self._wanted.wait()
-        finally:
-            self._drop()
+        await self._poller.run()
 
-    async def _read(self) -> None:
-        self._readings += 1
-        problem = "no node takes writes"
-        nodes = list(self._nodes())
-        if self._node in nodes:  # the one that is connected
-            nodes.remove(self._node)
-            nodes.insert(0, self._node)
-        for node in nodes:
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    await self._read_from(node)
-            except (login.ConnectFailed, TimeoutError) as failed:
-                self._drop()
-                problem = f"{node.name}: {failed or 'no answer'}"
-            except Exception as failed:  # a grant table that we do not understand must not end the reading
-                self._drop()
-                problem = f"{node.name}: {failed!r}"
-            else:
-                self._tell("")
-                return
-        self._tell(problem)
-
-    async def _read_from(self, node: Node) -> None:
-        if self._connection is None or node is not self._node:
-            self._drop()
-            self._connection, self._node = await self._open(node), node
-        connection = self._connection
+    async def _read(self, connection: Connection, node: Node, asked: bool) -> str:
         mariadb = "mariadb" in connection.version.lower()
         variables = (await connection.query(_VARIABLES))[0]
         checksums = tuple(await connection.query(_MARIADB_CHECKSUMS if mariadb else _MYSQL_CHECKSUMS))
@@ -346,6 +302,7 @@ class ClusterAccounts:
             self._forget_what_changed()
             event(logger, "accounts.read", level=logging.DEBUG, node=node.name, accounts=len(self._directory))
         self.read_at = monotonic()
+        return ""
 
     def _tell(self, problem: str) -> None:
         self.problem = problem
@@ -366,11 +323,6 @@ class ClusterAccounts:
             connect_timeout=PATIENCE,
             max_buffered=_MOST_BYTES,
         )
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = self._node = None
 
 
 _HINT: Final = "the account in [cluster] needs SELECT on mysql.*, or set accounts.cluster = false"

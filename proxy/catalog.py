@@ -7,7 +7,6 @@ one has moved is the information schema read. What its rows mean is the business
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Final, Protocol
@@ -15,6 +14,7 @@ from typing import Final, Protocol
 from proxy import login
 from proxy.link import PLAIN, Link
 from proxy.log import event
+from proxy.poller import Poller
 from router import catalog
 from router.catalog import Catalog
 from router.membership import Node
@@ -86,104 +86,62 @@ class CatalogReader:
         self.changed: Callable[[Catalog], None] = lambda found: None
         self._user = user
         self._password = password
-        self._nodes = nodes
-        self._refresh = refresh
         self._max_tables = max_tables
         self._link = link
         self._wait = wait
         self._engine = engine
         self._open = open_connection or self._log_in
-        self._connection: Connection | None = None
-        self._node: Node | None = None
         self._seen: tuple[object, ...] = ()
         self._objection = ""  # to what was read last
         self._rest_until = 0.0
-        self._wanted = asyncio.Event()
-        self._looks = 0  # begun
-        self._ended: asyncio.Event = asyncio.Event()  # set and replaced whenever a look ends
         self._failing = False
+        self._poller: Poller[Connection] = Poller(
+            nodes, self._connect, self._look, self._tell, refresh=refresh, patience=PATIENCE
+        )
 
     def __repr__(self) -> str:
         return f"<CatalogReader {self.now!r}{' ' + self.problem if self.problem else ''}>"
 
     def look(self) -> None:
         """Look soon: a definition was changed."""
-        self._wanted.set()
+        self._poller.ask()
 
     async def looked(self, patience: float) -> None:
         """Returns when a look that began after this call has ended, well or not, or after `patience` seconds."""
-        begins_after = self._looks
-        self.look()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                while True:
-                    ended = self._ended
-                    await ended.wait()
-                    if self._looks > begins_after:
-                        return
+        await self._poller.polled(patience)
 
     async def run(self) -> None:
         """Looks until cancelled; a failure is a log entry, and another try."""
-        try:
-            while True:
-                if self._wanted.is_set():
-                    self._rest_until = 0.0  # only now: a look that was under way has set it anew
-                    self._wanted.clear()
-                began = monotonic()
-                await self._look()
-                ended, self._ended = self._ended, asyncio.Event()
-                ended.set()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, began + self._refresh - monotonic())):
-                        await self._wanted.wait()
-        finally:
-            self._drop()
+        await self._poller.run()
 
-    async def _look(self) -> None:
-        self._looks += 1
-        problem = "no node takes writes"
-        nodes = list(self._nodes())
-        if self._node in nodes:  # the one that is connected
-            nodes.remove(self._node)
-            nodes.insert(0, self._node)
-        for node in nodes:
+    async def _connect(self, node: Node) -> Connection:
+        async with asyncio.timeout(GLANCE):
+            connection = await self._open(node)
             try:
-                async with asyncio.timeout(PATIENCE):
-                    await self._look_at(node)
-            except (login.ConnectFailed, TimeoutError) as failed:
-                self._drop()
-                problem = f"{node.name}: {failed or 'no answer'}"
-            except Exception as failed:  # rows that we do not understand must not end the looking
-                self._drop()
-                problem = f"{node.name}: {failed!r}"
-            else:
-                self._tell(f"{node.name}: {self._objection}" if self._objection else "")
-                return
-        self._tell(problem)
+                await connection.query(self._wait)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
-    async def _look_at(self, node: Node) -> None:
-        if self._connection is None or node is not self._node:
-            self._drop()
-            async with asyncio.timeout(GLANCE):
-                self._connection, self._node = await self._open(node), node
-                await self._connection.query(self._wait)
-        connection = self._connection
+    async def _look(self, connection: Connection, node: Node, asked: bool) -> str:
         async with asyncio.timeout(GLANCE):
             counters = await connection.query(_COUNTERS)
         seen = (node, *(row for row in counters if not str(row[0]).endswith(_IRRELEVANT)))
-        if seen == self._seen or monotonic() < self._rest_until:
-            return
+        if seen == self._seen or (monotonic() < self._rest_until and not asked):
+            return self._objection
         began = monotonic()
         found = await self._read(connection)
         took = monotonic() - began
         self._rest_until = monotonic() + REST * took
         self._seen = seen
         if found is None:
-            return
+            return self._objection
         if replace(found, version=self.now.version) != self.now:
             self.now = replace(found, version=self.now.version + 1)
             self.changed(self.now)
         event(logger, "catalog.read", level=logging.DEBUG, node=node.name, tables=len(found.tables), seconds=took)
+        return self._objection
 
     async def _read(self, connection: Connection) -> Catalog | None:
         """None, and an objection, when there is too much of it."""
@@ -226,8 +184,3 @@ class CatalogReader:
             connect_timeout=GLANCE,
             max_buffered=_MOST_BYTES,
         )
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = self._node = None
