@@ -11,6 +11,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from proxy.wire.constants import COM_QUERY, COM_QUIT, COM_RESET_CONNECTION
 from proxy.wire.framing import ProtocolError, frame
 from proxy.wire.packets import ServerError
@@ -19,15 +21,20 @@ from router.marker import Slot
 from router.session import UNKNOWN, State
 
 if TYPE_CHECKING:
-    from proxy.pool import NodePool
+    from proxy.pool import NodePool, Shelf
     from proxy.profile import Profile
 
 QUIT = frame(bytes((COM_QUIT,)))
 RESET = frame(bytes((COM_RESET_CONNECTION,)))
 
 
-class Sink(Protocol):
-    """Receives what a backend answers. Called in the order of the commands."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Sink:
+    """Receives what a backend answers. Called in the order of the commands. A base class and no protocol: compiled,
+    its methods are called without a look-up.
+    """
+
+    __slots__ = ()
 
     def reply_data(self, data: bytes) -> None:
         """Bytes of the current reply that may go on to the client; never an ERR packet."""
@@ -41,7 +48,8 @@ class Sink(Protocol):
     def node_paused(self) -> None:
         """The node does not keep up with what it is sent."""
 
-    def node_resumed(self) -> None: ...
+    def node_resumed(self) -> None:
+        """It does again."""
 
     def backend_lost(self, reason: str) -> None:
         """The connection is gone; replies that were still due will not come."""
@@ -65,6 +73,18 @@ class InsertIdKeeper(Protocol):
 
 class Lost(Exception):
     """The backend was lost before its reply was whole."""
+
+
+class Group:
+    """The idle backends of one profile that carry one state; the last one used is the last one."""
+
+    __slots__ = ("guarded", "idle", "listed", "state")
+
+    def __init__(self, state: State, guarded: bool) -> None:
+        self.state = state
+        self.guarded = guarded
+        self.idle: dict[Backend, None] = {}
+        self.listed = True  # the shelf knows it; false: it was empty for too long
 
 
 class PreparedThere:
@@ -98,13 +118,16 @@ class Backend:
         "charset",
         "created",
         "diagnostics",
+        "group",
         "guarded",
         "hides_use",
         "holder",
+        "idle",
         "idle_since",
         "insert_id_of",
         "last_insert_id",
         "last_user",
+        "leased",
         "lifted",
         "lost",
         "one_shot",
@@ -112,6 +135,7 @@ class Backend:
         "prepared",
         "profile",
         "reusable",
+        "shelf",
         "slot",
         "state",
         "thread_id",
@@ -141,6 +165,11 @@ class Backend:
         self.unsent = False  # the connection was found lost before the last command could be sent
         self.created = now
         self.idle_since = now
+        # Where the pool has it.
+        self.leased = False
+        self.idle = False
+        self.shelf: Shelf | None = None
+        self.group: Group | None = None
         self.holder: Sink | None = None  # who leases it, and so learns of its loss also when nothing is due
         self.diagnostics = 0  # bits of `Asks`: which diagnostics here are those of its holder's last statement
         self.last_user: User | None = None  # it may still ask for what its last statement left here
@@ -361,7 +390,7 @@ class Backend:
             concerned.backend_lost(reason)
 
 
-class Answer:
+class Answer(Sink):
     """A sink that waits for one whole reply. It copies what it keeps, since the scanner is used again."""
 
     __slots__ = ("data", "error", "insert_id", "num_params", "statement_id", "status", "whole")

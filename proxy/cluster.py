@@ -101,7 +101,7 @@ class Cluster:
 
     def choose(self, current: Node | None, now: float) -> Node | None:
         """The writer for the next transaction of a session that was last on `current`."""
-        return self._spread.choose(self.membership.writers, current, now, self._chance.random())
+        return self._spread.choose(self.membership.writers, current, now, self._chance.random)
 
     def owner(self, key: str, now: float) -> tuple[Node | None, bool]:
         """The writer where all lockers of `key` meet, and whether it may still have to apply what an earlier owner

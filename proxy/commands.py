@@ -32,7 +32,6 @@ from proxy.wire.constants import (
     COM_STMT_PREPARE,
     COM_STMT_RESET,
     COM_STMT_SEND_LONG_DATA,
-    COMMAND_NAMES,
     MARIADB_CLIENT_STMT_BULK_OPERATIONS,
 )
 from proxy.wire.framing import ProtocolError, payload_of
@@ -54,7 +53,7 @@ MAX_PREPARED = 16382  # statements of one client; the server's default for all o
 
 def query(session: "Session", raw: bytes) -> None:
     relay = session.relay
-    if relay.profile.attributes:
+    if relay.attributes:
         text = query_text(payload_of(raw))
     else:
         text = raw[5:] if len(raw) < 0x1000003 else payload_of(raw)[1:]
@@ -117,7 +116,7 @@ def execute(session: "Session", raw: bytes) -> None:
     if version != session.classifier.version:
         prepared.statement = session.classifier.classify(payload_of(prepared.raw)[1:], modes)
         prepared.read_as = (modes, session.classifier.version)
-    view = ExecuteView(raw, prepared.num_params, attributes=relay.profile.attributes)
+    view = ExecuteView(raw, prepared.num_params, attributes=relay.attributes)
     if view.types is not None:
         prepared.types = view.types
     relay.submit(Request.execute(raw, prepared, cursor=opens_cursor(raw)))
@@ -224,9 +223,11 @@ HANDLERS: Final[dict[int, "Callable[[Session, bytes], None]"]] = {
 def handle(session: "Session", raw: bytes) -> None:
     """One command. A malformed one raises ProtocolError."""
     code = raw[4]
-    session.metrics.commands[COMMAND_NAMES.get(code, "unknown")] += 1
-    handler = HANDLERS.get(code, unknown)
+    session.metrics.command_counts[code] += 1
     try:
-        handler(session, raw)
+        if code == COM_QUERY:  # in most cases: the others can do with a look-up
+            query(session, raw)
+        else:
+            HANDLERS.get(code, unknown)(session, raw)
     except ProtocolError as error:
         session.relay.answer_error(answers.malformed(str(error)))

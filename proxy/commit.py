@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy import failure
 from proxy.backend import Backend, Lost
+from proxy.counters import COMMITTED, ROLLED_BACK
 from proxy.log import event
 from proxy.request import Request
 from proxy.wire.constants import (
@@ -321,7 +322,7 @@ def _committed(relay: "Relay", commit: Commit, node: Node) -> None:
     end = request.statement.end
     chain = held is None and end is not None and bool(end.chain)
     one_shot, read_only = transaction.one_shot, transaction.read_only
-    relay.account("committed", commit.backend)
+    relay.account(COMMITTED, commit.backend)
     relay.metrics.markers_written[commit.node.name] += 1
     relay.causal = True
     relay.synced = {node.name}
@@ -350,5 +351,5 @@ def _never(relay: "Relay", commit: Commit, verdict: Verdict, error: ProxyError |
     if isinstance(error, ProxyError) or verdict.reason in ("lost", "commit-failed", "shutdown"):
         failure.take_up_elsewhere(relay, commit.backend)
         return
-    relay.account("rolled_back", commit.backend)
+    relay.account(ROLLED_BACK, commit.backend)
     failure.answer_and_end(relay, error)

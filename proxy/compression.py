@@ -226,7 +226,7 @@ class FromClient(Compressed):
         return packed
 
 
-class _Numbering:
+class _Numbering(Conversation):
     """Stands before a conversation to see where a command begins."""
 
     __slots__ = ("_conversation", "_layer")

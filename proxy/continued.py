@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from proxy import failure
+from proxy.backend import Sink
 from proxy.wire.replies import ReplyScanner
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Sent:
         self.size += len(data)
 
 
-class Continuation:
+class Continuation(Sink):
     """Receives the second run's reply in the relay's place: holds back what the client has, and passes on what follows.
 
     Tells the relay at the first sign that it is not the same reply: a difference, or an earlier end.

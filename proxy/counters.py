@@ -7,6 +7,9 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from proxy.wire.constants import COMMAND_NAMES
 
 Key = str | tuple[str, ...]
 ByOne = defaultdict[str, int]
@@ -24,6 +27,9 @@ LOSS_BUCKETS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0)
 
 
 MAX_TABLE_LABELS = 100
+
+COMMITTED: Final = "committed"
+ROLLED_BACK: Final = "rolled_back"
 
 
 class Histogram:
@@ -81,7 +87,7 @@ class Metrics:
         "client_in",
         "client_out",
         "clients_now",
-        "commands",
+        "command_counts",
         "commits_unmarked",
         "conflicts",
         "errors_made",
@@ -110,7 +116,6 @@ class Metrics:
         "retries",
         "started",
         "transaction_seconds",
-        "transactions",
         "unknown_outcomes",
         "unreplayable",
         "version",
@@ -121,8 +126,7 @@ class Metrics:
         self.version = version
         self.started = time.time() if started is None else started
         self.logins: ByTwo = defaultdict(int)
-        self.commands: ByOne = defaultdict(int)
-        self.transactions: ByTwo = defaultdict(int)
+        self.command_counts = [0] * 256  # by the command's byte
         self.transaction_seconds = Histograms(TRANSACTION_BUCKETS)
         self.conflicts: ByFive = defaultdict(int)
         self.retries: ByFive = defaultdict(int)
@@ -169,13 +173,26 @@ class Metrics:
         for node in nodes:
             self.unknown_outcomes[node] = 0
             self.markers_written[node] = 0
-            for outcome in ("committed", "rolled_back"):
-                self.transactions[node, outcome] = 0
+            for outcome in (COMMITTED, ROLLED_BACK):
+                self.transaction_seconds[node, outcome] = Histogram(TRANSACTION_BUCKETS)
 
     @property
     def ended(self) -> int:
         """Transactions and autocommit statements that have ended."""
-        return sum(self.transactions.values())
+        return sum(self.transactions().values())
+
+    def transactions(self) -> dict[Key, int]:
+        """Those that have ended, by node and outcome."""
+        return {key: histogram.count for key, histogram in self.transaction_seconds.items()}
+
+    def commands(self) -> dict[Key, int]:
+        """Those that were received, by name."""
+        found: dict[Key, int] = {}
+        for code, count in enumerate(self.command_counts):
+            if count:
+                name = COMMAND_NAMES.get(code, "unknown")
+                found[name] = found.get(name, 0) + count
+        return found
 
     def table_label(self, table: str) -> str:
         """The table's name, for as many tables as there may be labels."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy import holding, places
 from proxy.backend import Backend
+from proxy.counters import ROLLED_BACK
 from proxy.request import Request
 from proxy.wire.constants import COM_QUERY
 from proxy.wire.packets import ServerError
@@ -289,7 +290,7 @@ def abandon(relay: "Relay") -> None:
 
 def rolled_back_by_failing(relay: "Relay", backend: Backend, verdict: Verdict) -> None:
     """ROLLBACK found that there is nothing left to roll back: that is what was asked for."""
-    relay.account("rolled_back", backend)
+    relay.account(ROLLED_BACK, backend)
     if verdict.close_backend:
         relay.drop()
         if relay.pinned is not None:

@@ -6,7 +6,9 @@ nothing about what a command means.
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 from proxy.counters import Metrics
 from proxy.wire.compression import CompressionError
@@ -18,8 +20,11 @@ from router import answers
 PIPELINED_BYTES: Final = 1 << 18
 
 
-class Conversation(Protocol):
-    """What takes the commands."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Conversation:
+    """What takes the commands. A base class for the reason that `proxy.backend.Sink` is one."""
+
+    __slots__ = ()
 
     def command(self, raw: bytes) -> None:
         """One whole command as wire bytes; the next one comes after `Frontend.ready`."""
@@ -27,7 +32,8 @@ class Conversation(Protocol):
     def client_paused(self) -> None:
         """The client does not keep up with its reply."""
 
-    def client_resumed(self) -> None: ...
+    def client_resumed(self) -> None:
+        """It does again."""
 
     def client_gone(self) -> None:
         """The connection is closed, by either side."""

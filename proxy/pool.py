@@ -18,8 +18,8 @@ from weakref import WeakKeyDictionary
 
 from config import Pool as PoolSettings
 from proxy import login
-from proxy.backend import Backend, Lost
-from proxy.counters import Metrics
+from proxy.backend import Backend, Group, Lost
+from proxy.counters import COMMITTED, ROLLED_BACK, Metrics
 from proxy.hello import OF_THE_NODES
 from proxy.link import PLAIN, Link
 from proxy.profile import Profile
@@ -42,36 +42,67 @@ CHARSET: Final = (
 )
 
 
+EMPTY_GROUPS: Final = 16
+
+
 class Exhausted(Exception):
     """No backend became free within the time allowed."""
 
 
 class Shelf:
-    """The idle backends of one profile, by the state they carry; the last one used is the first one taken."""
+    """The idle backends of one profile, in groups by the state that they carry."""
 
-    __slots__ = ("count", "fitting")
+    __slots__ = ("count", "groups")
 
     def __init__(self) -> None:
-        self.fitting: dict[tuple[State, bool], dict[Backend, None]] = {}
+        self.groups: dict[tuple[State, bool], Group] = {}
         self.count = 0
 
     def put(self, backend: Backend) -> None:
-        self.fitting.setdefault((backend.state, backend.guarded), {})[backend] = None
+        group = backend.group
+        if (
+            group is None
+            or group.state is not backend.state
+            or group.guarded is not backend.guarded
+            or not group.listed
+        ):
+            backend.group = group = self._group(backend.state, backend.guarded)
+        group.idle[backend] = None
+        backend.idle = True
         self.count += 1
 
     def remove(self, backend: Backend) -> bool:
-        key = (backend.state, backend.guarded)
-        group = self.fitting.get(key)
-        if group is None or backend not in group:
+        """False when it is not idle."""
+        group = backend.group
+        if group is None or not backend.idle:
             return False
-        del group[backend]
-        if not group:
-            del self.fitting[key]
+        del group.idle[backend]
+        backend.idle = False
         self.count -= 1
         return True
 
+    def fitting(self, state: State, guarded: bool) -> dict[Backend, None]:
+        """Those that carry this state; the last one used is the last one."""
+        group = self.groups.get((state, guarded))
+        return group.idle if group is not None else {}
+
     def all(self) -> list[Backend]:
-        return [backend for group in self.fitting.values() for backend in group]
+        return [backend for group in self.groups.values() for backend in group.idle]
+
+    def _group(self, state: State, guarded: bool) -> Group:
+        group = self.groups.get((state, guarded))
+        if group is None:
+            if len(self.groups) > EMPTY_GROUPS + self.count:
+                self._sweep()
+            group = self.groups[state, guarded] = Group(state, guarded)
+        return group
+
+    def _sweep(self) -> None:
+        """Empty groups are kept for the backends that come back to them, but not for ever."""
+        for key, group in list(self.groups.items()):
+            if not group.idle:
+                group.listed = False
+                del self.groups[key]
 
 
 @dataclass(slots=True, eq=False)
@@ -124,11 +155,13 @@ class NodePool:
         self._link = link
         self._on_lost = on_lost
         self._on_linger_end = on_linger_end
+        self.committed: Final = metrics.transaction_seconds[node.name, COMMITTED]
+        self.rolled_back: Final = metrics.transaction_seconds[node.name, ROLLED_BACK]
         self._shelves: dict[Profile, Shelf] = {}
+        self._backends: dict[Backend, None] = {}  # all that are logged in
         self._charsets: WeakKeyDictionary[Profile, bytes] = WeakKeyDictionary()
         self._waiters: deque[Waiter] = deque()
         self._resetting: dict[Backend, asyncio.Task[None]] = {}
-        self.leased: set[Backend] = set()
         self._slots: list[tuple[Slot, float]] = []  # of closed backends, and since when they are free
         self._promised = 0  # places given to waiters that have not begun to connect
         self.connecting = 0
@@ -137,6 +170,11 @@ class NodePool:
     def __repr__(self) -> str:
         counts = f"{len(self.leased)} leased, {self.idle} idle, {self.connecting} connecting, {self.waiting} waiting"
         return f"<NodePool {self.node.name} {counts}>"
+
+    @property
+    def leased(self) -> list[Backend]:
+        """Those that sessions hold."""
+        return [backend for backend in self._backends if backend.leased]
 
     @property
     def idle(self) -> int:
@@ -152,7 +190,7 @@ class NodePool:
     @property
     def size(self) -> int:
         """Places taken, of `max_backends`."""
-        return len(self.leased) + self.idle + self.connecting + len(self._resetting) + self._promised
+        return len(self._backends) + self.connecting + self._promised
 
     # -- taking -------------------------------------------------------------------------------------------------------
 
@@ -160,36 +198,39 @@ class NodePool:
         """An idle backend that needs nothing done to it, or None. `guarded` None: either will do. `own`: the caller's
         last one here.
         """
-        shelf = self._shelves.get(profile)
-        if shelf is None or not shelf.count:
-            return None
         if (
             own is not None
+            and own.idle
             and own.state is state
             and (guarded is None or own.guarded is guarded)
             and own.profile is profile
-            and shelf.remove(own)
         ):
-            self.leased.add(own)
-            return own
+            return self._lease(own)
+        shelf = self._shelves.get(profile)
+        if shelf is None or not shelf.count:
+            return None
         full = self.size >= self.settings.max_backends
         for wanted in (False, True) if guarded is None else (guarded,):
-            group = shelf.fitting.get((state, wanted))
+            group = shelf.fitting(state, wanted)
             if group:
                 # With room for another connection, what a session may still ask its last backend for is left to it.
                 backend = next(iter(group)) if full else next(filter(_nobody_asks, reversed(group)), None)
                 if backend is not None:
-                    shelf.remove(backend)
-                    self.leased.add(backend)
-                    return backend
+                    return self._lease(backend)
         return None
+
+    def _lease(self, backend: Backend) -> Backend:
+        """One that is idle is somebody's now."""
+        assert backend.shelf is not None
+        backend.shelf.remove(backend)
+        backend.leased = True
+        return backend
 
     def borrow(self, backend: Backend) -> bool:
         """Take this very backend, if it is idle."""
-        shelf = self._shelves.get(backend.profile)
-        if shelf is None or not shelf.remove(backend):
+        if not backend.idle:
             return False
-        self.leased.add(backend)
+        self._lease(backend)
         return True
 
     async def acquire(self, profile: Profile, state: State, guarded: bool | None, own: Backend | None) -> Backend:
@@ -215,15 +256,12 @@ class NodePool:
         shelf = self._shelves.get(profile)
         if shelf is None:
             return None
-        if own is not None and own.profile is profile and reachable(own.state, state) and shelf.remove(own):
-            self.leased.add(own)
-            return own
+        if own is not None and own.idle and own.profile is profile and reachable(own.state, state):
+            return self._lease(own)
         full = self.size >= self.settings.max_backends
         for backend in shelf.all():
             if reachable(backend.state, state) and (full or _nobody_asks(backend)):
-                shelf.remove(backend)
-                self.leased.add(backend)
-                return backend
+                return self._lease(backend)
         return None
 
     def _make_room(self, profile: Profile) -> bool:
@@ -257,7 +295,8 @@ class NodePool:
                 self.metrics.backend_connects[self.node.name, str(failed.code)] += 1
             raise
         self.connecting -= 1
-        self.leased.add(backend)
+        self._backends[backend] = None
+        backend.leased = True
         self.metrics.backend_connects[self.node.name, "ok"] += 1
         return backend
 
@@ -347,27 +386,30 @@ class NodePool:
 
     def release(self, backend: Backend) -> None:
         """Its session is done with it, and nothing is due on it."""
-        if backend not in self.leased:
+        if not backend.leased:
             return
         if backend.lost is not None or not backend.reusable or self.closed or self.node.closed_to_backends:
             self._close(backend)
         elif self._waiters:
             self._hand_over(backend)
         else:
-            self.leased.discard(backend)
+            backend.leased = False
             backend.idle_since = monotonic()
-            self._shelf(backend.profile).put(backend)
+            shelf = backend.shelf
+            if shelf is None:
+                shelf = backend.shelf = self._shelf(backend.profile)
+            shelf.put(backend)
 
     def recycle(self, backend: Backend) -> None:
         """Give back one that may hold session state or an open transaction: it is reset first. One with a reply due
         is closed.
         """
-        if backend not in self.leased:
+        if not backend.leased:
             return
         if backend.lost is not None or backend.busy or not backend.reusable or self.closed:
             self._close(backend)
             return
-        self.leased.discard(backend)
+        backend.leased = False
         self._resetting[backend] = asyncio.get_running_loop().create_task(
             self._reset(backend), name=f"reset {backend.thread_id} on {self.node.name}"
         )
@@ -380,7 +422,7 @@ class NodePool:
         except (Lost, TimeoutError):
             clean = False
         del self._resetting[backend]
-        self.leased.add(backend)
+        backend.leased = True
         if clean:
             self.release(backend)
         else:
@@ -415,15 +457,16 @@ class NodePool:
         self._place_free()
 
     def _forget(self, backend: Backend) -> None:
-        self.leased.discard(backend)
+        self._backends.pop(backend, None)
+        backend.leased = False
         if backend.slot is not None:
             self.put_slot(backend.slot)
             backend.slot = None
-        shelf = self._shelves.get(backend.profile)
-        if shelf is not None:
-            shelf.remove(backend)
-            if not shelf.count:
-                del self._shelves[backend.profile]
+        if backend.shelf is not None:
+            backend.shelf.remove(backend)
+        profile = backend.profile
+        if profile in self._shelves and not any(other.profile is profile for other in self._backends):
+            del self._shelves[profile]
 
     def put_slot(self, slot: Slot) -> None:
         """A slot for markers that no backend has any more, and that this node knows as far as it has been counted up.
@@ -461,7 +504,7 @@ class NodePool:
 
     def fail_leased(self, reason: str) -> None:
         """The node is lost: every lease learns it now."""
-        for backend in list(self.leased):
+        for backend in self.leased:
             backend.fail(reason)
 
     def reap(self, now: float) -> None:
@@ -479,7 +522,7 @@ class NodePool:
         self.close_idle()
         for waiter in list(self._waiters):
             waiter.ready.cancel()
-        for backend in list(self.leased):
+        for backend in self.leased:
             self._close(backend)
         if self._resetting:
             await asyncio.wait(self._resetting.values())

@@ -16,6 +16,7 @@ from proxy import dispatch, failure, holding, places
 from proxy.backend import Backend, Sink
 from proxy.cluster import Cluster
 from proxy.continued import Continuation, Sent
+from proxy.counters import COMMITTED, ROLLED_BACK
 from proxy.failure import Refusal
 from proxy.frontend import Frontend
 from proxy.insert_id import InsertIds
@@ -66,8 +67,6 @@ from router.session import State
 from router.transaction import Stage, Transaction
 from router.variables import ACCESS
 
-# Their replies carry no status flags.
-STATUSLESS: Final = frozenset((COM_STATISTICS, COM_STMT_PREPARE))
 # What may be in a text that changes the schema unseen: a USE among several statements, or in a PREPARE.
 HIDES_USE: Final = frozenset((PinReason.VARIABLE, PinReason.SQL_PREPARE, PinReason.UNCLASSIFIED))
 # Flags that stay until sql_mode is set again.
@@ -81,7 +80,7 @@ COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
 BOUNDARIES: Final = frozenset((Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SET, Kind.USE, Kind.UNLOCK_TABLES))
 
 
-class Relay:
+class Relay(Sink):
     """The session of one client. It is the sink of its backend's replies."""
 
     __slots__ = (
@@ -90,6 +89,7 @@ class Relay:
         "_status",
         "_then",
         "attempts",
+        "attributes",
         "causal",
         "closed",
         "closing",
@@ -153,6 +153,7 @@ class Relay:
         self.level: Level | None = None  # what the client has set; None: as the policy says
         self.metrics = cluster.metrics
         self.profile = profile
+        self.attributes = profile.attributes  # texts and executions say whether they have query attributes
         self.id = connection_id
         self.initial = initial
         self.state = initial
@@ -325,6 +326,8 @@ class Relay:
             if place is not None:
                 return self._take_place(place, wanted)
         now = cluster.now()
+        if not self.transaction.started:
+            self.transaction.started = now
         node = self.node  # the last one has what may be asked for
         if node is None or not statement.asks or node.state is not NodeState.UP:
             node = cluster.choose(node, now)
@@ -401,7 +404,7 @@ class Relay:
             self._digest = None  # the node's is another in each run
         backend.last_user = self  # a reset on the way here has forgotten it
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
-        if statement.pins in HIDES_USE:
+        if statement.pins is not None and statement.pins in HIDES_USE:
             backend.hides_use = True
         if self.marks and statement.kind is Kind.COMMIT and commits.send_marked(self, backend, request):
             return
@@ -521,7 +524,7 @@ class Relay:
             self.synced.add(backend.pool.node.name)
             if self.place is not None:
                 places.synced(self)
-        if request.code not in STATUSLESS:
+        if request.code != COM_STMT_PREPARE and request.code != COM_STATISTICS:  # their replies carry no flags
             if (reply.status ^ self._status) & LASTING or request.changes_state:
                 self._status = reply.status & LASTING
                 self._read_modes()
@@ -597,7 +600,7 @@ class Relay:
                 self.journal.forbid("chained")  # there is no BEGIN to repeat: AND CHAIN, or a procedure, began it
         elif statement.end is not None or statement.transaction is not None:
             # AND CHAIN, or a BEGIN within: one has ended for certain, and another is open.
-            self.account("committed" if statement.kind is not Kind.ROLLBACK else "rolled_back", backend)
+            self.account(COMMITTED if statement.kind is not Kind.ROLLBACK else ROLLED_BACK, backend)
             self._wrote(transaction.wrote and statement.kind is not Kind.ROLLBACK, backend)
             self.journal.clear()
             self.journal.forbid("chained")
@@ -618,7 +621,7 @@ class Relay:
         if transaction.stage is Stage.BEGUN:
             return  # PREPARE and the like between BEGIN and the first statement
         rolled_back = statement.kind is Kind.ROLLBACK
-        self.account("rolled_back" if rolled_back else "committed", backend)
+        self.account(ROLLED_BACK if rolled_back else COMMITTED, backend)
         if not rolled_back:
             self._wrote(transaction.wrote or statement.may_write, backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only
@@ -667,9 +670,15 @@ class Relay:
             self.synced = {backend.pool.node.name}
 
     def account(self, outcome: str, backend: Backend) -> None:
-        key = (backend.pool.node.name, outcome)
-        self.metrics.transactions[key] += 1
-        self.metrics.transaction_seconds[key].observe(self.cluster.now() - self.transaction.started)
+        """A transaction, or a statement that is one by itself, has ended."""
+        pool = backend.pool
+        if outcome is COMMITTED:
+            ended = pool.committed
+        elif outcome is ROLLED_BACK:
+            ended = pool.rolled_back
+        else:
+            ended = self.metrics.transaction_seconds[pool.node.name, outcome]
+        ended.observe(self.cluster.now() - self.transaction.started)
 
     def backend_lost(self, reason: str) -> None:
         """The lease's connection broke, or its node was given up."""
@@ -828,7 +837,7 @@ class Relay:
     def reset(self) -> None:
         """COM_RESET_CONNECTION: everything but the login and the schema is as at the beginning."""
         if self.transaction.stage is Stage.OPEN and self.lease is not None:
-            self.account("rolled_back", self.lease)
+            self.account(ROLLED_BACK, self.lease)
         if self.pinned is None and self.transaction.stage is not Stage.OPEN and self.request is None:
             self.give_back()
         else:
@@ -850,6 +859,7 @@ class Relay:
         """COM_CHANGE_USER: the same connection, somebody else."""
         self.reset()
         self.profile = profile
+        self.attributes = profile.attributes
         self.policy = policy
         self.foreign = foreign
         self.initial = self.state = initial

@@ -77,7 +77,7 @@ def rows_of(relay: "Relay", request: "Request", table: str) -> tuple[str, ...]:
         return ()
     if request.code == COM_STMT_EXECUTE:
         assert request.prepared is not None
-        found = _by_parameters(request, request.prepared, attributes=relay.profile.attributes)
+        found = _by_parameters(request, request.prepared, attributes=relay.attributes)
         return tuple(f"{table}:{','.join(map(str, row))}" for row in rows(found, unique))
     if len(request.raw) > LONGEST:
         return ()
@@ -92,7 +92,7 @@ def rows_of(relay: "Relay", request: "Request", table: str) -> tuple[str, ...]:
 
 def _read_query(relay: "Relay", request: "Request") -> tuple[Condition, ...]:
     payload = payload_of(request.raw)
-    return _read(query_text(payload) if relay.profile.attributes else payload[1:], relay.modes)
+    return _read(query_text(payload) if relay.attributes else payload[1:], relay.modes)
 
 
 def _read(text: bytes, modes: int) -> tuple[Condition, ...]:

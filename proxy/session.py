@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FOREIGN_COLLATIONS: Final = frozenset((1, 84, 13, 88, 95, 96, 28, 87, 248, 249, 250))
 
 
-class Session:
+class Session(Conversation):
     """One client after its login."""
 
     __slots__ = ("classifier", "endpoint", "frontend", "login", "max_command_bytes", "metrics", "relay", "service")
@@ -72,7 +72,7 @@ class Session:
         if raw[4] != COM_CHANGE_USER:
             commands.handle(self, raw)
             return
-        self.metrics.commands["COM_CHANGE_USER"] += 1
+        self.metrics.command_counts[COM_CHANGE_USER] += 1
         early = self.frontend.suspend()
         channel = ClientChannel.take_over(
             self.login.transport, self.service.config.limits.max_login_packet, seq=1, early=early

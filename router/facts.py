@@ -153,6 +153,7 @@ class Statement:
     connection_id: reads or names a connection id of the server.
     compares: the columns of its only table that it compares with plain values, for placement (`router.conditions`).
     meets: a transaction that it begins may have a place, whatever the policy.
+    plain: a query that reads or writes rows.
     returns_rows: a write with RETURNING.
     """
 
@@ -179,9 +180,11 @@ class Statement:
     connection_id: bool = False
     compares: tuple[str, ...] = field(default=(), compare=False)
     meets: bool = field(init=False, compare=False)
+    plain: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "meets", self.kind is Kind.LOCKING_READ or self.kind is Kind.DDL)
+        object.__setattr__(self, "plain", self.kind in (Kind.READ, Kind.LOCKING_READ, Kind.WRITE))
 
     returns_rows: bool = False
 

@@ -62,6 +62,22 @@ def _fold(match: re.Match[bytes]) -> bytes:
     return match[0] if which in _STAYS else b" "
 
 
+def folded(text: bytes, modes: int = 0) -> list[tuple[int, int]] | None:
+    """What of `text` is not in its form: literals, and all blanks and comments but single spaces, as offsets from and
+    to. None where the form is the text.
+    """
+    if b"/*!" in text or b"/*M!" in text:
+        return None
+    spans: list[tuple[int, int]] = []
+    for match in _FOLDED[modes & 3].finditer(text):
+        which = match.lastgroup
+        if which is None or which not in _STAYS:
+            spans.append(match.span())
+    if spans and normalize(text, modes) == text:
+        return None
+    return spans
+
+
 def normalize(text: bytes, modes: int = 0) -> bytes:
     """The form of `text` under the `router.facts.Modes` bits given (FOREIGN is not known here).
 

@@ -5,7 +5,7 @@ worth more than perfect balance; it goes when its node has clearly had more than
 must not know why a node is a writer, nor what the transaction does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from router.membership import Node
@@ -30,10 +30,13 @@ class Spread:
         self._slack = slack
         self._busier = busier
 
-    def choose(self, writers: Sequence[Node], current: Node | None, now: float, chance: float) -> Node | None:
+    def choose(
+        self, writers: Sequence[Node], current: Node | None, now: float, chance: Callable[[], float]
+    ) -> Node | None:
         """The node for the next transaction, counted as placed there; None when no writer may have it.
 
-        `current`: where the session was, not counting it among its outstanding. `chance`: in [0, 1).
+        `current`: where the session was, not counting it among its outstanding. `chance`
+        gives a number in [0, 1) where one is needed.
         """
         best: Node | None = None  # the smallest share
         best_share = 0.0
@@ -57,7 +60,7 @@ class Spread:
             if node is current:
                 mine, mine_busy = share, busy
         if best is None:
-            return self._last_resort(writers, now, chance)
+            return self._last_resort(writers, now, chance())
         if current is not None and mine >= 0.0 and mine_busy < idle + self._busier:
             # Never flock to where it is busier already: that is what keeps sessions which all see the same small share
             # from leaving together.
@@ -65,7 +68,7 @@ class Spread:
                 best = current
             best.placed(now)
             return best
-        chosen = self._two_choices(writers, now, chance)
+        chosen = self._two_choices(writers, now, chance())
         chosen.placed(now)
         return chosen
 

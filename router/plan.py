@@ -6,7 +6,7 @@ the statement is too. A session with autocommit off, or with READ ONLY for its d
 """
 
 import enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from router.facts import Begin, Kind, PinReason, Statement
 from router.session import State
@@ -21,11 +21,17 @@ class Opening(enum.Enum):
     CONFIRMED = "confirmed"  # the client's own BEGIN, before anything else
 
 
-class Plan(NamedTuple):
+class Plan:
     """`guarded`: the backend must be (True), must not be (False), or either (None)."""
 
-    guarded: bool | None
-    opening: Opening
+    __slots__ = ("guarded", "opening")
+
+    def __init__(self, guarded: bool | None, opening: Opening) -> None:
+        self.guarded: Final = guarded
+        self.opening: Final = opening
+
+    def __repr__(self) -> str:
+        return f"<Plan guarded={self.guarded} {self.opening.value}>"
 
 
 ANYWHERE: Final = Plan(None, Opening.NOTHING)
@@ -42,9 +48,8 @@ _BEGINS_NONE: Final = frozenset(
 # Schemas whose tables belong to no engine with transactions.
 _UNTRANSACTED: Final = ("information_schema.", "performance_schema.", "mysql.", "sys.")
 
-# In a transaction these can't tell whether the backend is guarded, nor outlive the transaction.
-_PLAIN: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE))
-_WITHIN: Final = _PLAIN | {Kind.SAVEPOINT, Kind.COMMIT, Kind.ROLLBACK, Kind.SHOW, Kind.USE}
+# In a transaction these, too, can't tell whether the backend is guarded, nor outlive the transaction.
+_WITHIN: Final = frozenset((Kind.SAVEPOINT, Kind.COMMIT, Kind.ROLLBACK, Kind.SHOW, Kind.USE))
 
 
 def plan(statement: Statement, state: State, transaction: Transaction) -> Plan:
@@ -62,12 +67,12 @@ def plan(statement: Statement, state: State, transaction: Transaction) -> Plan:
         return UNGUARDED
     begin = transaction.begin
     if transaction.stage is Stage.BEGUN:
-        if statement.kind not in _PLAIN or not _harmless(statement) or transaction.one_shot:
+        if not statement.plain or not _harmless(statement) or transaction.one_shot:
             return FOR_REAL
         if state.autocommit and not state.read_only:
             return LATE
         return LATE_UNGUARDED
-    if begin is None or (statement.kind in _WITHIN and _harmless(statement)):
+    if begin is None or ((statement.plain or statement.kind in _WITHIN) and _harmless(statement)):
         return ANYWHERE
     return UNGUARDED
 
@@ -81,7 +86,7 @@ def keeps_one_shot(statement: Statement) -> bool:
 
 def begins_one(statement: Statement) -> bool:
     """Does it surely begin a transaction, even by itself? Of what is neither, only the server knows."""
-    if statement.kind not in _PLAIN and statement.kind is not Kind.DDL:
+    if not statement.plain and statement.kind is not Kind.DDL:
         return False
     return bool(statement.tables) and not any(table.startswith(_UNTRANSACTED) for table in statement.tables)
 

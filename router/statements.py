@@ -3,9 +3,10 @@
 The door for everybody else; the work is in `router.reading`. It must not know sessions, nor what is done with facts.
 """
 
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from router.catalog import NOTHING_KNOWN, Catalog
+from router.digits import ZEROS, Shape, places_of_names
 from router.facts import (
     Asks,
     Begin,
@@ -43,7 +44,10 @@ LONGEST_EXACT: Final = 4 * 1024
 _BY_LITERAL: Final = frozenset({b"SET ", b"USE ", b"KILL"})
 
 
-class Generations:
+T = TypeVar("T")
+
+
+class Generations(Generic[T]):
     """A bounded map: two generations, of which the old one is dropped when the young one is full.
 
     What is asked for again moves to the young one, so that half of the entries at least are the latest used.
@@ -52,13 +56,13 @@ class Generations:
     __slots__ = ("_bytes", "_max_bytes", "_max_entries", "old", "young")
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
-        self.young: dict[bytes, Statement] = {}
-        self.old: dict[bytes, Statement] = {}
+        self.young: dict[bytes, T] = {}
+        self.old: dict[bytes, T] = {}
         self._bytes = 0
         self._max_entries = max(1, max_entries // 2)
         self._max_bytes = max_bytes // 2
 
-    def get(self, key: bytes) -> Statement | None:
+    def get(self, key: bytes) -> T | None:
         found = self.young.get(key)
         if found is None:
             found = self.old.get(key)
@@ -66,7 +70,7 @@ class Generations:
                 self.put(key, found)
         return found
 
-    def put(self, key: bytes, value: Statement) -> None:
+    def put(self, key: bytes, value: T) -> None:
         if len(self.young) >= self._max_entries or self._bytes + len(key) > self._max_bytes:
             self.old = self.young
             self.young = {}
@@ -79,13 +83,13 @@ class Generations:
 
 
 class Classifier:
-    """Facts by text, remembered by exact text and by normalised text.
+    """Facts by text, remembered by the text's shape (`router.digits`), by its form, or by the exact text.
 
     cache_size: texts remembered of each; cache_bytes: their length, for each. engine: "mariadb" or "mysql" where it
     is known, which decides whose built-in functions are known. Not for use by several threads.
     """
 
-    __slots__ = ("_engine", "_exact", "_forms", "_reader", "_sizes", "version")
+    __slots__ = ("_engine", "_exact", "_forms", "_reader", "_shapes", "_sizes", "version")
 
     def __init__(self, cache_size: int = 10000, *, cache_bytes: int = 16 * 1024 * 1024, engine: str | None = None):
         self._engine = engine
@@ -97,8 +101,10 @@ class Classifier:
     def renew(self, catalog: Catalog) -> None:
         """Facts are found anew, with these definitions."""
         self.version += 1
-        self._exact = tuple(Generations(*self._sizes) for _ in range(Modes.ALL + 1))
-        self._forms = tuple(Generations(*self._sizes) for _ in range(Modes.ALL + 1))
+        # By the bits of `Modes` that hold.
+        self._shapes: list[Generations[Shape[Statement]]] = [Generations(*self._sizes) for _ in range(Modes.ALL + 1)]
+        self._exact: list[Generations[Statement]] = [Generations(*self._sizes) for _ in range(Modes.ALL + 1)]
+        self._forms: list[Generations[Statement]] = [Generations(*self._sizes) for _ in range(Modes.ALL + 1)]
         self._reader = Reader(self._engine, catalog)
 
     def classify(self, text: bytes, modes: int = 0) -> Statement:
@@ -106,17 +112,30 @@ class Classifier:
 
         Never raises: what cannot be read is unclassified.
         """
-        exact = self._exact[modes]
-        found = exact.young.get(text)
-        if found is not None:
-            return found
         if len(text) > LONGEST_KEPT:
             return self._classify_long(text, modes)
-        found = exact.get(text)
-        if found is None:
-            found = self._by_form(text, modes)
-            exact.put(text, found)
+        key = text.translate(ZEROS)
+        shape = self._shapes[modes].get(key)
+        found = shape.get(text) if shape is not None else self._exact[modes].get(text)
+        return found if found is not None else self._learn(text, modes, key, shape)
+
+    def _learn(self, text: bytes, modes: int, key: bytes, shape: Shape[Statement] | None) -> Statement:
+        found = self._by_form(text, modes)
+        if shape is None and not self._is_read_literally(text, found, modes):
+            places = places_of_names(text, modes)
+            if places is not None:
+                shape = Shape(places)
+                self._shapes[modes].put(key, shape)
+        if shape is not None:
+            shape.put(text, found)
+        else:
+            self._exact[modes].put(text, found)
         return found
+
+    @staticmethod
+    def _is_read_literally(text: bytes, found: Statement, modes: int) -> bool:
+        """The facts may depend on its literals."""
+        return bool(modes & Modes.FOREIGN) or text[:4].upper() in _BY_LITERAL or found.kind in LITERAL_KINDS
 
     def _by_form(self, text: bytes, modes: int) -> Statement:
         if modes & Modes.FOREIGN:

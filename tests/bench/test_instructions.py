@@ -28,7 +28,7 @@ def test_every_turn_of_a_conversation_is_answered(name: str, stage: Stage) -> No
     already = conversation.replies
     stage.clock.does(lambda: conversation.run(3))
     assert conversation.replies - already == 3 * len(turns)
-    commands = stage.service.metrics.commands
+    commands = stage.service.metrics.commands()
     assert commands["COM_STMT_EXECUTE" if "prepared" in name else "COM_QUERY"] >= 6 * len(turns)
     assert TIMES[name]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.backend import Answer, Backend, Lost
+from proxy.backend import Answer, Backend, Lost, Sink
 from proxy.wire.constants import COM_PING, COM_QUERY, COM_STMT_PREPARE
 from proxy.wire.framing import frame
 from proxy.wire.replies import ReplyScanner
@@ -14,7 +14,7 @@ from tests.proxy.scripted import CAPABILITIES, HIGH_WATER, Link, Stage, error, o
 from tests.wire.speaking import Server
 
 
-class Listener:
+class Listener(Sink):
     """A sink that writes down what it is told."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proxy.channel import ClientChannel
 from proxy.compression import FromClient, ToNode
 from proxy.counters import Metrics
-from proxy.frontend import PIPELINED_BYTES, Frontend
+from proxy.frontend import PIPELINED_BYTES, Conversation, Frontend
 from proxy.wire.compression import Unpacker, Zlib, Zstd, pack
 from proxy.wire.framing import frame
 from proxy.wire.packets import parse_error
@@ -81,7 +81,7 @@ class Below(asyncio.Transport):
         return found
 
 
-class Heard:
+class Heard(Conversation):
     """A conversation that notes what it is told, and answers when the test says so."""
 
     def __init__(self) -> None:

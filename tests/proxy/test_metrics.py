@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.counters import Histogram, Histograms, Metrics
 from proxy.metrics import FAMILIES, Exposition, Family, documentation
+from proxy.wire.constants import COM_QUERY
 
 LABEL = {"endpoint": "write", "node": "10.0.0.1:3306", "state": "up", "from": "up", "to": "down"}
 
@@ -25,6 +26,7 @@ def filled() -> Metrics:
             source[bare].observe(0.002)
         elif isinstance(source, dict):
             source[bare] += 2
+    metrics.command_counts[COM_QUERY] += 2
     metrics.clients_now = lambda: {"write": 7}
     metrics.backends_now = lambda: {("10.0.0.1:3306", "idle"): 3}
     metrics.pool_waiters_now = lambda: {"10.0.0.1:3306": 1}
@@ -64,15 +66,16 @@ def test_each_family_comes_out_with_its_labels(family: Family) -> None:
 
 def test_everything_that_can_be_counted_is_exposed() -> None:
     by_side = {"client_in", "client_out", "node_bytes_in", "node_bytes_out"}
+    made = {"bytes_by_side", "build_info", "commands", "transactions"}  # when they are asked for
     sources = {family.source for family in FAMILIES}
     counted = {name for name, what in vars(Metrics).items() if isdatadescriptor(what) and not name.startswith("_")}
-    assert counted - by_side - {"version", "ended"} == sources - {"bytes_by_side", "build_info"}
+    assert counted - by_side - {"version", "ended", "command_counts"} == sources - made
 
 
 def test_numbers_arrive_unchanged() -> None:
     seen = samples(filled())
     assert seen["multiwriter_clients", (("endpoint", "write"),)] == 7
-    assert seen["multiwriter_commands_total", (("command", "command"),)] == 2
+    assert seen["multiwriter_commands_total", (("command", "COM_QUERY"),)] == 2
     assert seen["multiwriter_node_changes_total", (("from", "up"), ("node", "10.0.0.1:3306"), ("to", "down"))] == 2
     assert seen["multiwriter_bytes_total", (("direction", "in"), ("side", "client"))] == 11
     assert seen["multiwriter_bytes_total", (("direction", "out"), ("side", "backend"))] == 12
@@ -86,7 +89,8 @@ def test_gauges_are_asked_at_each_scrape() -> None:
     metrics = Metrics()
     exposition = Exposition(metrics)
     for clients in (1, 5):
-        metrics.clients_now = lambda clients=clients: {"write": clients}
+        metrics.command_counts[COM_QUERY] += 2
+    metrics.clients_now = lambda clients=clients: {"write": clients}
         assert f'multiwriter_clients{{endpoint="write"}} {clients}.0'.encode() in exposition.render()
 
 

@@ -655,7 +655,7 @@ class Anything(RuleBasedStateMachine):
 
     @invariant()
     def what_is_leased_is_held(self) -> None:
-        assert self.pool.leased == set(self.held)
+        assert set(self.pool.leased) == set(self.held)
 
     @invariant()
     def nobody_waits_longer_than_allowed(self) -> None:

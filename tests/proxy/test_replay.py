@@ -99,7 +99,7 @@ def test_a_commit_that_was_not_certified_is_a_transaction_to_run_again(stage: St
     backed_off(stage)
     replays(stage, (INSERT, ok(TRANS, rows=1)), ("COMMIT", ok()))
     client.hears(ok())
-    assert stage.service.metrics.transactions["one:3306", "committed"] == 1
+    assert stage.service.metrics.transactions()["one:3306", "committed"] == 1
     assert stage.conflicts() == {("one:3306", "commit"): 1}
 
 

@@ -1,6 +1,7 @@
 """Spread, watched over thousands of simulated transactions: shares, moves, slow and returning nodes."""
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
@@ -14,6 +15,10 @@ from router.outcomes import NodeSign
 from router.placement import Spread
 
 READY = Health(standing=Standing.READY)
+
+
+def always(chance: float) -> Callable[[], float]:
+    return lambda: chance
 
 
 @dataclass
@@ -76,7 +81,7 @@ def simulate(
             heapq.heappush(events, (now + random.expovariate(1 / thinks), session))
         else:
             before = where[session]
-            node = where[session] = spread.choose(members.writers, before, now, random.random())
+            node = where[session] = spread.choose(members.writers, before, now, random.random)
             assert node is not None
             place = nodes.index(node)
             run.seconds[int(now)][place] += 1
@@ -175,49 +180,49 @@ def writers(count: int = 3) -> tuple[Node, ...]:
 
 
 def test_without_a_writer_there_is_no_place() -> None:
-    assert Spread().choose((), None, 0.0, 0.5) is None
-    assert Spread().choose((), Node("db1"), 0.0, 0.5) is None
+    assert Spread().choose((), None, 0.0, always(0.5)) is None
+    assert Spread().choose((), Node("db1"), 0.0, always(0.5)) is None
 
 
 def test_when_all_weights_are_zero_there_is_no_place() -> None:
-    assert Spread().choose((Node("db1", weight=0.0), Node("db2", weight=0.0)), None, 0.0, 0.5) is None
+    assert Spread().choose((Node("db1", weight=0.0), Node("db2", weight=0.0)), None, 0.0, always(0.5)) is None
 
 
 def test_a_session_stays_where_it_is_while_that_is_fair() -> None:
     nodes = writers()
-    assert Spread().choose(nodes, nodes[1], 0.0, 0.0) is nodes[1]
+    assert Spread().choose(nodes, nodes[1], 0.0, always(0.0)) is nodes[1]
     nodes[1].outstanding = 1
-    assert Spread().choose(nodes, nodes[1], 0.0, 0.0) is nodes[1]
+    assert Spread().choose(nodes, nodes[1], 0.0, always(0.0)) is nodes[1]
 
 
 def test_it_leaves_a_node_that_is_no_writer_any_more() -> None:
     one, two, three = writers()
-    assert Spread().choose((two, three), one, 0.0, 0.0) is two
+    assert Spread().choose((two, three), one, 0.0, always(0.0)) is two
 
 
 def test_it_leaves_a_node_that_is_clearly_busier() -> None:
     one, two, three = writers()
     one.outstanding = 5
-    assert Spread().choose((one, two, three), one, 0.0, 0.0) is two
+    assert Spread().choose((one, two, three), one, 0.0, always(0.0)) is two
 
 
 def test_it_leaves_a_node_that_has_had_more_than_its_share() -> None:
     one, two, three = writers()
     one.load, two.load, three.load = 100.0, 90.0, 95.0
-    assert Spread().choose((one, two, three), one, 0.0, 0.0) is two
+    assert Spread().choose((one, two, three), one, 0.0, always(0.0)) is two
 
 
 def test_but_not_for_one_that_is_busier_still() -> None:
     one, two, three = writers()
     one.load, two.load, three.load = 100.0, 10.0, 100.0
     two.outstanding = 1
-    assert Spread().choose((one, two, three), one, 0.0, 0.0) is one
+    assert Spread().choose((one, two, three), one, 0.0, always(0.0)) is one
 
 
 def test_a_new_session_takes_the_less_busy_of_two() -> None:
     one, two, three = writers()
     one.outstanding, two.outstanding, three.outstanding = 9, 1, 5
-    pairs = [Spread().choose((one, two, three), None, 0.0, chance / 6) for chance in range(6)]
+    pairs = [Spread().choose((one, two, three), None, 0.0, always(chance / 6)) for chance in range(6)]
     assert pairs == [two, three, two, two, three, two]
     assert one not in pairs
 
@@ -228,7 +233,7 @@ def test_every_pair_is_as_likely() -> None:
         node.load_at = 1e9
     found = []
     for step in range(1200):
-        chosen = Spread().choose(nodes, None, 0.0, step / 1200)
+        chosen = Spread().choose(nodes, None, 0.0, always(step / 1200))
         assert chosen is not None
         found.append(chosen.name)
         chosen.load = 0.0
@@ -241,16 +246,16 @@ def test_a_full_node_is_the_last_choice() -> None:
         members.observe(node.name, READY, 0.0)
     one, two = members
     members.sign(one.name, NodeSign.FULL, "max_connections", 0.0)
-    assert {Spread().choose(members.writers, one, 0.5, chance / 10) for chance in range(10)} == {two}
+    assert {Spread().choose(members.writers, one, 0.5, always(chance / 10)) for chance in range(10)} == {two}
     members.sign(two.name, NodeSign.FULL, "max_connections", 0.0)
-    assert Spread().choose(members.writers, None, 0.5, 0.0) is not None, "but better than none"
-    assert Spread().choose(members.writers, one, 5.0, 0.0) is one, "and it passes"
+    assert Spread().choose(members.writers, None, 0.5, always(0.0)) is not None, "but better than none"
+    assert Spread().choose(members.writers, one, 5.0, always(0.0)) is one, "and it passes"
 
 
 def test_every_placement_counts() -> None:
     nodes = writers()
     for step in range(9):
-        Spread().choose(nodes, nodes[0] if step % 2 else None, 0.0, step / 9)
+        Spread().choose(nodes, nodes[0] if step % 2 else None, 0.0, always(step / 9))
     assert sum(node.load_now(0.0) for node in nodes) == 9.0
 
 
@@ -267,7 +272,7 @@ def test_whatever_the_nodes_are_like(state: list[tuple[int, float, float, bool]]
         node = Node(f"db{number}", weight=weight)
         node.outstanding, node.load, node.penalty_until = outstanding, load, 1.0 if full else -1.0
         nodes.append(node)
-    chosen = Spread().choose(nodes, nodes[current] if current < len(nodes) else None, 0.0, chance)
+    chosen = Spread().choose(nodes, nodes[current] if current < len(nodes) else None, 0.0, always(chance))
     able = [node for node in nodes if node.weight > 0]
     spared = [node for node in able if node.penalty_until <= 0.0]
     assert (chosen is None) is (not able)
