@@ -67,6 +67,7 @@ class Cluster:
         self.careful_tables: set[str] = set()  # whose rows are read, and then written, under snapshot isolation
         self._spread = Spread()
         self._chance = random.Random()
+        self.chance: Final = self._chance.random  # gives a number in [0, 1)
         self._budgets = {node.name: Budget(config.replay.budget_per_node) for node in membership}
         self._writer_came: asyncio.Event = asyncio.Event()
         self._first_sign: dict[str, float] = {}  # node -> when something first spoke against it
@@ -93,15 +94,11 @@ class Cluster:
             for node in membership
         }
 
-    def chance(self) -> float:
-        """A number in [0, 1)."""
-        return self._chance.random()
-
     # -- placement ----------------------------------------------------------------------------------------------------
 
     def choose(self, current: Node | None, now: float) -> Node | None:
         """The writer for the next transaction of a session that was last on `current`."""
-        return self._spread.choose(self.membership.writers, current, now, self._chance.random)
+        return self._spread.choose(self.membership.writers, current, now, self.chance)
 
     def owner(self, key: str, now: float) -> tuple[Node | None, bool]:
         """The writer where all lockers of `key` meet, and whether it may still have to apply what an earlier owner

@@ -53,10 +53,11 @@ MAX_PREPARED = 16382  # statements of one client; the server's default for all o
 
 def query(session: "Session", raw: bytes) -> None:
     relay = session.relay
-    if relay.attributes:
-        text = query_text(payload_of(raw))
+    if len(raw) < 0x1000003 and not relay.attributes:
+        text = raw[5:]
     else:
-        text = raw[5:] if len(raw) < 0x1000003 else payload_of(raw)[1:]
+        payload = payload_of(raw)
+        text = query_text(payload) if relay.attributes else payload[1:]
     statement = session.classifier.classify(text, relay.modes)
     if statement.kind is Kind.KILL:
         kill.query(session, statement, raw)

@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from proxy import failure
+from proxy import failure, success
 from proxy.backend import Backend, Lost
 from proxy.counters import COMMITTED, ROLLED_BACK
 from proxy.log import event
@@ -337,7 +337,7 @@ def _committed(relay: "Relay", commit: Commit, node: Node) -> None:
         transaction.begin = PLAIN_BEGIN
         transaction.begin_text = relay.profile.query(BEGIN)
         transaction.state = relay.state
-    if relay.goes_on_behind_commit():
+    if success.goes_on_behind_commit(relay):
         return
     if held is not None:
         relay.frontend.write(with_ok_status(held.raw, held.status))

@@ -11,7 +11,7 @@ import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
-from proxy import commit, failure, places, sentinel
+from proxy import causality, commit, failure, places, sentinel
 from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
 from proxy.holding import text_value
@@ -342,10 +342,10 @@ async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan) -
     elif backend.lifted and backend.guarded and wanted.opening is Opening.PIPELINED:
         await _ask(backend, GUARD)
         backend.lifted = False
-    if backend.causal and wanted.opening is Opening.PIPELINED and relay.is_synced(backend):
+    if backend.causal and wanted.opening is Opening.PIPELINED and causality.is_synced(relay, backend):
         await _ask(backend, relay.cluster.flavor.wait.off)
         backend.causal = False
-    if relay.must_wait(backend):
+    if causality.must_wait(relay, backend):
         if not backend.waits:
             raise CannotWait
         await _ask(backend, relay.cluster.flavor.wait.on)

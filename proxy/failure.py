@@ -6,7 +6,7 @@ Nothing here looks at an error number.
 
 from typing import TYPE_CHECKING, Final
 
-from proxy import holding, places
+from proxy import holding, places, success
 from proxy.backend import Backend
 from proxy.counters import ROLLED_BACK
 from proxy.request import Request
@@ -198,7 +198,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             transaction.state = transaction.state or relay.state
         if verdict.confirm or not surely:
             relay.journal.forbid("uncertain")
-        relay.record(request, 0, 0, code)
+        success.record(relay, request, 0, 0, code)
     elif transaction.stage is Stage.NONE:
         relay.account("failed", backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only

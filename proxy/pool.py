@@ -384,8 +384,8 @@ class NodePool:
 
     # -- giving back --------------------------------------------------------------------------------------------------
 
-    def release(self, backend: Backend) -> None:
-        """Its session is done with it, and nothing is due on it."""
+    def release(self, backend: Backend, now: float | None = None) -> None:
+        """Its session is done with it, and nothing is due on it. `now`: the time, if the caller has it."""
         if not backend.leased:
             return
         if backend.lost is not None or not backend.reusable or self.closed or self.node.closed_to_backends:
@@ -394,7 +394,7 @@ class NodePool:
             self._hand_over(backend)
         else:
             backend.leased = False
-            backend.idle_since = monotonic()
+            backend.idle_since = monotonic() if now is None else now
             shelf = backend.shelf
             if shelf is None:
                 shelf = backend.shelf = self._shelf(backend.profile)

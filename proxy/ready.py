@@ -6,7 +6,7 @@ is done about what is missing.
 
 from typing import TYPE_CHECKING, Final
 
-from proxy import commit, sentinel
+from proxy import causality, commit, sentinel
 from proxy.backend import Backend
 from proxy.request import Prepared, Request
 from proxy.wire.constants import COM_STMT_PREPARE
@@ -47,7 +47,7 @@ def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -
         return False
     if not (relay.causal or relay.policy.strong or relay.level):
         return True
-    return not relay.must_wait(backend)
+    return not causality.must_wait(relay, backend)
 
 
 def lacks(backend: Backend, prepared: Prepared) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 from proxy import commit as commits
 from proxy import dispatch, failure, holding, places
 from proxy.backend import Backend, Sink
+from proxy.causality import is_synced
 from proxy.cluster import Cluster
 from proxy.continued import Continuation, Sent
 from proxy.counters import COMMITTED, ROLLED_BACK
@@ -25,14 +26,10 @@ from proxy.policy import Policy
 from proxy.prepared import PreparedStatements
 from proxy.profile import Profile
 from proxy.ready import is_ready
-from proxy.request import Prepared, Request
+from proxy.request import Request
+from proxy.success import succeeded
 from proxy.wire.constants import (
-    CLIENT_DEPRECATE_EOF,
-    CLIENT_SESSION_TRACK,
     COM_QUERY,
-    COM_SET_OPTION,
-    COM_STATISTICS,
-    COM_STMT_EXECUTE,
     COM_STMT_PREPARE,
     SERVER_STATUS_ANSI_QUOTES,
     SERVER_STATUS_AUTOCOMMIT,
@@ -41,12 +38,11 @@ from proxy.wire.constants import (
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
 from proxy.wire.packets import error_packet, ok_packet
-from proxy.wire.prepared import with_status
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
 from router.causality import Level
 from router.facts import Asks, End, Kind, Modes, PinReason, Result, Statement
-from router.journal import Entry, Journal, ReplyDigest
+from router.journal import Journal, ReplyDigest
 from router.membership import Node, NodeState
 from router.outcomes import Phase
 from router.pins import Pins
@@ -55,9 +51,7 @@ from router.plan import (
     UNGUARDED,
     Opening,
     Plan,
-    begins_one,
     is_read_only,
-    keeps_one_shot,
     may_begin_late,
     opening_text,
     plan,
@@ -71,6 +65,10 @@ from router.variables import ACCESS
 HIDES_USE: Final = frozenset((PinReason.VARIABLE, PinReason.SQL_PREPARE, PinReason.UNCLASSIFIED))
 # Flags that stay until sql_mode is set again.
 LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
+# By a name of their own, since to look them up in a module that is not compiled takes as long as to use them.
+AUTOCOMMIT: Final = Phase.AUTOCOMMIT
+STATEMENT: Final = Phase.STATEMENT
+COMMIT: Final = Phase.COMMIT
 DEFINITIONS_PATIENCE: Final = 1.0  # seconds
 # In place of one with RELEASE: the backend goes on.
 ENDS: Final = {kind: kind.value.upper().encode() + b" AND NO CHAIN NO RELEASE" for kind in (Kind.COMMIT, Kind.ROLLBACK)}
@@ -84,20 +82,19 @@ class Relay(Sink):
     """The session of one client. It is the sink of its backend's replies."""
 
     __slots__ = (
-        "_collected",
-        "_digest",
-        "_status",
-        "_then",
         "attempts",
         "attributes",
         "causal",
         "closed",
         "closing",
         "cluster",
+        "collected",
         "commit",
         "contested",
         "deferred",
         "delay",
+        "digest",
+        "flags",
         "foreign",
         "frontend",
         "homes",
@@ -131,6 +128,7 @@ class Relay(Sink):
         "state",
         "synced",
         "task",
+        "then",
         "transaction",
         "warned",
     )
@@ -198,11 +196,11 @@ class Relay(Sink):
         self.phase = Phase.AUTOCOMMIT
         self.leading = False  # the reply of our own START TRANSACTION comes first
         self.refusal: Refusal | None = None  # what it was refused with
-        self._then: Request | None = None  # what the current COMMIT of our own makes room for
+        self.then: Request | None = None  # what the current COMMIT of our own makes room for
         self.sent: bytes | Sent | None = None  # what the client has of the current reply: its first chunk, or more
-        self._digest: ReplyDigest | None = None
-        self._collected: list[bytes] | None = None  # a reply that has to be changed before it goes on
-        self._status = 0  # the flags that hold whatever runs
+        self.digest: ReplyDigest | None = None
+        self.collected: list[bytes] | None = None  # a reply that has to be changed before it goes on
+        self.flags = 0  # the flags that hold whatever runs
 
     def __repr__(self) -> str:
         where = f" on {self.lease!r}" if self.lease else ""
@@ -241,7 +239,7 @@ class Relay(Sink):
                 statement.transaction is not None and self.pinned is None and may_begin_late(statement.transaction)
             ) or (self.marks and commits.ends_autocommit_off(self, statement)):
                 # BEGIN within a transaction: a COMMIT, and then one that begins late.
-                self._then = request
+                self.then = request
                 self.request = request = Request(COM_QUERY, self.profile.query(b"COMMIT"), COMMITS)
             wanted = self.plan(request)
         if lease is None or not is_ready(self, lease, request, wanted):
@@ -263,11 +261,11 @@ class Relay(Sink):
             return UNGUARDED  # it begins nothing, and a read-only session may not even prepare a write
         return plan(request.statement, self.state, self.transaction)
 
-    def _read_modes(self) -> None:
+    def read_modes(self) -> None:
         self.modes = self.state.modes
         if self.foreign:
             self.modes |= Modes.FOREIGN
-        if self._status & SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+        if self.flags & SERVER_STATUS_NO_BACKSLASH_ESCAPES:
             self.modes |= Modes.NO_BACKSLASH_ESCAPES
 
     def _answered_here(self, request: Request) -> bool:
@@ -276,7 +274,7 @@ class Relay(Sink):
         if request.prepared is not None and request.prepared.state.schema != self.state.schema:
             return False  # the server goes to that schema and back, and tells those that track it
         if statement.transaction is not None and may_begin_late(statement.transaction):
-            self._begin_late(request)
+            self.begin_late(request)
             return True
         if (
             statement.end is not None
@@ -288,19 +286,19 @@ class Relay(Sink):
             self.answer_ok()
             return True
         if statement.one_shot and self.transaction.stage is Stage.NONE:
-            self._remember_one_shot(request)
+            self.remember_one_shot(request)
             self.answer_ok()
             return True
         return False
 
-    def _remember_one_shot(self, request: Request) -> None:
+    def remember_one_shot(self, request: Request) -> None:
         """A SET TRANSACTION for the next one."""
         self.transaction.one_shot += (request.as_query(self.profile),)
         for name, value in request.statement.one_shot:
             if name == ACCESS:
                 self.transaction.read_only = value == "READ ONLY"
 
-    def _begin_late(self, request: Request) -> None:
+    def begin_late(self, request: Request) -> None:
         """Tell the client that its transaction has begun; a node hears of it with the first statement."""
         transaction = self.transaction
         one_shot, read_only = transaction.one_shot, transaction.read_only
@@ -379,29 +377,29 @@ class Relay(Sink):
             transaction.stage = Stage.OPEN
         in_transaction = transaction.stage is Stage.OPEN or not self.state.autocommit
         if statement.commits and (transaction.stage is Stage.OPEN or statement.kind not in BOUNDARIES):
-            self.phase = Phase.COMMIT
+            self.phase = COMMIT
         else:
-            self.phase = Phase.STATEMENT if in_transaction else Phase.AUTOCOMMIT
-        self._digest = None
+            self.phase = STATEMENT if in_transaction else AUTOCOMMIT
+        self.digest = None
         if in_transaction:
             if statement.unreplayable is not None and not transaction.alone:
                 self.journal.forbid(statement.unreplayable.value)
             elif not self.journal.unreplayable:
-                self._digest = ReplyDigest()
+                self.digest = ReplyDigest()
         if backend.pool.node.state is not NodeState.UP:
             self.cluster.used(backend.pool.node)
-        if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and self.is_synced(backend):
+        if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and is_synced(self, backend):
             backend.send_quietly(self.profile.query(self.cluster.flavor.wait.off), COM_QUERY)
             backend.causal = False
         collects = (
             request.code == COM_STMT_PREPARE
-            or self._then is not None
+            or self.then is not None
             or transaction.alone
             or statement.result is not None
         )
-        self._collected = [] if collects else None
+        self.collected = [] if collects else None
         if statement.result is Result.CONNECTION_ID:
-            self._digest = None  # the node's is another in each run
+            self.digest = None  # the node's is another in each run
         backend.last_user = self  # a reset on the way here has forgotten it
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
         if statement.pins is not None and statement.pins in HIDES_USE:
@@ -416,17 +414,17 @@ class Relay(Sink):
             assert transaction.begin is not None
             self.leading = True
             begin = self.profile.query(opening_text(transaction.begin, self.state))
-            backend.send_two(sink, begin + raw, COM_QUERY, request.code, self._digest, cursor=request.opens_cursor)
+            backend.send_two(sink, begin + raw, COM_QUERY, request.code, self.digest, cursor=request.opens_cursor)
         else:
-            backend.send(sink, raw, request.code, self._digest, cursor=request.opens_cursor)
+            backend.send(sink, raw, request.code, self.digest, cursor=request.opens_cursor)
 
     # -- the reply comes ----------------------------------------------------------------------------------------------
 
     def reply_data(self, data: bytes) -> None:
         if self.leading or self.refusal is not None:
             return
-        if self._collected is not None:
-            self._collected.append(data)
+        if self.collected is not None:
+            self.collected.append(data)
             return
         if self.sent is None:
             self.sent = data
@@ -444,7 +442,7 @@ class Relay(Sink):
 
     def collect(self) -> None:
         """The next reply is not for the client, or not as it is."""
-        self._collected = []
+        self.collected = []
 
     def reply_done(self, reply: ReplyScanner) -> None:
         if self.leading:
@@ -458,219 +456,14 @@ class Relay(Sink):
             self._lifted()
             failure.refused(self, reply)
         else:
-            self._succeeded(reply)
+            succeeded(self, reply)
 
     def _lifted(self) -> None:
         if self.lease is not None:
             self.lease.lifted = True
 
-    def _succeeded(self, answer: ReplyScanner) -> None:
-        reply: ReplyScanner | commits.Told = answer
-        if self.commit is not None or self.transaction.alone:
-            assert self._collected is not None
-            raw = b"".join(self._collected)
-            self.collect()
-            told = commits.succeeded(self, answer, raw)
-            if told is None:
-                return
-            reply = told
-            if self._then is None:
-                self.frontend.write(told.raw)
-        request = self.request
-        backend = self.lease
-        assert request is not None
-        assert backend is not None
-        statement = request.statement
-        transaction = self.transaction
-        defined: bytes | None = None
-        bound = statement.pins is not None or self.pinned is not None
-        if request.changes_state:
-            backend.state = self.state = request.state_after(self.state)
-            bound = bound or not self.state.portable
-        if reply.insert_id:
-            self.insert_ids.told(backend, reply.insert_id)
-        if (
-            request.prepared is not None
-            and self.pinned is None
-            and isinstance(reply, ReplyScanner)
-            and self._reported_late(request.prepared, reply)
-        ):
-            self.pins.hold(PinReason.TRACKING, ())
-            bound = True
-        if bound:
-            holding.succeeded(self, request, reply.status, b"".join(self._collected or ()))
-            if statement.pins is PinReason.ROLE:
-                backend.reusable = False  # MariaDB's reset leaves it
-        if statement.result is not None and self._collected is not None:
-            whole = b"".join(self._collected)
-            if statement.result is Result.RELEASES and self.cluster.flavor.engine == "mariadb":
-                whole = b""  # there the connection ends without an answer
-            elif statement.result is Result.DEFINED and self.cluster.definitions_changed is not None:
-                defined, whole = whole, b""
-            elif statement.result is Result.CONNECTION_ID:
-                whole = holding.with_value(whole, self.id, binary=request.code == COM_STMT_EXECUTE)
-            self.frontend.write(whole)
-        if request.code == COM_STMT_PREPARE:
-            assert self._collected is not None
-            given = self.prepared.add(
-                request, b"".join(self._collected), answer, backend, self.state.without_user_variables()
-            )
-            if transaction.stage is Stage.BEGUN:
-                given = with_status(given, self.status)  # the backend does not know of the transaction yet
-            self.frontend.write(given)
-        elif request.code == COM_SET_OPTION:
-            backend.reusable = False  # no reset takes it back
-        if backend.causal:
-            self.synced.add(backend.pool.node.name)
-            if self.place is not None:
-                places.synced(self)
-        if request.code != COM_STMT_PREPARE and request.code != COM_STATISTICS:  # their replies carry no flags
-            if (reply.status ^ self._status) & LASTING or request.changes_state:
-                self._status = reply.status & LASTING
-                self._read_modes()
-            if reply.status & SERVER_STATUS_IN_TRANS:
-                self._inside(request, reply, backend)
-            else:
-                self._outside(request, backend)
-        if self.retry_reason:
-            failure.retried(self)
-        # A statement without tables leaves the warnings of those before it.
-        self.warned = reply.warnings > 0 or (self.warned and not statement.tables)
-        if statement.kind is Kind.MULTI and backend.diagnostics & Asks.WARNINGS:
-            self.warned = True  # the count is that of the last of them, which may be a SHOW
-        if self.warned:
-            backend.diagnostics |= Asks.WARNINGS
-        if transaction.stage is not Stage.OPEN and self.pinned is None:
-            if self.warned or statement.calculates_found_rows or statement.asks & (Asks.WARNINGS | Asks.ROWS):
-                self.linger(backend)
-            else:
-                self.give_back()
-        if defined is not None:
-            self.task = asyncio.get_running_loop().create_task(self._defined(defined), name=f"definitions {self.id}")
-            return
-        if self.goes_on_behind_commit():
-            return
-        self.finish(statement.end is not None and bool(statement.end.release))
-
-    async def _defined(self, reply: bytes) -> None:
-        """What this client says next is understood with what it has just defined."""
-        assert self.cluster.definitions_changed is not None
-        await self.cluster.definitions_changed(DEFINITIONS_PATIENCE)
-        self.task = None
-        self.frontend.write(reply)
-        if self.pinned is not None and self.lease is None:
-            failure.lose_session(self, self.node.name if self.node is not None else "")
-        else:
-            self.finish()
-
-    def goes_on_behind_commit(self) -> bool:
-        """A COMMIT of our own has made room for a command of the client's: do that now. False: there was none."""
-        then, self._then = self._then, None
-        if then is None:
-            return False
-        if then.statement.transaction is not None:
-            self._begin_late(then)
-        else:
-            self.submit(then)
-        return True
-
-    def _reported_late(self, prepared: Prepared, reply: ReplyScanner) -> bool:
-        """The server went to the statement's schema and back, and its report of that waits for the next OK with one:
-        old EOF packets have no room for it.
-        """
-        capabilities = self.profile.capabilities
-        return (
-            prepared.state.schema != self.state.schema
-            and reply.has_rows
-            and capabilities & (CLIENT_SESSION_TRACK | CLIENT_DEPRECATE_EOF) == CLIENT_SESSION_TRACK
-        )
-
-    def _inside(self, request: Request, reply: "ReplyScanner | commits.Told", backend: Backend) -> None:
-        """After it, a transaction is open."""
-        transaction = self.transaction
-        statement = request.statement
-        if transaction.stage is not Stage.OPEN:
-            transaction.stage = Stage.OPEN
-            if statement.transaction is not None:
-                transaction.begin = statement.transaction
-                transaction.begin_text = request.as_query(self.profile)
-                transaction.state = self.state
-                return
-            if self.state.autocommit:
-                self.journal.forbid("chained")  # there is no BEGIN to repeat: AND CHAIN, or a procedure, began it
-        elif statement.end is not None or statement.transaction is not None:
-            # AND CHAIN, or a BEGIN within: one has ended for certain, and another is open.
-            self.account(COMMITTED if statement.kind is not Kind.ROLLBACK else ROLLED_BACK, backend)
-            self._wrote(transaction.wrote and statement.kind is not Kind.ROLLBACK, backend)
-            self.journal.clear()
-            self.journal.forbid("chained")
-            transaction.wrote = transaction.sentinel = False
-            transaction.started = self.cluster.now()
-            return
-        elif statement.commits:
-            self.journal.forbid("chained")  # it may have committed, or not, and begun another
-        if transaction.state is None:
-            transaction.state = self.state
-        transaction.wrote = transaction.wrote or statement.may_write
-        self.record(request, reply.insert_id, reply.affected_rows, 0)
-
-    def _outside(self, request: Request, backend: Backend) -> None:
-        """After it, no transaction is open."""
-        statement = request.statement
-        transaction = self.transaction
-        if transaction.stage is Stage.BEGUN:
-            return  # PREPARE and the like between BEGIN and the first statement
-        rolled_back = statement.kind is Kind.ROLLBACK
-        self.account(ROLLED_BACK if rolled_back else COMMITTED, backend)
-        if not rolled_back:
-            self._wrote(transaction.wrote or statement.may_write, backend)
-        one_shot, read_only = transaction.one_shot, transaction.read_only
-        if transaction.stage is Stage.OPEN:
-            backend.one_shot = False  # it has had its transaction
-            backend.lifted = False
-        self.end_transaction()
-        if backend.one_shot or one_shot or statement.one_shot:
-            if begins_one(statement):
-                backend.one_shot = False
-            elif keeps_one_shot(statement) and not any(name == ACCESS for name, _ in statement.carries):
-                # Setting the session's default replaces what was set for the next transaction.
-                transaction.one_shot, transaction.read_only = one_shot, read_only
-                if statement.one_shot:
-                    # The node was told because a transaction might have been open.
-                    self._remember_one_shot(request)
-                    backend.one_shot = True
-
-    def record(self, request: Request, insert_id: int, affected_rows: int, error: int) -> None:
-        digest = self._digest
-        if digest is not None and request.journaled:
-            self.journal.append(Entry(request, request.size, digest.digest(), insert_id, affected_rows, error))
-
-    def is_synced(self, backend: Backend) -> bool:
-        """All that this session has to see is known to be there."""
-        if not self.causal or backend.pool.node.name in self.synced:
-            return self.causality is not Level.STRONG
-        return False
-
-    @property
-    def causality(self) -> Level:
-        """What its reads see."""
-        return self.level or self.policy.level
-
-    def must_wait(self, backend: Backend) -> bool:
-        """Ahead of the next statement the node has to be asked to wait for what was committed elsewhere."""
-        if backend.causal:
-            return False
-        if self.causal and backend.pool.node.name not in self.synced:
-            return True
-        return self.causality is Level.STRONG and self.transaction.stage is not Stage.OPEN
-
-    def _wrote(self, wrote: bool, backend: Backend) -> None:
-        if wrote:
-            self.causal = self.causality is not Level.EVENTUAL
-            self.synced = {backend.pool.node.name}
-
-    def account(self, outcome: str, backend: Backend) -> None:
-        """A transaction, or a statement that is one by itself, has ended."""
+    def account(self, outcome: str, backend: Backend) -> float:
+        """A transaction, or a statement that is one by itself, has ended; returns the time."""
         pool = backend.pool
         if outcome is COMMITTED:
             ended = pool.committed
@@ -678,7 +471,9 @@ class Relay(Sink):
             ended = pool.rolled_back
         else:
             ended = self.metrics.transaction_seconds[pool.node.name, outcome]
-        ended.observe(self.cluster.now() - self.transaction.started)
+        now = self.cluster.now()
+        ended.observe(now - self.transaction.started)
+        return now
 
     def backend_lost(self, reason: str) -> None:
         """The lease's connection broke, or its node was given up."""
@@ -710,7 +505,7 @@ class Relay(Sink):
         if self.place is not None and self.transaction.stage is not Stage.OPEN:
             places.leave(self, wrote=True)  # of a transaction that has not begun after all
         self.request = None
-        self._then = None
+        self.then = None
         self.sent = None
         if close or (self.closing and self.transaction.stage is Stage.NONE):
             self.frontend.close()
@@ -720,7 +515,7 @@ class Relay(Sink):
     @property
     def status(self) -> int:
         """SERVER_STATUS flags as they are for the client between commands."""
-        flags = self._status
+        flags = self.flags
         if self.state.autocommit:
             flags |= SERVER_STATUS_AUTOCOMMIT
         transaction = self.transaction
@@ -756,14 +551,14 @@ class Relay(Sink):
             backend.resume()
         return backend
 
-    def give_back(self) -> None:
-        """Nothing is due on it, and its state is known."""
+    def give_back(self, now: float | None = None) -> None:
+        """Nothing is due on it, and its state is known. `now`: the time, if it has just been asked for."""
         if self.lease is not None and self.lease.one_shot:
             self.recycle()
             return
         backend = self._unhold()
         if backend is not None:
-            backend.pool.release(backend)
+            backend.pool.release(backend, now)
 
     def settle(self) -> None:
         """Between two commands: keep the lease only as long as something is left there."""
@@ -852,8 +647,8 @@ class Relay(Sink):
         holding.reset(self)
         self.deferred = None
         self.insert_ids.clear()
-        self._status = 0
-        self._read_modes()
+        self.flags = 0
+        self.read_modes()
 
     def restart(self, profile: Profile, policy: Policy, initial: State, *, foreign: bool) -> None:
         """COM_CHANGE_USER: the same connection, somebody else."""
@@ -864,7 +659,7 @@ class Relay(Sink):
         self.foreign = foreign
         self.initial = self.state = initial
         self.homes.clear()
-        self._read_modes()
+        self.read_modes()
 
     async def select(self, schema: bytes) -> ProxyError | bytes | None:
         """Begin the session in a schema, as the login asked; the error if there is no such schema."""

@@ -193,10 +193,13 @@ class ReplyScanner:
 
         Raises ProtocolError for a command whose reply has no end.
         """
-        if command in ENDLESS:
-            raise ProtocolError(f"{COMMAND_NAMES[command]} has no reply that ends")
         self._command = command
         self._opens_cursor = opens_cursor and command == COM_STMT_EXECUTE
+        if command == COM_QUERY or command == COM_STMT_EXECUTE:  # noqa: SIM109 a tuple would be made of objects
+            self._reset(RESPONSE, digest)
+            return
+        if command in ENDLESS:
+            raise ProtocolError(f"{COMMAND_NAMES[command]} has no reply that ends")
         self._reset(FIRST_STATE.get(command, OK_PACKET), digest)
 
     def _reset(self, state: int, digest: Digest | None) -> None:

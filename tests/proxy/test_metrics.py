@@ -89,8 +89,7 @@ def test_gauges_are_asked_at_each_scrape() -> None:
     metrics = Metrics()
     exposition = Exposition(metrics)
     for clients in (1, 5):
-        metrics.command_counts[COM_QUERY] += 2
-    metrics.clients_now = lambda clients=clients: {"write": clients}
+        metrics.clients_now = lambda clients=clients: {"write": clients}
         assert f'multiwriter_clients{{endpoint="write"}} {clients}.0'.encode() in exposition.render()
 
 

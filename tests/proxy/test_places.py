@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from config import Endpoint
+from proxy import causality
 from proxy.console.tables import TABLES
 from proxy.wire.constants import COM_RESET_CONNECTION, COM_STMT_EXECUTE, COM_STMT_PREPARE
 from router.catalog import Catalog, Name, Table
@@ -395,7 +396,7 @@ def test_settings_of_an_endpoint_hold_for_its_sessions_at_once() -> None:
     )
     assert stage.service.reload(changed) == []
     assert policy.adapts
-    assert client.session.relay.causality.value == "strong"
+    assert causality.level(client.session.relay).value == "strong"
     stage.end()
 
 
