@@ -106,7 +106,9 @@ def logins(data: bytes) -> None:
         wire.protocol = channel
         settings = LoginSettings(accounts=_Nobody(), version=lambda: "5.5.5-10.11.6-MariaDB", timeout=5.0)
         channel.connection_made(wire)
-        task = clock.create_task(login(channel, settings, 1))
+        opening = greet(channel, settings, 1, clock.time() + settings.timeout)
+        channel.on_first(lambda: _never(login_at_once(opening)))
+        task = clock.create_task(login(opening))
         for piece in cut(data):
             if wire.closing:
                 break

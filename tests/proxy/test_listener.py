@@ -174,22 +174,28 @@ def test_dead_machines_are_found_out_by_the_kernel(run: Run) -> None:
     run(talk())
 
 
-def test_a_login_cancelled_before_its_first_step_leaves_nothing(run: Run) -> None:
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_login_cancelled_before_its_first_step_leaves_nothing(run: Run, proven: bool) -> None:
+    """One that has to be asked for more, and one whose session has to ask a node."""
+
     async def talk() -> None:
         async with door() as at:
-            connected = at.listener._connected
+            answered = at.listener._answered
             cancelled: list[asyncio.Task[bool]] = []
 
-            def connect_and_cancel(channel: Any) -> None:
-                connected(channel)
+            def answer_and_cancel(opening: Any) -> None:
+                answered(opening)
                 cancelled.extend(at.listener._tasks)
                 cancelled[0].cancel()
 
-            at.listener._connected = connect_and_cancel  # type: ignore[method-assign]
+            at.listener._answered = answer_and_cancel  # type: ignore[method-assign]
             client = await at.connect()
+            greeting = await client.greeting()
+            client.send(response(data=native_scramble(PASSWORD, greeting.nonce) if proven else b""))
             await client.closed()
             assert cancelled[0].cancelled()
-            assert (at.admission.clients, at.admission.pending, at.results) == (0, 0, [])
+            assert (at.admission.clients, at.admission.pending) == (0, 0)
+            assert at.results == ([Result.ACCEPTED] if proven else [])
 
     run(talk())
 
