@@ -76,8 +76,8 @@ class Admission:
 class Listener:
     """Accepts clients on one endpoint.
 
-    `on_client` ends with login.hand_over() or login.reject(), by itself or in what it returns to be awaited. From then on
-    the client is its receiver's, who calls `released()` once when the connection is gone, a rejected one too. If it
+    `on_client` ends with login.hand_over() or login.reject(), by itself or in what it returns to be awaited. From then
+    on the client is its receiver's, who calls `released()` once when the connection is gone, a rejected one too. If it
     raises, the connection is closed and the client forgotten here. `on_result` is told how each login ended.
     """
 

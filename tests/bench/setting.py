@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from proxy.demo.galera import Cluster
 from proxy.cli import about
+from proxy.demo.galera import Cluster
 from tests.bench.endpoints import Endpoint, HAProxy, Multiwriter, ProxySQL, version_of
 from tests.bench.results import Measurement, Results
 from tests.support import sysbench

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import auth, mimic
+from proxy import auth
 from proxy.auth import Answer, Denied, PasswordAccount, RsaKey, authenticate, native_matches, sha2_matches
 from tests.proxy.login_client import NATIVE, PASSWORD, SHA2, native_scramble, sha2_scramble
 
