@@ -78,8 +78,15 @@ def test_cases_that_are_measured_again_replace_the_older_ones() -> None:
 
 
 def published() -> Results:
-    machine = {"multiwriter": "0.1.0, compiled", "processor": "P", "cores": 2, "python": "3.11", "haproxy": "HAProxy version 2.6 2026/01/01",
-               "database": "10.11", "load_before": 0.1}  # fmt: skip
+    machine = {
+        "multiwriter": "0.1.0, compiled",
+        "processor": "P",
+        "cores": 2,
+        "python": "3.11",
+        "haproxy": "HAProxy version 2.6 2026/01/01",
+        "database": "10.11",
+        "load_before": 0.1,
+    }
     found = Results(machine)
     figures = {"cpu_us": 20.0, "median_ms": 0.2, "p95_ms": 0.4, "queries_per_s": 1000.0}
     for subject, factor in (("haproxy", 1.0), ("multiwriter", 1.1)):

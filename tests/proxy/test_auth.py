@@ -91,6 +91,52 @@ def encrypted(password: bytes, nonce: bytes = NONCE) -> Any:
     return reply
 
 
+# What needs no second round
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "plugin", "message"),
+    [
+        ("app", native_scramble(PASSWORD, NONCE), NATIVE, None),
+        ("native", native_scramble(PASSWORD, NONCE), NATIVE, None),
+        ("app", native_scramble(PASSWORD, NONCE), None, None),
+        ("app", sha2_scramble(PASSWORD, NONCE), SHA2, auth.FAST_AUTH_OK),
+    ],
+)
+def test_an_answer_that_is_a_proof_needs_no_exchange(
+    name: str, data: bytes, plugin: str | None, message: bytes | None
+) -> None:
+    said = answer(name, data, plugin, data_plugin=plugin or NATIVE)
+    found = auth.at_once(said, ACCOUNTS[name], default_plugin=plugin or NATIVE)
+    assert found is not None
+    assert (found[0].account.name, found[1]) == (name, message)
+    script = Script()
+    assert found[0] == asyncio.run(authenticate(script, said, ACCOUNTS[name], default_plugin=plugin or NATIVE))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "plugin"),
+    [
+        ("app", native_scramble("wrong", NONCE), NATIVE),
+        ("app", native_scramble(PASSWORD, NONCE[::-1]), NATIVE),
+        ("app", b"", NATIVE),
+        ("app", sha2_scramble("wrong", NONCE), SHA2),
+        ("open", b"", NATIVE),
+        ("uncached", b"", NATIVE),
+        ("uncached", native_scramble("", NONCE), NATIVE),
+        ("uncached", sha2_scramble(PASSWORD, NONCE), SHA2),
+        ("sha2", native_scramble(PASSWORD, NONCE), NATIVE),  # of another plugin than its account's
+        ("native", sha2_scramble(PASSWORD, NONCE), SHA2),
+        ("app", native_scramble(PASSWORD, NONCE), "nobody_knows_it"),
+        ("stranger", native_scramble(PASSWORD, NONCE), NATIVE),
+        ("stranger", sha2_scramble(PASSWORD, NONCE), SHA2),
+    ],
+)
+def test_any_other_answer_is_none_yet(name: str, data: bytes, plugin: str) -> None:
+    said = answer(name, data, plugin, data_plugin=plugin)
+    assert auth.at_once(said, ACCOUNTS.get(name), default_plugin=NATIVE) is None
+
+
 # mysql_native_password
 
 

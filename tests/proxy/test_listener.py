@@ -15,7 +15,19 @@ import uvloop
 
 from proxy.handshake import Login, Result
 from proxy.listener import Admission, remove_stale_socket
-from tests.proxy.login_client import CLIENT_FLAGS, LOOPS, PASSWORD, Door, door, native_scramble, packet, response
+from tests.proxy.login_client import (
+    CLIENT_FLAGS,
+    LOOPS,
+    NATIVE,
+    PASSWORD,
+    SCRAMBLES,
+    SHA2,
+    Door,
+    door,
+    native_scramble,
+    packet,
+    response,
+)
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -172,6 +184,34 @@ def test_dead_machines_are_found_out_by_the_kernel(run: Run) -> None:
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
     run(talk())
+
+
+@pytest.mark.parametrize("plugin", [NATIVE, SHA2])
+def test_only_a_login_that_has_to_wait_has_a_task(run: Run, plugin: str) -> None:
+    tasks: list[list[str]] = []
+
+    async def talk() -> None:
+        async with door(plugin=plugin) as at:
+            on_client = at.listener._on_client
+
+            def count(login: Login) -> Any:
+                names = [task.get_name() for task in asyncio.all_tasks()]
+                tasks.append([name for name in names if name.startswith("login ")])
+                return on_client(login)
+
+            at.listener._on_client = count
+            await (await at.connect()).log_in()
+            second = await at.connect()
+            greeting = await second.greeting()
+            second.send(response(data=b"", plugin="", flags=CLIENT_FLAGS))
+            assert (await second.read())[0] == 0xFE
+            second.send(SCRAMBLES[plugin](PASSWORD, greeting.nonce))
+            if plugin == SHA2:
+                assert await second.read() == b"\x01\x03"
+            await second.ok()
+
+    run(talk())
+    assert [len(names) for names in tasks] == [0, 1]
 
 
 @pytest.mark.parametrize("proven", [True, False])
