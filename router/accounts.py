@@ -334,9 +334,9 @@ class Directory:
             return known
         for account in self._candidates(name):
             if host_matches(account.host, address, host, self.engine):
-                if len(self._matched) >= MATCHES:
-                    self._matched.clear()  # with an anonymous account strangers make up names
                 if len(name) <= LONGEST_NAME:
+                    if len(self._matched) >= MATCHES:
+                        self._matched.clear()  # with an anonymous account strangers make up names
                     self._matched[client] = account
                 return account
         return None
