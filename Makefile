@@ -2,8 +2,10 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+LOCKED := $(VENV)/.installed-locked
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+COMPILED := build/compiled/.built
 FUZZER := $(VENV)/.installed-fuzz
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
@@ -12,7 +14,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 .PHONY: help install demo test chaos mysql compat differential fuzz bench profile instructions check lock clean compiled
 
 help:
-	@echo "make install   .venv with the multiwriter command"
+	@echo "make install   .venv with the multiwriter command, compiled where there is a C compiler"
 	@echo "make demo      a Galera cluster of three on this machine with the proxy in front (DEMO=\"--port 3307\" for options)"
 	@echo "make test      every test, against real clusters (TESTS=\"tests/wire -k framing\" for some)"
 	@echo "make mysql     the tests against real clusters once more, on MySQL 9 with Group Replication (MYSQL_TESTS=... for some)"
@@ -28,11 +30,15 @@ help:
 	@echo "make lock      pin the dependencies anew"
 	@echo "make clean     remove what these made in this directory"
 
-install: $(RUN)
+# An environment with the tools for tests runs this tree as it stands; otherwise what is installed is a wheel of it.
+READY := $(if $(wildcard $(DEV)),$(DEV),$(RUN))
+SOURCES := setup.py pyproject.toml $(shell find config proxy router -name '*.py')
+
+install: $(READY)
 
 # The newest of the usual names would do; the first that can make a virtual environment is taken. What the goal needs
 # besides is installed along with it. An environment whose pip does not work was interrupted, or lost its Python.
-$(RUN): requirements.lock pyproject.toml
+$(LOCKED): requirements.lock
 	@find_python() { for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 		$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return; done; false; }; \
 	$(BIN)/pip --version >/dev/null 2>&1 || { \
@@ -43,31 +49,55 @@ $(RUN): requirements.lock pyproject.toml
 		$$python -m venv --clear $(VENV); }
 	@echo "installing the locked dependencies"
 	@$(PIP) install --require-hashes --requirement requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
-	@echo "the command is $(BIN)/multiwriter, or multiwriter after \`. $(BIN)/activate\`"
 
-$(DEV): requirements-dev.lock $(RUN)
+# A compiler that cannot compile it is no reason to have nothing.
+$(RUN): $(LOCKED) $(SOURCES)
+	@echo "installing the proxy, compiled if there is a C compiler: that takes a minute or two"
+	@install="$(PIP) install --no-deps --no-build-isolation --force-reinstall ."; \
+	$$install || { echo "it cannot be compiled here and is installed uncompiled" >&2; MULTIWRITER_PURE=1 $$install; }
+	@touch $@
+	@echo "the command is $(BIN)/multiwriter, or multiwriter after \`. $(BIN)/activate\`: $$($(BIN)/multiwriter --version)"
+
+$(DEV): requirements-dev.lock pyproject.toml $(LOCKED)
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@rm -f $(RUN)
 	@deploy/install-packages demo test bench
 	@echo "installing the locked tools and drivers for tests"
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
 # This tree as a wheel has it: the modules that every query passes through are compiled (see setup.py).
-# `PYTHONPATH=build/compiled .venv/bin/pytest --override-ini pythonpath="build/compiled ."` tests that.
-compiled: $(DEV)
+compiled: $(COMPILED)
+
+# Anything beginning with AS_COMPILED runs that, with the tests of this tree.
+AS_COMPILED := PYTHONPATH=build/compiled:. $(BIN)/python -P
+$(COMPILED): $(DEV) $(SOURCES)
+	@echo "compiling what every query passes through: that takes a minute or two"
 	@mkdir -p build && rm -rf build/compiled
 	@$(BIN)/python setup.py --quiet build --build-base build/compiling --build-lib build/compiled
+	@touch $@
 
 demo: PACKAGES := demo
-demo: $(RUN)
+demo: $(READY)
 	@deploy/install-packages demo
 	@exec $(BIN)/multiwriter demo up $(DEMO)
 
-test mysql chaos compat differential fuzz bench profile instructions check: PACKAGES := demo test bench
+test mysql chaos compat differential fuzz bench profile instructions check compiled: PACKAGES := demo test bench
 
+# The whole ends with what holds conversations in memory once more, of this tree compiled. It is compiled meanwhile, with
+# what the tests leave of the processors.
+CONVERSATIONS := relay matrix replay dispatch commit any_conversation frontend backend listener handshake
+ALSO_COMPILED := tests/test_compiled.py $(CONVERSATIONS:%=tests/proxy/test_%.py)
 test: $(DEV)
+ifeq ($(TESTS),)
+	@nice -n 19 $(MAKE) --silent compiled & compiling=$$!; \
+	echo $(BIN)/pytest; $(BIN)/pytest; passed=$$?; \
+	wait $$compiling && test $$passed = 0
+	$(AS_COMPILED) -m pytest --override-ini pythonpath="build/compiled ." $(ALSO_COMPILED)
+else
 	$(BIN)/pytest $(TESTS)
+endif
 
 # A MySQL server and client beside what is installed, in a directory of their own; 700 MB, downloaded once.
 MYSQL := .mysql9
@@ -99,8 +129,8 @@ fuzz: $(FUZZER)
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 # ProxySQL is measured, too, where its binary is given: make bench PROXYSQL=/usr/bin/proxysql
-bench: $(DEV)
-	PROXYSQL=$(PROXYSQL) $(BIN)/python -m tests.bench $(BENCH)
+bench: $(COMPILED)
+	PROXYSQL=$(PROXYSQL) $(AS_COMPILED) -m tests.bench $(BENCH)
 
 profile: $(DEV)
 	$(BIN)/python -m tests.bench.profile $(PROFILE)

@@ -194,13 +194,21 @@ class ClusterAccounts:
         plugins = self._directory.plugins()
         return rules.CACHING_SHA2 if plugins == {rules.CACHING_SHA2} else rules.NATIVE
 
+    def known(self, name: str, host: str) -> ClusterAccount | None:
+        """The account that this client is, as far as nothing has to be asked for it."""
+        at = self._whence(name, host) if self._is_fresh() else None
+        found = self.match(name, at) if at is not None else None
+        if at is None or found is None or found.method is None:
+            return None
+        return ClusterAccount(self, name, at, found)
+
     async def find(self, name: str, host: str) -> ClusterAccount | None:
         """The account that this client is; `host` is its address, or "localhost" on a Unix socket. Raises Refused."""
         if self.read_at is None:
             await self.read_again()
-        if self.read_at is None or monotonic() - self.read_at > self._max_age:
+        if not self._is_fresh():
             raise Refused(answers.accounts_unknown(self.problem))
-        at = await self._whence(name, host)
+        at = self._whence(name, host) or (host, await self._names.of(host))
         found = self.match(name, at)
         if found is None:
             await self.read_again()
@@ -220,15 +228,21 @@ class ClusterAccounts:
         """Returns when a reading that began after this call has ended, well or not; after a while in any case."""
         await self._poller.polled(PATIENCE)
 
-    async def _whence(self, name: str, host: str) -> tuple[str, str]:
-        """A client's address and its host's name, as a node would see them."""
+    def _is_fresh(self) -> bool:
+        return self.read_at is not None and monotonic() - self.read_at <= self._max_age
+
+    def _whence(self, name: str, host: str) -> tuple[str, str] | None:
+        """A client's address and its host's name, as a node would see them; None: the name has to be looked up."""
         if host == "localhost":
             return "", "localhost"
         if not self._resolves:
             return host, ""
         if host in ("127.0.0.1", "::1"):  # servers do not ask for these
             return host, "localhost"
-        return host, await self._names.of(host) if self._directory.wants_host(name) else ""
+        if not self._directory.wants_host(name):
+            return host, ""
+        found = self._names.known(host)
+        return (host, found) if found is not None else None
 
     # -- what logins showed -------------------------------------------------------------------------------------------
 
@@ -343,6 +357,12 @@ class Accounts:
     def plugin_of_unknown(self) -> str | None:
         return self._cluster.plugin_of_unknown if self._cluster is not None else None
 
+    def known(self, name: str, host: str) -> AuthAccount | None:
+        configured = self._configured.get(name)
+        if configured is not None or self._cluster is None:
+            return configured
+        return self._cluster.known(name, host)
+
     async def find(self, name: str, host: str) -> AuthAccount | None:
         configured = self._configured.get(name)
         if configured is not None or self._cluster is None:
@@ -360,18 +380,22 @@ class HostNames:
         self._lookup = lookup
         self._known: dict[str, tuple[str, float]] = {}  # the oldest first
 
+    def known(self, address: str) -> str | None:
+        """None: it has to be asked for."""
+        known = self._known.get(address)
+        return known[0] if known is not None and monotonic() - known[1] < NAME_AGE else None
+
     async def of(self, address: str) -> str:
         """ "" if it has no name, or its name does not lead back to it, or nobody said in time."""
-        known = self._known.get(address)
-        now = monotonic()
-        if known is not None and now - known[1] < NAME_AGE:
-            return known[0]
+        name = self.known(address)
+        if name is not None:
+            return name
         name = ""
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(NAME_PATIENCE):
                 name = await self._lookup(address)
         self._known.pop(address, None)
-        self._known[address] = (name, now)
+        self._known[address] = (name, monotonic())
         if len(self._known) > NAMES:
             del self._known[next(iter(self._known))]
         return name

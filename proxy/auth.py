@@ -13,7 +13,9 @@ https://dev.mysql.com/doc/dev/mysql-server/latest/page_caching_sha2_authenticati
 
 import asyncio
 import hmac
+import os
 import secrets
+import string
 import threading
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -25,6 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from proxy import mimic
+from proxy.hello import NONCE_LENGTH
 from router.answers import Answer as ErrorAnswer
 
 NATIVE_PASSWORD: Final = "mysql_native_password"  # noqa: S105 - a plugin's name
@@ -35,6 +38,12 @@ PERFORM_FULL_AUTHENTICATION: Final = b"\x04"
 REQUEST_PUBLIC_KEY: Final = b"\x02"
 
 RSA_BITS: Final = 2048
+
+_LETTERS: Final = (string.ascii_letters + string.digits).encode()
+_FAIR: Final = 256 // len(_LETTERS) * len(_LETTERS)
+"""Random bytes from here on are thrown away, so that each letter is as likely as any other."""
+_LETTER_OF: Final = bytes(_LETTERS[byte % len(_LETTERS)] for byte in range(256))
+_UNFAIR: Final = bytes(range(_FAIR, 256))
 
 _UNKNOWN: Final = "unknown"
 
@@ -75,8 +84,14 @@ class Finder(Protocol):
     def plugin_of_unknown(self) -> str | None:
         """What a name that nobody has is asked for; None: whatever the client proposes."""
 
-    async def find(self, name: str, host: str) -> Account | None:
+    def known(self, name: str, host: str) -> Account | None:
         """The account of a client that gives this name, from an address or "localhost" (a Unix socket).
+
+        None: nobody has the name, or it takes time to tell: find() knows.
+        """
+
+    async def find(self, name: str, host: str) -> Account | None:
+        """As known(), after whatever has to be waited for; None: nobody has the name.
 
         Raises Refused for one that cannot log in here, whatever its password.
         """
@@ -166,6 +181,17 @@ class SuccessAfter(mimic.Success):  # type: ignore[misc]  # untyped
     last_message: bytes = b""
 
 
+def nonce() -> bytes:
+    """A fresh challenge of 20 ASCII letters and digits.
+
+    No NUL, which ends the field, and no '$', which separates the parts of a stored sha2 password.
+    """
+    made = b""
+    while len(made) < NONCE_LENGTH:  # once, but for one time in some millions
+        made += os.urandom(32).translate(_LETTER_OF, _UNFAIR)
+    return made[:NONCE_LENGTH]
+
+
 class NativePassword(mimic.NativePasswordAuthPlugin):  # type: ignore[misc]  # untyped
     """mysql-mimic's plugin, with a comparison whose time tells nothing and which wants the scramble whole."""
 
@@ -177,15 +203,16 @@ class NativePassword(mimic.NativePasswordAuthPlugin):  # type: ignore[misc]  # u
 
 def native_matches(digest: bytes, scramble: bytes, nonce: bytes) -> bool:
     """Whether `scramble` is SHA1(password) XOR SHA1(nonce + digest), digest being SHA1(SHA1(password))."""
+    return native_proof(digest, scramble, nonce) is not None
+
+
+def native_proof(digest: bytes, scramble: bytes, nonce: bytes) -> bytes | None:
+    """SHA1(password), which is in a scramble for everyone who knows the digest; None if the scramble does not fit it.
+    Enough to log in with the password to any server."""
     if len(scramble) != 20 or len(digest) != 20:
-        return False
-    return hmac.compare_digest(sha1(native_key(digest, scramble, nonce)).digest(), digest)  # noqa: S324
-
-
-def native_key(digest: bytes, scramble: bytes, nonce: bytes) -> bytes:
-    """SHA1(password), which is in a scramble for everyone who knows the digest; b"" for an empty password. Enough to
-    log in with the password to any server."""
-    return _xor(scramble, sha1(nonce + digest).digest())  # noqa: S324 - the plugin's definition
+        return None
+    key = _xor(scramble, sha1(nonce + digest).digest())  # noqa: S324 - the plugin's definition
+    return key if hmac.compare_digest(sha1(key).digest(), digest) else None  # noqa: S324
 
 
 def sha2_matches(digest: bytes, scramble: bytes, nonce: bytes) -> bool:
@@ -198,8 +225,9 @@ def sha2_matches(digest: bytes, scramble: bytes, nonce: bytes) -> bool:
 
 def _xor(data: bytes, key: bytes) -> bytes:
     """`data` with `key` repeated over it."""
-    size = len(key)
-    return bytes(byte ^ key[at % size] for at, byte in enumerate(data))
+    size = len(data)
+    over = key if len(key) == size else (key * (size // len(key) + 1))[:size]
+    return (int.from_bytes(data, "big") ^ int.from_bytes(over, "big")).to_bytes(size, "big")
 
 
 class RsaKey:
@@ -312,12 +340,8 @@ async def authenticate(
     proposed none of ours.
     """
     known: Account = account if account is not None else _NOBODY
-    wanted = account.plugin if account is not None else plugin_of_unknown
-    if answer.plugin is None:
-        plugin, switch = NATIVE_PASSWORD, False
-    else:
-        plugin = wanted or (answer.plugin if answer.plugin in PLUGINS else default_plugin)
-        switch = plugin != answer.plugin or plugin != answer.data_plugin
+    plugin = _plugin(answer, account.plugin if account is not None else plugin_of_unknown, default_plugin)
+    switch = _has_to_switch(answer, plugin)
     info = LoginInfo(
         username=answer.name,
         data=answer.data,
@@ -341,7 +365,38 @@ async def authenticate(
         raise Denied(used_password)
     if plugin != NATIVE_PASSWORD:
         return Proof(account, None)
-    return Proof(account, native_key(account.native_digest or b"", info.data, answer.nonce) if used_password else b"")
+    return Proof(account, native_proof(account.native_digest or b"", info.data, answer.nonce) if used_password else b"")
+
+
+def at_once(answer: Answer, account: Account | None, *, default_plugin: str) -> tuple[Proof, bytes | None] | None:
+    """The proof, if what the client has said is one, and a last message to it; None: authenticate() has to find out.
+
+    Who is not known goes through the same motions.
+    """
+    known: Account = account if account is not None else _NOBODY
+    plugin = _plugin(answer, known.plugin, default_plugin)
+    if _has_to_switch(answer, plugin):
+        return None
+    proof: tuple[Proof, bytes | None] | None = None
+    if plugin == NATIVE_PASSWORD:
+        key = native_proof(known.native_digest or b"", answer.data, answer.nonce)
+        if key is not None:
+            proof = Proof(known, key), None
+    elif sha2_matches(known.sha2_digest or b"", answer.data, answer.nonce):
+        proof = Proof(known, None), FAST_AUTH_OK
+    return proof if account is not None else None
+
+
+def _plugin(answer: Answer, wanted: str | None, default_plugin: str) -> str:
+    """The plugin that decides; `wanted` is the only one that the account can log in with."""
+    if answer.plugin is None:
+        return NATIVE_PASSWORD
+    return wanted or (answer.plugin if answer.plugin in PLUGINS else default_plugin)
+
+
+def _has_to_switch(answer: Answer, plugin: str) -> bool:
+    """What the client has said was not made with that plugin."""
+    return answer.plugin is not None and (plugin != answer.plugin or plugin != answer.data_plugin)
 
 
 async def _decision(exchange: Exchange, plugin: str, info: LoginInfo) -> mimic.AuthState:

@@ -26,8 +26,12 @@ _DISCARD_BYTES = 1 << 20
 class ClientChannel(asyncio.BufferedProtocol):
     """Exact packet reads and writes on one transport. Payloads over `max_packet` bytes are refused unread."""
 
-    def __init__(self, max_packet: int, connected: "Callable[[ClientChannel], None] | None" = None) -> None:
+    def __init__(
+        self, max_packet: int, connected: "Callable[[ClientChannel], None] | None" = None, *, local: bool = False
+    ) -> None:
         self.transport: asyncio.Transport
+        self.local = local
+        """By a Unix socket."""
         self.seq = 0
         """Sequence id of the next packet, whichever side sends it."""
         self.closed = False
@@ -45,6 +49,7 @@ class ClientChannel(asyncio.BufferedProtocol):
         self._packet: bytes | None = None
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._heard: Callable[[], None] | None = None
         self._gone: asyncio.Future[None] | None = None
         self._discarded = -1  # -1: not discarding
 
@@ -79,6 +84,19 @@ class ClientChannel(asyncio.BufferedProtocol):
             raise ConnectionResetError("the client is gone")  # uvloop's write() would raise RuntimeError
         self.transport.write(frame(payload, self.seq))
         self.seq = (self.seq + 1) & 0xFF
+
+    def on_first(self, heard: Callable[[], None] | None) -> None:
+        """Calls `heard` once: when the first packet has come, or that none will come."""
+        self._heard = heard
+
+    @property
+    def waiting(self) -> bytes | None:
+        """The payload of a packet that has come and was not taken yet."""
+        return self._packet
+
+    def take(self) -> None:
+        """The packet that has come is dealt with."""
+        self._packet = None
 
     async def receive(self) -> bytes:
         """The payload of the client's next packet.
@@ -243,3 +261,6 @@ class ClientChannel(asyncio.BufferedProtocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        if self._heard is not None:
+            heard, self._heard = self._heard, None
+            heard()

@@ -1,6 +1,7 @@
 """How a client logs in: greeting, TLS if it asks for it, handshake response, authentication; COM_CHANGE_USER too.
 
     our greeting -> [SSLRequest, TLS] -> the client's response -> rounds of auth.py -> Login, or ERR and the end
+                 -> a response that is enough by itself -> Login, in the same turn of the loop
 
 Everything here was sent by somebody unknown: sizes, time and the order of packets are bounded, and nothing is answered
 but by the verdicts of one table. The OK packet is not sent: the caller may have the database to check, then answers
@@ -10,7 +11,6 @@ https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase
 """
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,9 +18,21 @@ from enum import StrEnum
 from typing import Final
 
 from proxy import mimic
-from proxy.auth import NATIVE_PASSWORD, Account, Answer, Denied, Exchange, Finder, Proof, Refused, authenticate
+from proxy.auth import (
+    NATIVE_PASSWORD,
+    Account,
+    Answer,
+    Denied,
+    Exchange,
+    Finder,
+    Proof,
+    Refused,
+    at_once,
+    authenticate,
+    nonce,
+)
 from proxy.channel import ClientChannel
-from proxy.hello import OF_THE_NODES, OFFERED, SSL_REQUEST_BYTES, greeting, parse_change_user, parse_response
+from proxy.hello import OF_THE_NODES, OFFERED, SSL_REQUEST_BYTES, Response, greeting, parse_change_user, parse_response
 from proxy.wire import compression, proxied
 from proxy.wire import constants as c
 from proxy.wire.compression import Codec
@@ -202,20 +214,138 @@ def accept(login: Login, status: int = c.SERVER_STATUS_AUTOCOMMIT) -> bytes:
     return ok_packet(login.seq, status=status, changes=changes, capabilities=login.capabilities)
 
 
-async def login(channel: ClientChannel, settings: LoginSettings, connection_id: int) -> Login:
-    """Greets a client that just connected and finds out who it is.
+class Opening:
+    """A client that was greeted, and what is known of it before it has said anything."""
+
+    __slots__ = ("channel", "connection_id", "deadline", "host", "local", "nonce", "offered", "port", "settings", "tls")
+
+    def __init__(self, channel: ClientChannel, settings: LoginSettings, connection_id: int, deadline: float) -> None:
+        self.channel = channel
+        self.settings = settings
+        self.connection_id = connection_id
+        self.deadline = deadline
+        self.nonce = nonce()
+        self.host, self.port = _peer(channel)
+        self.local = channel.local
+        self.tls = False
+        self.offered = settings.offered & (settings.nodes_offer() | ~OF_THE_NODES)
+        if settings.tls is not None:
+            self.offered |= c.CLIENT_SSL
+        if settings.compression:
+            self.offered |= compression.ANY
+
+    def greeting(self) -> bytes:
+        settings = self.settings
+        return greeting(
+            settings.version(),
+            self.connection_id,
+            self.nonce,
+            self.offered,
+            plugin=settings.plugin,
+            collation=settings.collation,
+            status=settings.status,
+        )
+
+    def asks_for_tls(self, payload: bytes) -> bool:
+        """Raises LoginFailed or ProtocolError for what is the beginning of no response."""
+        _require_protocol_41(payload)
+        return bool(
+            self.settings.tls is not None and len(payload) == SSL_REQUEST_BYTES and _flags(payload) & c.CLIENT_SSL
+        )
+
+    def response(self, payload: bytes) -> Response:
+        """Raises LoginFailed or ProtocolError for one that nobody can log in with."""
+        _require_protocol_41(payload)
+        response = parse_response(payload, self.offered)
+        if not response.capabilities & c.CLIENT_SECURE_CONNECTION:
+            raise LoginFailed(Result.OLD_PROTOCOL)
+        if self.settings.tls_required and not self.tls and not self.local:
+            raise LoginFailed(Result.TLS_REQUIRED)
+        return response
+
+    def answer(self, response: Response) -> Answer:
+        """What the response says of who the client is."""
+        return Answer(
+            name=response.name,
+            data=response.data,
+            plugin=response.plugin,
+            nonce=self.nonce,
+            data_plugin=self.settings.plugin,
+            attributes=response.attributes,
+            secure=self.tls or self.local,
+        )
+
+    def login(self, response: Response, proof: Proof) -> Login:
+        algorithm = compression.agreed(response.capabilities)
+        return Login(
+            channel=self.channel,
+            account=proof.account,
+            native_key=proof.native_key,
+            connection_id=self.connection_id,
+            capabilities=response.capabilities & ~compression.ANY,
+            codec=compression.codec(algorithm, response.zstd_level) if algorithm is not None else None,
+            collation=response.collation,
+            database=response.database,
+            attributes=response.attributes,
+            max_packet=response.max_packet,
+            host=self.host,
+            port=self.port,
+            tls=self.tls,
+            secure=self.tls or self.local,
+            nonce=self.nonce,
+            seq=self.channel.seq,
+        )
+
+
+def greet(channel: ClientChannel, settings: LoginSettings, connection_id: int, deadline: float) -> Opening:
+    """Greets a client that just connected, which has until `deadline` (the loop's time) to say who it is.
+
+    Raises ConnectionResetError if it is gone.
+    """
+    opening = Opening(channel, settings, connection_id, deadline)
+    channel.send(opening.greeting())
+    return opening
+
+
+def login_at_once(opening: Opening) -> Login | None:
+    """The login, if the packet that has come is all that it takes: most logins are. It says yes or nothing: whatever
+    else there is to say or to wait for, login() says and waits for, with the same packet.
+    """
+    channel, settings = opening.channel, opening.settings
+    payload = channel.waiting
+    if payload is None or channel.proxy_header is not None or not settings.backoff.is_clear(opening.host):
+        return None
+    try:
+        response = opening.response(payload)
+    except (LoginFailed, ProtocolError):
+        return None
+    account = settings.accounts.known(response.name, opening.host)
+    proven = at_once(opening.answer(response), account, default_plugin=settings.plugin)
+    if proven is None:
+        return None
+    proof, message = proven
+    if proof.account.objection(opening.host, tls=False) is not None:
+        return None
+    channel.take()
+    if message is not None:
+        channel.send(mimic.auth_more_data(message))
+    return opening.login(response, proof)
+
+
+async def login(opening: Opening) -> Login:
+    """Finds out who a client is that was greeted.
 
     Raises LoginFailed, after which refuse() tells the client and closes. When cancelled, the connection is cut.
     """
     try:
-        async with asyncio.timeout(settings.timeout):
-            return await _converse(channel, settings, connection_id)
+        async with asyncio.timeout_at(opening.deadline):
+            return await _converse(opening)
     except LoginFailed:
         raise
     except Exception as error:
         raise _failure(error) from error
     except BaseException:
-        channel.transport.abort()
+        opening.channel.transport.abort()
         raise
 
 
@@ -228,77 +358,28 @@ async def refuse(channel: ClientChannel, failure: LoginFailed) -> None:
         await channel.close_after(packet)
 
 
-async def _converse(channel: ClientChannel, settings: LoginSettings, connection_id: int) -> Login:
-    host, port, local = _peer(channel.transport)
-    offered = settings.offered & (settings.nodes_offer() | ~OF_THE_NODES)
-    offered |= c.CLIENT_SSL if settings.tls is not None else 0
-    if settings.compression:
-        offered |= compression.ANY
-    nonce = mimic.nonce()
-    channel.send(
-        greeting(
-            settings.version(),
-            connection_id,
-            nonce,
-            offered,
-            plugin=settings.plugin,
-            collation=settings.collation,
-            status=settings.status,
-        )
-    )
+async def _converse(opening: Opening) -> Login:
+    channel, settings = opening.channel, opening.settings
     payload = await channel.receive()
     if channel.proxy_header is not None:
         # The greeting did not wait for it, since who may send one need not. Nor does the refusal come sooner: an error
         # has to follow what the client has sent, or it is not read.
-        if not settings.proxy_protocol(host):
-            raise LoginFailed(Result.PROXY_REFUSED, host=host)
+        if not settings.proxy_protocol(opening.host):
+            raise LoginFailed(Result.PROXY_REFUSED, host=opening.host)
         source = proxied.client(channel.proxy_header)
         if source is not None:
-            (host, port), local = source, False
-    _require_protocol_41(payload)
-    tls = False
-    if settings.tls is not None and len(payload) == SSL_REQUEST_BYTES and _flags(payload) & c.CLIENT_SSL:
+            (opening.host, opening.port), opening.local = source, False
+    if opening.asks_for_tls(payload):
+        assert settings.tls is not None
         try:
             await channel.start_tls(settings.tls, settings.timeout)
         except OSError as error:
             raise LoginFailed(Result.TLS_FAILED) from error
-        tls = True
+        opening.tls = True
         payload = await channel.receive()
-        _require_protocol_41(payload)
-    response = parse_response(payload, offered)
-    if not response.capabilities & c.CLIENT_SECURE_CONNECTION:
-        raise LoginFailed(Result.OLD_PROTOCOL)
-    if settings.tls_required and not tls and not local:
-        raise LoginFailed(Result.TLS_REQUIRED)
-    answer = Answer(
-        name=response.name,
-        data=response.data,
-        plugin=response.plugin,
-        nonce=nonce,
-        data_plugin=settings.plugin,
-        attributes=response.attributes,
-        secure=tls or local,
-    )
-    proof = await _authenticate(channel, answer, settings, host, tls=tls)
-    algorithm = compression.agreed(response.capabilities)
-    return Login(
-        channel=channel,
-        account=proof.account,
-        native_key=proof.native_key,
-        connection_id=connection_id,
-        capabilities=response.capabilities & ~compression.ANY,
-        codec=compression.codec(algorithm, response.zstd_level) if algorithm is not None else None,
-        collation=response.collation,
-        database=response.database,
-        attributes=response.attributes,
-        max_packet=response.max_packet,
-        host=host,
-        port=port,
-        tls=tls,
-        secure=tls or local,
-        nonce=nonce,
-        seq=channel.seq,
-    )
+    response = opening.response(payload)
+    proof = await _authenticate(channel, opening.answer(response), settings, opening.host, tls=opening.tls)
+    return opening.login(response, proof)
 
 
 async def change_user(channel: ClientChannel, payload: bytes, login: Login, settings: LoginSettings) -> Login:
@@ -396,11 +477,11 @@ def _require_protocol_41(payload: bytes) -> None:
     raise ProtocolError("not a handshake response")
 
 
-def _peer(transport: asyncio.Transport) -> tuple[str, int, bool]:
-    """The client's address and port, and whether it came by a Unix socket."""
-    if transport.get_extra_info("socket").family == socket.AF_UNIX:
-        return "localhost", 0, True
-    name = transport.get_extra_info("peername")
+def _peer(channel: ClientChannel) -> tuple[str, int]:
+    """The client's address and port, "localhost" where there is no address."""
+    if channel.local:
+        return "localhost", 0
+    name = channel.transport.get_extra_info("peername")
     if not isinstance(name, tuple):
         raise ConnectionResetError("the client is gone")
-    return str(name[0]).removeprefix("::ffff:"), int(name[1]), False
+    return str(name[0]).removeprefix("::ffff:"), int(name[1])

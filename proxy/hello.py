@@ -5,6 +5,7 @@ ProtocolError.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from proxy import mimic
@@ -55,6 +56,8 @@ to no reply. COM_MULTI: no server has it any more. CACHE_METADATA: whether a rep
 what its connection saw before, and a session's replies come from many connections.
 """
 
+NONCE_LENGTH: Final = 20
+
 SSL_REQUEST_BYTES: Final = 32
 """A handshake response up to the name; alone it asks for TLS."""
 
@@ -64,28 +67,31 @@ def greeting(
 ) -> bytes:
     """Payload of the first packet
     (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html).
-    MariaDB's capabilities above bit 32 are where MySQL has zeros (https://mariadb.com/kb/en/connection/).
+    MariaDB's capabilities above bit 32 are where MySQL has zeros (https://mariadb.com/kb/en/connection/). `nonce`: of
+    NONCE_LENGTH bytes.
     """
-    return b"".join(
+    before, between, behind = _around(version, capabilities, plugin, collation, status)
+    return b"".join((before, (connection_id & 0xFFFFFFFF).to_bytes(4, "little"), nonce[:8], between, nonce[8:], behind))
+
+
+@lru_cache(64)
+def _around(version: str, capabilities: int, plugin: str, collation: int, status: int) -> tuple[bytes, bytes, bytes]:
+    """What stands ahead of the connection id, between the two parts of the nonce, and behind them."""
+    has_plugins = bool(capabilities & c.CLIENT_PLUGIN_AUTH)
+    before = b"\x0a" + version.encode().replace(b"\0", b"") + b"\0"
+    between = b"".join(
         (
-            b"\x0a",
-            version.encode().replace(b"\0", b""),
-            b"\0",
-            (connection_id & 0xFFFFFFFF).to_bytes(4, "little"),
-            nonce[:8],
             b"\0",
             (capabilities & 0xFFFF).to_bytes(2, "little"),
             bytes((collation & 0xFF,)),
             status.to_bytes(2, "little"),
             (capabilities >> 16 & 0xFFFF).to_bytes(2, "little"),
-            bytes((len(nonce) + 1 if capabilities & c.CLIENT_PLUGIN_AUTH else 0,)),
+            bytes((NONCE_LENGTH + 1 if has_plugins else 0,)),
             bytes(6),
             (capabilities >> 32).to_bytes(4, "little"),
-            nonce[8:],
-            b"\0",
-            plugin.encode() + b"\0" if capabilities & c.CLIENT_PLUGIN_AUTH else b"",
         )
     )
+    return before, between, b"\0" + (plugin.encode() + b"\0" if has_plugins else b"")
 
 
 @dataclass(slots=True)

@@ -1,8 +1,10 @@
 """An address that clients connect to: accepts, bounds how many may be there, has them log in, passes them on.
 
-    accept -> too many? 1040 : a task of its own -> login() -> on_client(login), which hands the connection to a session
+    accept -> too many? 1040 : greeting -> is the first packet enough by itself? on_client(login) -> a session
+                                        -> otherwise a task of its own: login(), on_client(login) -> a session
 
-The limits are shared by all listeners of a process (Admission). Knows nothing of what happens after on_client.
+Most logins are done in two turns of the loop, without a task. The limits are shared by all listeners of a process
+(Admission). Knows nothing of what happens after on_client.
 """
 
 import asyncio
@@ -11,16 +13,22 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from proxy.board import Board, Seat
 from proxy.channel import ClientChannel
-from proxy.handshake import Login, LoginFailed, LoginSettings, Result, login, refuse
+from proxy.deadlines import Deadlines
+from proxy.handshake import Login, LoginFailed, LoginSettings, Opening, Result, greet, login, login_at_once, refuse
 
 logger = logging.getLogger(__name__)
+
+
+Waiting = Coroutine[Any, Any, None]
+"""What is left to do for a login, where something has to be waited for."""
 
 
 @dataclass(slots=True)
@@ -68,9 +76,9 @@ class Admission:
 class Listener:
     """Accepts clients on one endpoint.
 
-    `on_client` is awaited in the login's task: it ends with login.hand_over() or login.reject(). From its return on the
-    client is its receiver's, who calls `released()` once when the connection is gone, a rejected one too. If it raises,
-    the connection is closed and the client forgotten here. `on_result` is told how each login ended.
+    `on_client` ends with login.hand_over() or login.reject(), by itself or in what it returns to be awaited. From then
+    on the client is its receiver's, who calls `released()` once when the connection is gone, a rejected one too. If it
+    raises, the connection is closed and the client forgotten here. `on_result` is told how each login ended.
     """
 
     def __init__(
@@ -78,7 +86,7 @@ class Listener:
         name: str,
         settings: LoginSettings,
         admission: Admission,
-        on_client: Callable[[Login], Awaitable[None]],
+        on_client: Callable[[Login], Waiting | None],
         on_result: Callable[[Result], None],
     ) -> None:
         self.name = name
@@ -89,13 +97,16 @@ class Listener:
         self._on_client = on_client
         self._on_result = on_result
         self._servers: list[asyncio.Server] = []
+        self._greeted: Deadlines[ClientChannel] = Deadlines(settings.timeout, self._expired)
+        """Those who have not answered the greeting."""
         self._tasks: set[asyncio.Task[bool]] = set()
         self._closed = False
         self._socket_file: tuple[str, int, int] | None = None  # path, device and inode of what we bound
 
     def __repr__(self) -> str:
         state = "accepting" if self._servers else "not accepting"
-        return f"<Listener {self.name}: {state}, {self.clients} clients, {len(self._tasks)} logging in>"
+        coming = len(self._greeted) + len(self._tasks)
+        return f"<Listener {self.name}: {state}, {self.clients} clients, {coming} logging in>"
 
     @property
     def ports(self) -> list[int]:
@@ -110,8 +121,23 @@ class Listener:
         """
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            self._channel, host, port, backlog=backlog, reuse_port=reuse_port, reuse_address=True
+            partial(self._channel, False),
+            host,
+            port,
+            backlog=backlog,
+            reuse_port=reuse_port,
+            reuse_address=True,
+            start_serving=False,
         )
+        try:
+            for sock in server.sockets:
+                # Lets the kernel find out that a client's machine is gone; without it an idle session would stay for
+                # ever. What is accepted has the options of what it was accepted from.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            await server.start_serving()
+        except BaseException:
+            server.close()
+            raise
         self._servers.append(server)
 
     async def listen_unix(self, path: str, *, mode: int = 0o777, backlog: int = 1024) -> None:
@@ -127,7 +153,9 @@ class Listener:
     async def listen_on(self, sock: socket.socket, *, backlog: int = 1024) -> None:
         """Listens on a bound Unix socket, whose file is its maker's business. The socket is ours from now on."""
         try:
-            server = await asyncio.get_running_loop().create_unix_server(self._channel, sock=sock, backlog=backlog)
+            server = await asyncio.get_running_loop().create_unix_server(
+                partial(self._channel, True), sock=sock, backlog=backlog
+            )
         except BaseException:
             sock.close()
             raise
@@ -150,6 +178,9 @@ class Listener:
         """Stops accepting and cuts the logins under way; sessions go on."""
         self._closed = True
         self.stop_accepting()
+        for channel in self._greeted.all():
+            self._forget(channel)
+        self._greeted.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -160,8 +191,8 @@ class Listener:
         self._admission.gone()
         self.clients -= 1
 
-    def _channel(self) -> ClientChannel:
-        return ClientChannel(self.settings.max_packet, self._connected)
+    def _channel(self, local: bool) -> ClientChannel:
+        return ClientChannel(self.settings.max_packet, self._connected, local=local)
 
     def _connected(self, channel: ClientChannel) -> None:
         if self._closed:  # accepted by the loop before, made known to us only now
@@ -177,26 +208,60 @@ class Listener:
             channel.transport.close()
             return
         self.clients += 1
-        connection_id = self._admission.next_id()
+        deadline = self._greeted.add(channel)
+        try:
+            opening = greet(channel, self.settings, self._admission.next_id(), deadline)
+        except ConnectionError:
+            self._on_result(Result.GONE)
+            self._forget(channel)
+            return
+        channel.on_first(partial(self._answered, opening))
+
+    def _answered(self, opening: Opening) -> None:
+        """The client has sent its first packet, or never will."""
+        channel = opening.channel
+        self._greeted.leave(channel)
+        if channel.closed:
+            self._on_result(Result.GONE)
+            self._forget(channel)
+            return
+        rest: Waiting | None = None
+        try:
+            client = login_at_once(opening)
+            if client is not None:
+                self._on_result(Result.ACCEPTED)
+                rest = self._on_client(client)
+                if rest is None:
+                    self._admission.logged_in()
+                    return
+        except ConnectionError:  # gone between its login and its session
+            self._forget(channel)
+            return
+        except Exception:
+            logger.exception("login on endpoint %s failed", self.name)
+            self._forget(channel)
+            return
         task = asyncio.get_running_loop().create_task(
-            self._serve(channel, connection_id), name=f"login {self.name} {connection_id}"
+            self._serve(opening, rest), name=f"login {self.name} {opening.connection_id}"
         )
         self._tasks.add(task)
         # Not in the task itself: one that is cancelled before its first step never runs a line.
-        task.add_done_callback(partial(self._finished, channel))
+        task.add_done_callback(partial(self._finished, channel, rest))
 
-    async def _serve(self, channel: ClientChannel, connection_id: int) -> bool:
-        """Whether the client is its receiver's now."""
+    async def _serve(self, opening: Opening, rest: Waiting | None) -> bool:
+        """Whether the client is its receiver's now. `rest`: what is left to do for one that is who it says."""
         try:
-            _keep_alive(channel.transport)
-            try:
-                client = await login(channel, self.settings, connection_id)
-            except LoginFailed as failed:
-                self._on_result(failed.result)
-                await refuse(channel, failed)
-                return False
-            self._on_result(Result.ACCEPTED)
-            await self._on_client(client)
+            if rest is None:
+                try:
+                    client = await login(opening)
+                except LoginFailed as failed:
+                    self._on_result(failed.result)
+                    await refuse(opening.channel, failed)
+                    return False
+                self._on_result(Result.ACCEPTED)
+                rest = self._on_client(client)
+            if rest is not None:
+                await rest
             return True
         except ConnectionError:
             return False  # gone between its login and its session
@@ -204,12 +269,26 @@ class Listener:
             logger.exception("login on endpoint %s failed", self.name)
             return False
 
-    def _finished(self, channel: ClientChannel, task: asyncio.Task[bool]) -> None:
+    def _finished(self, channel: ClientChannel, rest: Waiting | None, task: asyncio.Task[bool]) -> None:
         self._tasks.discard(task)
-        self._admission.logged_in()
+        if rest is not None:
+            rest.close()  # it has not begun if the task was cancelled before its first step
         if task.cancelled() or not task.result():
-            channel.transport.close()
-            self.released()
+            self._forget(channel)
+        else:
+            self._admission.logged_in()
+
+    def _expired(self, channel: ClientChannel) -> None:
+        self._on_result(Result.TIMEOUT)
+        self._forget(channel)
+
+    def _forget(self, channel: ClientChannel) -> None:
+        """One that was logging in does not get in: its connection ends, and its place is free."""
+        self._greeted.leave(channel)
+        channel.on_first(None)
+        channel.transport.close()
+        self._admission.logged_in()
+        self.released()
 
 
 def bound_unix_socket(path: str, mode: int) -> socket.socket:
@@ -243,11 +322,3 @@ def remove_stale_socket(path: str) -> None:
             os.unlink(path)
             return
     raise OSError(errno.EADDRINUSE, "another process listens there", path)
-
-
-def _keep_alive(transport: asyncio.Transport) -> None:
-    """Lets the kernel find out that a client's machine is gone; without it an idle session would stay for ever."""
-    sock = transport.get_extra_info("socket")
-    if sock.family != socket.AF_UNIX:
-        with suppress(OSError):  # closed already
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,12 +1,14 @@
 """The door to the server half of mysql-mimic: no other module imports it.
 
 What is taken: its authentication plugin interface, its mysql_native_password, the packets of the authentication rounds,
-its nonce, its table of collations, and for the console its SQL session and the encoding of results. What is not: its
+its table of collations, and for the console its SQL session and the encoding of results. What is not: its
 connection and stream, its greeting (it can name a character set's number only where a collation's is due), and its
 parsers of what a client sends (they loop for ever on a string without its end). It carries no type information; the
 types given here are where its values become ours.
 """
 
+import codecs
+from functools import lru_cache
 from typing import Any
 
 from mysql_mimic.auth import AuthInfo, AuthPlugin, Forbidden, NativePasswordAuthPlugin, Success, User
@@ -20,10 +22,8 @@ from mysql_mimic.packets import (
 )
 from mysql_mimic.results import ensure_result_set
 from mysql_mimic.session import Session
-from mysql_mimic.utils import nonce as _nonce
 
 __all__ = [
-    "NONCE_LENGTH",
     "AuthInfo",
     "AuthPlugin",
     "AuthState",
@@ -37,25 +37,13 @@ __all__ = [
     "auth_switch_request",
     "decode",
     "encoded",
-    "nonce",
     "result_set",
     "sqlstate",
 ]
 
-NONCE_LENGTH = 20
-
 AuthState = Any
 """A plugin's auth(): an async generator that yields bytes for the client, Success or Forbidden, and is sent an
 AuthInfo."""
-
-
-def nonce() -> bytes:
-    """A fresh challenge of 20 ASCII letters and digits.
-
-    No NUL, which ends the field, and no '$', which separates the parts of a stored sha2 password.
-    """
-    made: bytes = _nonce(NONCE_LENGTH)
-    return made
 
 
 def auth_switch_request(plugin: str, data: bytes) -> bytes:
@@ -77,11 +65,15 @@ def decode(text: bytes, collation: int) -> str:
 
     What cannot be decoded becomes U+FFFD, which no account's name has.
     """
+    return text.decode(_codec(collation), "replace")
+
+
+@lru_cache(1024)
+def _codec(collation: int) -> str:
     try:
-        codec = Collation(collation).charset.codec
-        return text.decode(codec, "replace")
-    except (ValueError, KeyError, LookupError):
-        return text.decode("utf-8", "replace")
+        return codecs.lookup(Collation(collation).charset.codec).name
+    except (ValueError, LookupError):
+        return "utf-8"
 
 
 async def result_set(answer: object) -> Any:

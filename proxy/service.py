@@ -149,8 +149,8 @@ class Endpoint:
     def counts(self, result: Result) -> None:
         self._service.metrics.logins[self.name, result.value] += 1
 
-    async def _on_client(self, login: Login) -> None:
-        await Session(self._service, self, login).begin()
+    def _on_client(self, login: Login) -> Coroutine[Any, Any, None] | None:
+        return Session(self._service, self, login).begin()
 
 
 class Service:

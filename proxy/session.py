@@ -4,7 +4,8 @@ It exists from the login's OK to the end of the connection, and is what the regi
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy import commands
 from proxy.channel import ClientChannel
@@ -91,21 +92,36 @@ class Session(Conversation):
 
     # -- logging in ---------------------------------------------------------------------------------------------------
 
-    async def begin(self) -> None:
-        """Answer the login: with OK once its schema is known to exist, with the error otherwise."""
+    def begin(self) -> Coroutine[Any, Any, None] | None:
+        """Answer the login: with OK at once, or by what is returned, where a node has to be asked first."""
         self.service.sessions[self.login.connection_id] = self
+        if self._asks_a_node():
+            return self._begin_with_a_node()
+        try:
+            self._accept()
+        except ConnectionResetError:
+            self._end()
+        return None
+
+    async def _begin_with_a_node(self) -> None:
         try:
             await self._answer_login()
         except ConnectionResetError:
             self._end()
 
+    def _asks_a_node(self) -> bool:
+        # An account of the cluster is one only if a node says so, which sees our address and not the client's.
+        return self.login.database != "" or not self.relay.profile.confirmed
+
+    def _accept(self) -> None:
+        login = self.login
+        login.hand_over(cast("asyncio.Protocol", self.frontend), accept(login, self.relay.status))
+
     async def _answer_login(self) -> None:
         login = self.login
-        # An account of the cluster is one only if a node says so, which sees our address and not the client's.
-        unconfirmed = not self.relay.profile.confirmed
-        error = await self.relay.select(login.database.encode()) if login.database or unconfirmed else None
+        error = await self.relay.select(login.database.encode()) if self._asks_a_node() else None
         if error is None:
-            login.hand_over(cast("asyncio.Protocol", self.frontend), accept(login, self.relay.status))
+            self._accept()
             return
         if isinstance(error, ProxyError):
             self.metrics.errors_made[error.reason] += 1

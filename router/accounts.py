@@ -26,6 +26,11 @@ OURS: Final = (NATIVE, CACHING_SHA2)
 _DAY: Final = 86400
 _HOST_BYTES: Final = 255  # the longest host part, in the order below
 
+MATCHES: Final = 10_000
+"""Clients, by name and address, of which it is remembered which account they are."""
+LONGEST_NAME: Final = 128
+"""Characters: MariaDB's; MySQL's are 32. Longer ones are remembered nowhere."""
+
 MARIADB: Final = "mariadb"
 MYSQL: Final = "mysql"
 
@@ -307,6 +312,7 @@ class Directory:
         ordered = sorted(accounts, key=ORDERS[engine])
         self.accounts: Final = tuple(ordered)
         anonymous = [account for account in ordered if not account.name]
+        self._matched: dict[tuple[str, str, str], Account] = {}
         self._by_name: dict[str, list[Account]] = {"": anonymous}
         for account in ordered:
             if account.name:
@@ -322,8 +328,16 @@ class Directory:
     def match(self, name: str, address: str, host: str = "") -> Account | None:
         """The account that a client is: the first whose name and host fit, as a server takes it. A password that does
         not fit this one is not tried on another."""
+        client = (name, address, host)
+        known = self._matched.get(client)
+        if known is not None:
+            return known
         for account in self._candidates(name):
             if host_matches(account.host, address, host, self.engine):
+                if len(name) <= LONGEST_NAME:
+                    if len(self._matched) >= MATCHES:
+                        self._matched.clear()  # with an anonymous account strangers make up names
+                    self._matched[client] = account
                 return account
         return None
 

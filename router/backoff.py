@@ -26,6 +26,10 @@ class LoginBackoff:
     def __len__(self) -> int:
         return len(self._failing)
 
+    def is_clear(self, address: str) -> bool:
+        """Whether nothing is held against this address."""
+        return not self._failing or _group(address) not in self._failing
+
     def wait(self, address: str, now: float, patience: float) -> float | None:
         """Seconds until this attempt may be judged; its place in the line is taken with this call. None, and no place,
         if that is more than `patience`."""

@@ -366,6 +366,15 @@ def test_what_is_copied_makes_the_whole_distribution(tmp_path: Path) -> None:
     assert inside == modules
 
 
+def test_the_wheel_in_the_image_is_compiled() -> None:
+    """Its base has Python's headers and no compiler, and without one the same command makes a wheel of plain Python."""
+    words = [rest for word, rest in instructions() if word == "RUN"]
+    (compiler,) = [at for at, rest in enumerate(words) if re.search(r"apt-get install .*\bgcc libc6-dev\b", rest)]
+    (build,) = [at for at, rest in enumerate(words) if rest.endswith("--no-build-isolation .")]
+    assert compiler < build
+    assert "MULTIWRITER_PURE" not in (DEPLOY / "Dockerfile").read_text()
+
+
 def test_both_stages_have_one_python_that_the_project_supports() -> None:
     images = {rest.split()[0] for word, rest in instructions() if word == "FROM"}
     (image,) = images

@@ -54,8 +54,11 @@ class _OneAccount:
     def __init__(self, account: PasswordAccount) -> None:
         self._account = account
 
-    async def find(self, name: str, host: str) -> PasswordAccount | None:
+    def known(self, name: str, host: str) -> PasswordAccount | None:
         return self._account if name == self._account.name else None
+
+    async def find(self, name: str, host: str) -> PasswordAccount | None:
+        return self.known(name, host)
 
 
 class Console:
@@ -98,7 +101,7 @@ class Console:
     def _on_result(self, result: Result) -> None:
         self._service.metrics.logins["console", result.value] += 1
 
-    async def _on_operator(self, login: Login) -> None:
+    def _on_operator(self, login: Login) -> None:
         # Part of the login's task no longer: that has a deadline, and counts as one that is logging in.
         self._service.run(self._converse(login), f"console of {login.host}")
 

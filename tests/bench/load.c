@@ -8,7 +8,7 @@
  *
  * All are app with the password app (mysql_native_password). When they are in, "ready" is printed, and a line on the
  * standard input begins the load. Then one line of JSON: what was done, and microseconds from question to answer of the
- * ACTIVE ones (login: of a whole connection).
+ * ACTIVE ones (login: of a whole connection). They stay connected until the standard input ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -329,5 +329,7 @@ int main(int argc, char **argv)
     printf("{\"done\": %ld, \"failures\": %ld, \"seconds\": %f, \"median_us\": %.1f, \"p95_us\": %.1f, \"p99_us\": %.1f}\n",
            done, failures, elapsed, percentile(0.5), percentile(0.95), percentile(0.99));
     fflush(stdout);
+    while (fgets(line, sizeof line, stdin))
+        ;
     return 0;
 }

@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from typing import Any
@@ -12,6 +13,7 @@ from tests.bench.endpoints import HOST, Endpoint
 from tests.bench.usage import cpu_seconds
 
 HERE = Path(__file__).parent
+SETTLE_SECONDS = 10.0
 POINT_SELECT = "SELECT c FROM sbtest1 WHERE id=4711"
 
 # What a proxy needs to be told before fake nodes: they have no accounts and no tables.
@@ -59,10 +61,18 @@ class Load:
 
     def run(self) -> dict[str, float]:
         """`per_s`, latencies in milliseconds, and `cpu_us` of the endpoint's processes for each that was done."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
         before, own = cpu_seconds(self.endpoint.pids), cpu_seconds([self._process.pid])
         children = getrusage(RUSAGE_CHILDREN)
-        said, _ = self._process.communicate("go\n")
+        stdin.write("go\n")
+        stdin.flush()
+        said = stdout.readline()
         spent = cpu_seconds(self.endpoint.pids) - before
+        rest, _ = self._process.communicate()
+        said += rest
+        settle(self.endpoint.pids)
         since = getrusage(RUSAGE_CHILDREN)
         clients = since.ru_utime + since.ru_stime - children.ru_utime - children.ru_stime - own
         if self._process.returncode:
@@ -82,6 +92,18 @@ class Load:
     def stop(self) -> None:
         self._process.kill()
         self._process.communicate()
+
+
+def settle(pids: Sequence[int]) -> None:
+    """Return when these processes are nearly idle: what thousands of clients cost that leave is no part of the next
+    measurement."""
+    until = time.monotonic() + SETTLE_SECONDS
+    spent = cpu_seconds(pids)
+    while time.monotonic() < until:
+        time.sleep(0.1)
+        before, spent = spent, cpu_seconds(pids)
+        if spent - before < 0.02:
+            return
 
 
 def queries(

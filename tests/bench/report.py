@@ -67,7 +67,7 @@ def markdown(results: Results) -> str:
     versions = {"Python": "python", "MariaDB": "database", "HAProxy": "haproxy", "ProxySQL": "proxysql"}
     named = ", ".join(f"{name} {_version(machine[key])}" for name, key in versions.items() if key in machine)
     parts = [
-        f"{machine['processor']}, {machine['cores']} processors, {named};\n"
+        f"{machine['processor']}, {machine['cores']} processors, multiwriter {machine['multiwriter']}, {named};\n"
         f"the machine's load before it began was {load:.1f}.\n"
     ]
     rows = [

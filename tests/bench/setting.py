@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from proxy.cli import about
 from proxy.demo.galera import Cluster
-from proxy.version import VERSION
 from tests.bench.endpoints import Endpoint, HAProxy, Multiwriter, ProxySQL, version_of
 from tests.bench.results import Measurement, Results
 from tests.support import sysbench
@@ -59,6 +59,7 @@ class Setting:
         self.started = 0
         """Proxies that cases have started, so that each has a directory of its own."""
         self.results = Results(machine())
+        say(about())
         self.directory = Path(tempfile.mkdtemp(prefix="multiwriter-bench-"))
         self._cluster: Cluster | None = None
         self._writers: Cluster | None = None
@@ -183,7 +184,7 @@ def machine() -> dict[str, Any]:
     ]
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "multiwriter": VERSION,
+        "multiwriter": about().removeprefix("multiwriter "),
         "python": platform.python_version(),
         "kernel": platform.release(),
         "architecture": platform.machine(),

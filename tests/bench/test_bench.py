@@ -78,8 +78,15 @@ def test_cases_that_are_measured_again_replace_the_older_ones() -> None:
 
 
 def published() -> Results:
-    machine = {"processor": "P", "cores": 2, "python": "3.11", "haproxy": "HAProxy version 2.6 2026/01/01",
-               "database": "10.11", "load_before": 0.1}  # fmt: skip
+    machine = {
+        "multiwriter": "0.1.0, compiled",
+        "processor": "P",
+        "cores": 2,
+        "python": "3.11",
+        "haproxy": "HAProxy version 2.6 2026/01/01",
+        "database": "10.11",
+        "load_before": 0.1,
+    }
     found = Results(machine)
     figures = {"cpu_us": 20.0, "median_ms": 0.2, "p95_ms": 0.4, "queries_per_s": 1000.0}
     for subject, factor in (("haproxy", 1.0), ("multiwriter", 1.1)):
@@ -96,7 +103,7 @@ def test_the_documents_show_the_proxy_beside_haproxy_and_what_stands_alone() -> 
     assert "| point-select text | 8 | 22.0 µs | 1.10 | 0.22 ms | 1.10 | 0.44 ms | 1.10 | 1,100 | 1.10 |" in text
     assert "| from the start to the first answer | 0.50 s |" in text
     assert "1 nodes: 20.0 µs, 9 nodes: 21.0 µs" in text
-    assert text.startswith("P, 2 processors, Python 3.11, MariaDB 10.11, HAProxy 2.6;")
+    assert text.startswith("P, 2 processors, multiwriter 0.1.0, compiled, Python 3.11, MariaDB 10.11, HAProxy 2.6;")
 
 
 def test_the_picture_is_a_png_and_only_of_sysbenchs_work(tmp_path: Path) -> None:

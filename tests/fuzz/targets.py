@@ -5,13 +5,11 @@ a byte of a journal behind, or fail inside (the stage of tests.proxy.scripted se
 """
 
 import contextlib
-import socket
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 
 import config
 from proxy.channel import ClientChannel
-from proxy.handshake import LoginFailed, LoginSettings, login
+from proxy.handshake import LoginFailed, LoginSettings, greet, login, login_at_once
 from proxy.wire import prepared, proxied
 from proxy.wire.compression import Algorithm, Unpacker, codec
 from proxy.wire.constants import (
@@ -106,7 +104,13 @@ def logins(data: bytes) -> None:
         wire.protocol = channel
         settings = LoginSettings(accounts=_Nobody(), version=lambda: "5.5.5-10.11.6-MariaDB", timeout=5.0)
         channel.connection_made(wire)
-        task = clock.create_task(login(channel, settings, 1))
+        opening = greet(channel, settings, 1, clock.time() + settings.timeout)
+
+        def refused_at_once() -> None:
+            assert login_at_once(opening) is None, "a stranger got in"
+
+        channel.on_first(refused_at_once)
+        task = clock.create_task(login(opening))
         for piece in cut(data):
             if wire.closing:
                 break
@@ -125,11 +129,14 @@ def logins(data: bytes) -> None:
 
 class _Socketed(Wire):
     def get_extra_info(self, name: str, default: object = None) -> object:
-        return {"socket": SimpleNamespace(family=socket.AF_INET), "peername": ("10.0.0.9", 50000)}.get(name, default)
+        return {"peername": ("10.0.0.9", 50000)}.get(name, default)
 
 
 class _Nobody:
     plugin_of_unknown = None
+
+    def known(self, name: str, host: str) -> None:
+        return None
 
     async def find(self, name: str, host: str) -> None:
         return None

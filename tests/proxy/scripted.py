@@ -687,7 +687,7 @@ class Stage:
         )
         endpoint.listener.clients += 1
         client.session = self.clock.finish(self._session(made))
-        self.clock.create_task(client.session.begin(), name="login")
+        self.clock.create_task(self._begin(client.session), name="login")
         self.clock.settle()
         if not database:
             client.hears(ok(seq=2))
@@ -695,6 +695,11 @@ class Stage:
 
     async def _session(self, made: Login) -> Session:
         return Session(self.service, self.service.endpoints[0], made)
+
+    async def _begin(self, session: Session) -> None:
+        rest = session.begin()
+        if rest is not None:
+            await rest
 
     def passes(self, seconds: float) -> None:
         self.clock.passes(seconds)

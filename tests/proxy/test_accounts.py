@@ -238,6 +238,32 @@ async def test_names_of_hosts_are_looked_up_where_nodes_do_it() -> None:
     assert asked == ["10.0.0.9", "10.0.0.8"]
 
 
+async def test_what_has_to_be_waited_for_is_not_known_at_once() -> None:
+    async def lookup(address: str) -> str:
+        return "h1.example.net"
+
+    ed = ("ed", "%", json.dumps({"plugin": "ed25519", "authentication_string": "x"}))
+    server = Server(native("ann", "hers"), native("bob", "his", "%.example.net"), ed, resolves=True)
+    async with reading(server, lookup=lookup, max_age=0.2) as source:
+        both = Accounts({"app": PasswordAccount.of("app", "configured")}, source)
+        assert both.known("app", "10.0.0.9") is not None
+        known = both.known("ann", "10.0.0.9")
+        assert isinstance(known, ClusterAccount)
+        assert known.account == (await found(source, "ann")).account
+        assert both.known("nobody", "10.0.0.9") is None  # a look at the node may find it
+        assert both.known("ed", "10.0.0.9") is None  # find() says why
+        assert both.known("bob", "10.0.0.9") is None  # whose host is which?
+        await found(source, "bob")
+        assert both.known("bob", "10.0.0.9") is not None
+        server.failure = ConnectFailed(2013, "lost")
+        await source.read_again()
+        while both.known("ann", "10.0.0.9") is not None:
+            await asyncio.sleep(0.01)
+        with pytest.raises(Refused):
+            await source.find("ann", "10.0.0.9")
+    assert Accounts({}, None).known("ann", "10.0.0.9") is None
+
+
 async def test_names_of_hosts_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tested, "NAMES", 2)
     asked: list[str] = []

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import auth, mimic
+from proxy import auth
 from proxy.auth import Answer, Denied, PasswordAccount, RsaKey, authenticate, native_matches, sha2_matches
 from tests.proxy.login_client import NATIVE, PASSWORD, SHA2, native_scramble, sha2_scramble
 
@@ -89,6 +89,52 @@ def encrypted(password: bytes, nonce: bytes = NONCE) -> Any:
         return key.encrypt(hidden, padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None))
 
     return reply
+
+
+# What needs no second round
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "plugin", "message"),
+    [
+        ("app", native_scramble(PASSWORD, NONCE), NATIVE, None),
+        ("native", native_scramble(PASSWORD, NONCE), NATIVE, None),
+        ("app", native_scramble(PASSWORD, NONCE), None, None),
+        ("app", sha2_scramble(PASSWORD, NONCE), SHA2, auth.FAST_AUTH_OK),
+    ],
+)
+def test_an_answer_that_is_a_proof_needs_no_exchange(
+    name: str, data: bytes, plugin: str | None, message: bytes | None
+) -> None:
+    said = answer(name, data, plugin, data_plugin=plugin or NATIVE)
+    found = auth.at_once(said, ACCOUNTS[name], default_plugin=plugin or NATIVE)
+    assert found is not None
+    assert (found[0].account.name, found[1]) == (name, message)
+    script = Script()
+    assert found[0] == asyncio.run(authenticate(script, said, ACCOUNTS[name], default_plugin=plugin or NATIVE))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "plugin"),
+    [
+        ("app", native_scramble("wrong", NONCE), NATIVE),
+        ("app", native_scramble(PASSWORD, NONCE[::-1]), NATIVE),
+        ("app", b"", NATIVE),
+        ("app", sha2_scramble("wrong", NONCE), SHA2),
+        ("open", b"", NATIVE),
+        ("uncached", b"", NATIVE),
+        ("uncached", native_scramble("", NONCE), NATIVE),
+        ("uncached", sha2_scramble(PASSWORD, NONCE), SHA2),
+        ("sha2", native_scramble(PASSWORD, NONCE), NATIVE),  # of another plugin than its account's
+        ("native", sha2_scramble(PASSWORD, NONCE), SHA2),
+        ("app", native_scramble(PASSWORD, NONCE), "nobody_knows_it"),
+        ("stranger", native_scramble(PASSWORD, NONCE), NATIVE),
+        ("stranger", sha2_scramble(PASSWORD, NONCE), SHA2),
+    ],
+)
+def test_any_other_answer_is_none_yet(name: str, data: bytes, plugin: str) -> None:
+    said = answer(name, data, plugin, data_plugin=plugin)
+    assert auth.at_once(said, ACCOUNTS.get(name), default_plugin=NATIVE) is None
 
 
 # mysql_native_password
@@ -282,7 +328,7 @@ def test_accounts_do_not_show_what_they_know() -> None:
 
 
 def test_nonces_are_fresh_and_have_no_byte_that_means_something() -> None:
-    nonces = {mimic.nonce() for _ in range(100)}
+    nonces = {auth.nonce() for _ in range(100)}
     assert len(nonces) == 100
     for nonce in nonces:
         assert len(nonce) == 20

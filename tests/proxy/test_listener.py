@@ -15,7 +15,19 @@ import uvloop
 
 from proxy.handshake import Login, Result
 from proxy.listener import Admission, remove_stale_socket
-from tests.proxy.login_client import CLIENT_FLAGS, LOOPS, PASSWORD, Door, door, native_scramble, packet, response
+from tests.proxy.login_client import (
+    CLIENT_FLAGS,
+    LOOPS,
+    NATIVE,
+    PASSWORD,
+    SCRAMBLES,
+    SHA2,
+    Door,
+    door,
+    native_scramble,
+    packet,
+    response,
+)
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -174,22 +186,56 @@ def test_dead_machines_are_found_out_by_the_kernel(run: Run) -> None:
     run(talk())
 
 
-def test_a_login_cancelled_before_its_first_step_leaves_nothing(run: Run) -> None:
+@pytest.mark.parametrize("plugin", [NATIVE, SHA2])
+def test_only_a_login_that_has_to_wait_has_a_task(run: Run, plugin: str) -> None:
+    tasks: list[list[str]] = []
+
+    async def talk() -> None:
+        async with door(plugin=plugin) as at:
+            on_client = at.listener._on_client
+
+            def count(login: Login) -> Any:
+                names = [task.get_name() for task in asyncio.all_tasks()]
+                tasks.append([name for name in names if name.startswith("login ")])
+                return on_client(login)
+
+            at.listener._on_client = count
+            await (await at.connect()).log_in()
+            second = await at.connect()
+            greeting = await second.greeting()
+            second.send(response(data=b"", plugin="", flags=CLIENT_FLAGS))
+            assert (await second.read())[0] == 0xFE
+            second.send(SCRAMBLES[plugin](PASSWORD, greeting.nonce))
+            if plugin == SHA2:
+                assert await second.read() == b"\x01\x03"
+            await second.ok()
+
+    run(talk())
+    assert [len(names) for names in tasks] == [0, 1]
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_login_cancelled_before_its_first_step_leaves_nothing(run: Run, proven: bool) -> None:
+    """One that has to be asked for more, and one whose session has to ask a node."""
+
     async def talk() -> None:
         async with door() as at:
-            connected = at.listener._connected
+            answered = at.listener._answered
             cancelled: list[asyncio.Task[bool]] = []
 
-            def connect_and_cancel(channel: Any) -> None:
-                connected(channel)
+            def answer_and_cancel(opening: Any) -> None:
+                answered(opening)
                 cancelled.extend(at.listener._tasks)
                 cancelled[0].cancel()
 
-            at.listener._connected = connect_and_cancel  # type: ignore[method-assign]
+            at.listener._answered = answer_and_cancel  # type: ignore[method-assign]
             client = await at.connect()
+            greeting = await client.greeting()
+            client.send(response(data=native_scramble(PASSWORD, greeting.nonce) if proven else b""))
             await client.closed()
             assert cancelled[0].cancelled()
-            assert (at.admission.clients, at.admission.pending, at.results) == (0, 0, [])
+            assert (at.admission.clients, at.admission.pending) == (0, 0)
+            assert at.results == ([Result.ACCEPTED] if proven else [])
 
     run(talk())
 

@@ -287,3 +287,19 @@ def test_what_keeps_out_who_has_the_right_password(
 
 def test_passwords_hashes_are_never_shown() -> None:
     assert STORED[1:9] not in repr(of_mariadb("ann", "%", native()))
+
+
+def test_matches_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an anonymous account anybody's name matches, however long and however many they are."""
+    monkeypatch.setattr("router.accounts.MATCHES", 3)
+    directory = Directory([account("ann", "10.%"), account("", "%")])
+    for _ in range(2):
+        assert str(directory.match("ann", "10.0.0.9")) == "ann@10.%"
+        assert str(directory.match("ann", "11.0.0.9")) == "@%"
+    for number in range(10):
+        assert directory.match(f"nobody {number}", "10.0.0.9") is not None
+        assert len(directory._matched) <= 3
+    before = len(directory._matched)
+    assert str(directory.match("x" * 1000, "10.0.0.9")) == "@%"
+    assert len(directory._matched) == before
+    assert str(directory.match("ann", "10.0.0.9")) == "ann@10.%"

@@ -90,3 +90,15 @@ def test_zero_is_never_slow(failures: int) -> None:
         backoff.failed("a", 0.0)
     assert waits(backoff, "a") == [0.0]
     assert len(backoff) == 0
+
+
+def test_an_address_is_clear_until_it_fails_and_once_it_succeeds() -> None:
+    backoff = LoginBackoff(1.0, 10.0)
+    assert backoff.is_clear("10.0.0.1")
+    backoff.failed("10.0.0.1", 0.0)
+    backoff.failed("2001:db8::1", 0.0)
+    assert not backoff.is_clear("10.0.0.1")
+    assert not backoff.is_clear("2001:db8::2")  # its neighbour
+    assert backoff.is_clear("10.0.0.2")
+    backoff.succeeded("10.0.0.1")
+    assert backoff.is_clear("10.0.0.1")
