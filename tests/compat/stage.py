@@ -83,7 +83,7 @@ class Stage:
                 if not line.startswith("--"):
                     cursor.execute(line)
         for node in self.ports:
-            wait_until(lambda node=node: self._has_all(node, schema), 30, lambda: "the schema does not arrive")  # type: ignore[misc]
+            wait_until(lambda node=node: self._has_all(node, schema), 120, lambda: "the schema does not arrive")  # type: ignore[misc]
 
     def drop(self, schema: str) -> None:
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
@@ -151,6 +151,8 @@ def group_replication() -> Iterator[Stage]:
     with _started(Group) as (cluster, directory):
         for node in cluster:
             node.query("SET GLOBAL group_replication_member_expel_timeout = 30")
+            # With the tests' 64 MB a row of 20 MB makes everybody wait for the disk.
+            node.query("SET GLOBAL innodb_redo_log_capacity = 1073741824")
         with on(cluster, directory) as stage:
             yield stage
 

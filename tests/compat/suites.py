@@ -60,7 +60,9 @@ def mysqlclient(port: int, schema: str, directory: Path) -> Passed:
 
 def aiomysql(port: int, schema: str, directory: Path) -> Passed:
     environment = {"MYSQL_DB": schema, "COMPAT_USER": "app", "MYSQL_ROOT_PASSWORD": "app"}
-    return _pytest(SUITES_DIRECTORY / "aiomysql", ["tests", f"--mysql-address=127.0.0.1:{port}"], directory, environment)
+    return _pytest(
+        SUITES_DIRECTORY / "aiomysql", ["tests", f"--mysql-address=127.0.0.1:{port}"], directory, environment
+    )
 
 
 def sqlalchemy(port: int, schema: str, directory: Path) -> Passed:
@@ -71,7 +73,13 @@ def sqlalchemy(port: int, schema: str, directory: Path) -> Passed:
 
 
 def django(port: int, schema: str, directory: Path) -> Passed:
-    account = {"ENGINE": "django.db.backends.mysql", "HOST": "127.0.0.1", "PORT": port, "USER": "app", "PASSWORD": "app"}
+    account = {
+        "ENGINE": "django.db.backends.mysql",
+        "HOST": "127.0.0.1",
+        "PORT": port,
+        "USER": "app",
+        "PASSWORD": "app",
+    }
     databases = {
         "default": {**account, "NAME": schema, "TEST": {"NAME": f"{schema}_one"}},
         "other": {**account, "NAME": schema, "TEST": {"NAME": f"{schema}_two"}},
