@@ -140,7 +140,7 @@ instructions: $(DEV)
 	$(BIN)/python -m tests.bench.instructions --record
 
 CLIENTS :=
-compat: $(DEV)
+compat: $(DEV) $(MYSQL)/.installed
 	@tests/compat/prepare
 	$(BIN)/pytest -rA --show-capture=stdout tests/compat/all_clients.py tests/compat/driver_suites.py $(CLIENTS)
 

@@ -147,6 +147,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     open_before = transaction.stage is Stage.OPEN
     commit, relay.commit = relay.commit, None
     note(relay, verdict, backend)
+    if verdict.keeps_locks and relay.pinned is None and backend.lost is None:
+        backend.send_quietly(relay.profile.query(ROLLBACK), COM_QUERY)
     if verdict.ends_transaction and statement.kind is Kind.ROLLBACK:
         if verdict.conflict:
             places.lost(relay, verdict, relay.phase.value, visible=False)

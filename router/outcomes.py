@@ -54,6 +54,7 @@ class Verdict:
     `ends_transaction`: no transaction is open any more, because the server ended it or since the backend is closed.
     `confirm`: the error leaves open whether the transaction lives; ask the status flags of a next OK (COM_PING).
     `conflict`: another writer, or another transaction, won. `reason`: the metric label.
+    `keeps_locks`: the transaction is undone, but on this backend its metadata locks stay until a ROLLBACK.
     """
 
     outcome: Outcome
@@ -64,6 +65,7 @@ class Verdict:
     ends_transaction: bool
     confirm: bool
     conflict: bool
+    keeps_locks: bool
     reason: str
 
     @property
@@ -89,6 +91,7 @@ class Effect(NamedTuple):
     close: bool = False
     conflict: bool = False
     confirm: bool = False
+    locks: bool = False
 
 
 ELSEWHERE = Effect(Outcome.NOT_EXECUTED, retry=True, move=True, close=True)
@@ -97,6 +100,7 @@ REFUSED = Effect(Outcome.NOT_EXECUTED)
 LOST = Effect(Outcome.ROLLED_BACK, retry=True, move=True, close=True)
 CONFLICT = Effect(Outcome.ROLLED_BACK, retry=True, conflict=True)
 CONFLICT_AND_CLOSE = Effect(Outcome.ROLLED_BACK, retry=True, close=True, conflict=True)
+CONFLICT_WITH_LOCKS = Effect(Outcome.ROLLED_BACK, retry=True, conflict=True, locks=True)
 REPLAY = Effect(Outcome.ROLLED_BACK, retry=True, close=True)
 FORWARD = Effect(Outcome.STATEMENT_ROLLED_BACK)
 FORWARD_AND_ASK = Effect(Outcome.STATEMENT_ROLLED_BACK, confirm=True)
@@ -199,8 +203,12 @@ ROWS: tuple[Row, ...] = (
     Row(1213, "", "RWSK", (), CONFLICT, _SIGN_NONE, "conflict"),
     Row(1020, "", AFTER_LOGIN, (), CONFLICT, _SIGN_NONE, "conflict"),       # innodb_snapshot_isolation
     Row(1614, "", AFTER_LOGIN, (), CONFLICT, _SIGN_NONE, "conflict"),
-    Row(3101, "", AFTER_LOGIN, (), CONFLICT, _SIGN_NONE, "conflict"),       # Group Replication's certification
-    Row(1180, "error 149", AFTER_LOGIN, (), CONFLICT, _SIGN_NONE, "conflict"),
+    # Group Replication's certification. MySQL lets go of metadata locks only behind a COMMIT that succeeds: kept on an
+    # idle backend they would bar the group from applying any DDL for those tables, and all that comes after it.
+    Row(3101, "", "PWS", (), CONFLICT, _SIGN_NONE, "conflict"),
+    Row(3101, "", "RK", (), CONFLICT_WITH_LOCKS, _SIGN_NONE, "conflict"),
+    Row(1180, "error 149", "PWS", (), CONFLICT, _SIGN_NONE, "conflict"),
+    Row(1180, "error 149", "RK", (), CONFLICT_WITH_LOCKS, _SIGN_NONE, "conflict"),
     # A savepoint is gone with what was undone while the transaction idled; the server takes it for open yet.
     Row(1030, "error 153", "S", (), CONFLICT_AND_CLOSE, _SIGN_NONE, "conflict"),
     Row(1181, "error 153", "S", (), CONFLICT_AND_CLOSE, _SIGN_NONE, "conflict"),
@@ -396,6 +404,7 @@ def _verdict(letter: str, effect: Effect, sign: NodeSign, reason: str) -> Verdic
         # Whatever commits by itself may have done so before it failed.
         confirm=not ends and (letter == "K" or (letter == "S" and effect.confirm)),
         conflict=effect.conflict and letter not in "CP",
+        keeps_locks=effect.locks,
         reason=reason,
     )
 

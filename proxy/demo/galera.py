@@ -191,7 +191,7 @@ class Cluster:
         self.site.give(self.template.directory)
         log = self.directory / "template.log"
         settings = self.directory / "template.cnf"
-        settings.write_text(f"[mysqld]\nskip-log-bin\n{STORAGE}")
+        settings.write_text(f"[mysqld]\nskip-log-bin\ntmpdir = {self.template.directory}\n{STORAGE}")
         statements = self.directory / "template.sql"
         statements.write_text(_accounts())
         owner = self.site.user or own_account()

@@ -56,6 +56,8 @@ _NODE = """\
 # Written at each start of the node; changes here do not last.
 [mysqld]
 datadir = {data}
+# A server that starts removes the temporary tables that it finds here; one that is using them crashes of it.
+tmpdir = {directory}
 user = {user}
 socket = {socket}
 pid-file = {data}/mariadb.pid
@@ -299,6 +301,7 @@ class Node:
         self._settings.write_text(
             _NODE.format(
                 data=self.data,
+                directory=self.directory,
                 user=self.site.user or own_account(),
                 socket=self.socket,
                 log=self.log,

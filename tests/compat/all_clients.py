@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.compat import stage, table
+from tests.compat import table
 from tests.compat.clients import CLIENTS, Client
 from tests.compat.runner import Outcome, run
 from tests.compat.stage import Stage
@@ -20,23 +20,21 @@ AT_ONCE: Final = 4
 
 
 @pytest.fixture(scope="module")
-def galera() -> Iterator[Stage]:
-    with stage.galera() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def outcomes(galera: Stage, request: pytest.FixtureRequest) -> Iterator[dict[str, "Future[Outcome]"]]:
+def outcomes(each_stage: Stage, request: pytest.FixtureRequest) -> Iterator[dict[str, "Future[Outcome]"]]:
     """What is found out of each client that was asked for; several run at once.
 
     It is written to the document when all clients were run and none failed.
     """
     asked = {item.name.partition("[")[2].rstrip("]") for item in request.session.items}
     with ThreadPoolExecutor(AT_ONCE) as executor:
-        found = {client.name: executor.submit(run, galera, client) for client in CLIENTS if client.name in asked}
+        found = {
+            client.name: executor.submit(run, each_stage, client)
+            for client in CLIENTS
+            if f"{each_stage.kind}-{client.name}" in asked
+        }
         yield found
     if len(found) == len(CLIENTS) and not any(each.exception() or each.result().wrong for each in found.values()):
-        table.write("galera", galera.server, [found[client.name].result() for client in CLIENTS])
+        table.write(each_stage.kind, each_stage.server, [found[client.name].result() for client in CLIENTS])
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)

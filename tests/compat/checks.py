@@ -90,11 +90,14 @@ class Report:
         return name in self.results and self.results[name].verdict == "ok"
 
 
-def differences(direct: Report, proxied: Report, lacks: frozenset[str]) -> list[str]:
+def differences(direct: Report | None, proxied: Report, lacks: frozenset[str]) -> list[str]:
     """What went wrong through the proxy, or was seen otherwise than directly: a line each.
 
     `lacks` names the checks that this kind of server cannot pass, with or without a client's fault; the proxy can.
+    No `direct`: this client cannot log in to such a server at all.
     """
+    if direct is None:
+        return [f"{name}: {here.told}" for name, here in proxied.results.items() if here.verdict == "not ok"]
     found: list[str] = []
     for name in sorted(direct.results.keys() | proxied.results.keys(), key=list(CHECKS).index):
         there, here = direct.results.get(name), proxied.results.get(name)

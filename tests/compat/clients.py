@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.compat.stage import CACHE, PROGRAMS
+from tests.compat.stage import CACHE, MYSQL, NATIVE, PROGRAMS, SHA2
 
 PYTHON: Final = str(CACHE / "venv" / "bin" / "python")
 JAVA: Final = f"/usr/share/java/mariadb-java-client.jar:{CACHE / 'java'}"
@@ -20,22 +20,22 @@ class Client:
     command: tuple[str, ...]
     own_faults: Mapping[str, str] = field(default_factory=dict)
     """Checks that fail directly, too, by a fault of the client's, and which it is."""
-    differs: Mapping[str, str] = field(default_factory=dict)
-    """Checks in which the proxy is known to differ, and how."""
+    faults_at: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The same, of one kind of cluster alone."""
+    only: str = ""
+    """The plugin that it knows no other of: to servers without that only the proxy leads."""
+
+    def faults(self, kind: str) -> dict[str, str]:
+        return {**self.own_faults, **self.faults_at.get(kind, {})}
 
 
 def python(name: str, program: str, *arguments: str, own_faults: Mapping[str, str] | None = None) -> Client:
     return Client(name, (PYTHON, str(PROGRAMS / program), *arguments), own_faults or {})
 
 
-OTHER_NODES: Final = {
-    "lock_wait": "what it sets at login binds a session to its node, so two may lock a row on two nodes"
-}
-
-NO_METADATA: Final = "JSON comes as text, since MariaDB's extended metadata are not offered"
-
 CLIENTS: Final = (
     python("mariadb", "cli.py", "mariadb", "mariadb"),
+    Client("mysql", (PYTHON, str(PROGRAMS / "cli.py"), str(MYSQL / "bin" / "mysql"), "mysql"), only=SHA2),
     python("PyMySQL", "dbapi.py", "pymysql"),
     python("mysqlclient", "dbapi.py", "mysqlclient"),
     python("Connector/Python, C", "dbapi.py", "connector_c"),
@@ -65,12 +65,13 @@ CLIENTS: Final = (
     ),
     python("SQLAlchemy", "alchemy.py"),
     python("Django", "django_library.py"),
-    Client("mysql (Node.js)", ("node", str(PROGRAMS / "node" / "compat.js"), "mysql")),
     Client(
-        "mysql2 (Node.js)",
-        ("node", str(PROGRAMS / "node" / "compat.js"), "mysql2"),
-        differs=dict.fromkeys(("text_types", "prepared_types"), NO_METADATA),
+        "mysql (Node.js)",
+        ("node", str(PROGRAMS / "node" / "compat.js"), "mysql"),
+        faults_at={"group-replication": {"change_user": "it knows no plugin that the other account could have"}},
+        only=NATIVE,
     ),
+    Client("mysql2 (Node.js)", ("node", str(PROGRAMS / "node" / "compat.js"), "mysql2")),
     Client("mysqli (PHP)", ("php", "-d", "mysqli.allow_local_infile=1", str(PROGRAMS / "mysqli.php"))),
     Client("PDO (PHP)", ("php", str(PROGRAMS / "pdo.php"))),
     Client(
@@ -82,18 +83,11 @@ CLIENTS: Final = (
         "DBD::MariaDB",
         ("perl", str(PROGRAMS / "dbi.pl"), "MariaDB"),
         {"streaming": "it reads no rows unbuffered in this way"},
-        OTHER_NODES,
     ),
     Client("mysql2 (Ruby)", ("ruby", str(PROGRAMS / "mysql2.rb"))),
     Client("go-sql-driver", (str(CACHE / "go" / "compat"),)),
-    Client("Connector/J (MariaDB)", ("java", "-cp", JAVA, "Compat"), differs=OTHER_NODES),
+    Client("Connector/J (MariaDB)", ("java", "-cp", JAVA, "Compat")),
 )
-"""Those that every run has. MySQL's own command line client is added where it is installed."""
 
 QUICK: Final = (Client("PyMySQL", (sys.executable, str(PROGRAMS / "dbapi.py"), "pymysql")),)
 """Whose driver the development environment has."""
-
-
-def mysql_command(program: Path | str) -> Client:
-    """MySQL's command line client, `program` being how it is started."""
-    return python("mysql", "cli.py", str(program), "mysql")

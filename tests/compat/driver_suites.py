@@ -4,36 +4,28 @@ Not part of `make test`, but of `make compat`.
 """
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.compat import stage
 from tests.compat.stage import Stage
 from tests.compat.suites import COLLATION, SUITES, Passed, Suite
 
 SCHEMA = "compat_suite"
 
 
-@pytest.fixture(scope="module")
-def galera() -> Iterator[Stage]:
-    with stage.galera() as made:
-        yield made
-
-
-def passed(suite: Suite, galera: Stage, side: str, directory: Path) -> Passed:
+def passed(suite: Suite, stage: Stage, side: str, directory: Path) -> Passed:
     directory.mkdir()
-    with contextlib.closing(galera.connect()) as connection, connection.cursor() as cursor:
+    with contextlib.closing(stage.connect()) as connection, connection.cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS {SCHEMA}")
         cursor.execute(f"CREATE DATABASE {SCHEMA} CHARACTER SET utf8mb4 COLLATE {COLLATION}")
-    return suite.run(galera.sides[side], SCHEMA, directory)
+    return suite.run(stage.sides[side], SCHEMA, directory)
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
-def test_nothing_fails_only_through_the_proxy(suite: Suite, galera: Stage, tmp_path: Path) -> None:
-    direct = passed(suite, galera, "direct", tmp_path / "direct")
-    proxied = passed(suite, galera, "proxied", tmp_path / "proxied")
+def test_nothing_fails_only_through_the_proxy(suite: Suite, each_stage: Stage, tmp_path: Path) -> None:
+    direct = passed(suite, each_stage, "direct", tmp_path / "direct")
+    proxied = passed(suite, each_stage, "proxied", tmp_path / "proxied")
     assert sum(direct.values()) > 20
     worse = {name for name, good in direct.items() if good and not proxied.get(name, False)}
     assert worse - suite.known.keys() == set()

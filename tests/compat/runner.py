@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,28 +24,30 @@ class Outcome:
 
     client: Client
     proxied: Report = field(default_factory=Report)
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """The client's own, against this kind of server."""
     wrong: list[str] = field(default_factory=list)
 
     def mark(self, check: str) -> str:
         """For a cell of the table."""
         result = self.proxied.results.get(check)
-        if check in self.client.own_faults:
+        if check in self.faults:
             return "own"
-        if check in self.client.differs:
-            return "≠"
         return {"ok": "✓", "none": "–"}.get(result.verdict, "✗") if result is not None else ""
 
 
 def run(stage: Stage, client: Client) -> Outcome:
     """Both runs, and the comparison. Several clients may run at once: each has a schema of its own."""
     schema = "compat_" + re.sub(r"\W+", "_", client.name).lower()
-    direct, proxied = _report(stage, client, "direct", schema), _report(stage, client, "proxied", schema)
+    sides = ["proxied"] if client.only and client.only != stage.plugin else ["direct", "proxied"]
+    reports = {side: _report(stage, client, side, schema) for side in sides}
     stage.drop(schema)
-    outcome = Outcome(client, proxied, differences(direct, proxied, stage.lacks))
-    explained = client.own_faults.keys() | client.differs.keys()
-    outcome.wrong = [text for text in outcome.wrong if text.partition(":")[0] not in explained]
-    for name, why in client.own_faults.items():
-        for side, report in (("directly", direct), ("through the proxy", proxied)):
+    faults = client.faults(stage.kind)
+    outcome = Outcome(client, reports["proxied"], faults)
+    found = differences(reports.get("direct"), reports["proxied"], stage.lacks)
+    outcome.wrong = [text for text in found if text.partition(":")[0] not in faults]
+    for name, why in faults.items():
+        for side, report in reports.items():
             if report.passed(name):
                 outcome.wrong.append(f"{name}: passes {side}, although {why}")
     return outcome
@@ -52,7 +55,7 @@ def run(stage: Stage, client: Client) -> Outcome:
 
 def _report(stage: Stage, client: Client, side: str, schema: str) -> Report:
     stage.fresh(schema)
-    environment = stage.environment(side, schema)
+    environment = stage.environment(side, schema, client.only)
     done = _run(client.command, environment)
     if done.returncode != 0:
         said = f"{done.stderr[-3000:]}\n{done.stdout[-500:]}"

@@ -18,11 +18,14 @@ import pymysql
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
 from tests.proxy.login_client import write_certificate
+from tests.support.group import Group
 from tests.support.proxy import Proxy
 
 PROGRAMS: Final = Path(__file__).parent / "programs"
 CACHE: Final = Path(__file__).parents[2] / ".compat"
 """What is installed and downloaded for the programs."""
+MYSQL: Final = Path(os.environ.get("MULTIWRITER_MYSQL", Path(__file__).parents[2] / ".mysql9")).resolve()
+"""Where MySQL's server and command line client are (tests/support/install-mysql)."""
 
 SCHEMAS: Final = "compat\\_%"
 """What matches the programs' schemas in a GRANT."""
@@ -31,6 +34,9 @@ PACKET: Final = 64 << 20
 
 LOADED: Final = "1\tone\n2\tgrün 🐬\n3\t\\N\n"
 
+NATIVE: Final = "mysql_native_password"
+SHA2: Final = "caching_sha2_password"
+
 _ACCOUNTS: Final = {"app": "app", "second": "second's", "sha2": "hidden"}
 
 
@@ -38,6 +44,8 @@ _ACCOUNTS: Final = {"app": "app", "second": "second's", "sha2": "hidden"}
 class Stage:
     """A cluster and the proxy before it. `sides` has the ports by name: `direct` is the first node."""
 
+    kind: str
+    """The cluster's flavor."""
     server: str
     """What it is and its version, for the table."""
     ports: Mapping[int, int]
@@ -47,12 +55,23 @@ class Stage:
     certificate: Path
     lacks: frozenset[str] = field(default=frozenset())
     """Checks that no client can pass directly, since the servers have no such thing."""
+    plugin: str = NATIVE
+    """The one that the nodes' accounts have."""
 
     def connect(self, node: int = 1) -> "pymysql.Connection[Any]":
         """To a node, past the proxy, as the account that may do everything."""
         return pymysql.connect(
             host="127.0.0.1", port=self.ports[node], user="app", password="app", autocommit=True, charset="utf8mb4"
         )
+
+    def log_in_once(self) -> None:
+        """As each account on each side: a server keeps what it was shown, so that clients which cannot show their
+        password without TLS get in afterwards.
+        """
+        for port in self.sides.values():
+            for user, password in _ACCOUNTS.items():
+                if user != "sha2" or port != self.sides["direct"] or "login_sha2" not in self.lacks:
+                    pymysql.connect(host="127.0.0.1", port=port, user=user, password=password).close()
 
     def fresh(self, schema: str) -> None:
         """Make a program's schema anew, and return when all nodes have it."""
@@ -64,7 +83,7 @@ class Stage:
                 if not line.startswith("--"):
                     cursor.execute(line)
         for node in self.ports:
-            wait_until(lambda node=node: self._has_all(node, schema), 30, lambda: "the schema does not arrive")  # type: ignore[misc]
+            wait_until(lambda node=node: self._has_all(node, schema), 120, lambda: "the schema does not arrive")  # type: ignore[misc]
 
     def drop(self, schema: str) -> None:
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
@@ -84,14 +103,15 @@ class Stage:
             assert row is not None
             return int(row[0]), int(row[1])
 
-    def environment(self, side: str, schema: str) -> dict[str, str]:
-        """What a program is told."""
+    def environment(self, side: str, schema: str, plugin: str = "") -> dict[str, str]:
+        """What a program is told; its account has this plugin where it knows no other."""
+        user = "sha2" if plugin == SHA2 else "app"
         variables = {
             "COMPAT_HOST": "127.0.0.1",
             "COMPAT_PORT": str(self.sides[side]),
             "COMPAT_SCHEMA": schema,
-            "COMPAT_USER": "app",
-            "COMPAT_PASSWORD": _ACCOUNTS["app"],
+            "COMPAT_USER": user,
+            "COMPAT_PASSWORD": _ACCOUNTS[user],
             "COMPAT_SHA2_USER": "sha2",
             "COMPAT_SHA2_PASSWORD": _ACCOUNTS["sha2"],
             "COMPAT_SECOND_USER": "second",
@@ -116,63 +136,108 @@ def _version_of(package: str) -> str:
 @contextlib.contextmanager
 def galera() -> Iterator[Stage]:
     """Three MariaDB nodes of its own."""
-    directory = Path(tempfile.mkdtemp(prefix="multiwriter-"))
-    directory.chmod(0o755)  # the nodes may run as another account
-    cluster = Cluster(directory / "cluster", progress=print)
-    try:
-        cluster.start()
+    with _started(Cluster) as (cluster, directory):
         for node in cluster:
             # Rows of 20 MB on a busy machine are no reason to expel a node, as they are in the demo.
             node.query("SET GLOBAL wsrep_provider_options = 'evs.inactive_timeout=PT30S'")
             node.query("SET GLOBAL wsrep_provider_options = 'evs.suspect_timeout=PT20S'")
-        with on(cluster, directory / "stage") as stage:
+        with on(cluster, directory) as stage:
             yield stage
+
+
+@contextlib.contextmanager
+def group_replication() -> Iterator[Stage]:
+    """Three members of a MySQL group of its own."""
+    with _started(Group) as (cluster, directory):
+        for node in cluster:
+            node.query("SET GLOBAL group_replication_member_expel_timeout = 30")
+            # With the tests' 64 MB a row of 20 MB makes everybody wait for the disk.
+            node.query("SET GLOBAL innodb_redo_log_capacity = 1073741824")
+        with on(cluster, directory) as stage:
+            yield stage
+
+
+@contextlib.contextmanager
+def _started(kind: "type[Cluster] | type[Group]") -> "Iterator[tuple[Cluster | Group, Path]]":
+    """A cluster, and the name of a directory for the rest."""
+    directory = Path(tempfile.mkdtemp(prefix="multiwriter-"))
+    directory.chmod(0o755)  # the nodes may run as another account
+    cluster = kind(directory / "cluster", progress=print)
+    try:
+        cluster.start()
+        yield cluster, directory / "stage"
     finally:
         cluster.stop(clean=False)
         shutil.rmtree(directory)
 
 
+KINDS: Final = {Cluster.flavor: galera, Group.flavor: group_replication}
+
+
 @contextlib.contextmanager
-def on(cluster: Cluster, directory: Path) -> Iterator[Stage]:
+def on(cluster: "Cluster | Group", directory: Path) -> Iterator[Stage]:
     """A cluster that runs already; it is as it was afterwards. `directory` is made."""
     directory.mkdir()
+    mysql = cluster.flavor == Group.flavor
     (usual,) = cluster[1].query("SELECT @@global.max_allowed_packet")
     for node in cluster:
         node.query(f"SET GLOBAL max_allowed_packet = {PACKET}")
     cluster[1].query(f'CREATE USER second IDENTIFIED BY "{_ACCOUNTS["second"]}"')
     cluster[1].query(f"GRANT ALL ON `{SCHEMAS}`.* TO second")
     version = str(cluster[1].query("SELECT VERSION()")[0][0]).partition("-")[0]
-    sha2 = {"name": "sha2", "password": _ACCOUNTS["sha2"], "plugin": "caching_sha2_password"}
-    settings = {
-        "user": [
-            {"name": "app", "password": "app", "plugin": "mysql_native_password"},
-            {**sha2, "backend_name": "app", "backend_password": "app"},
-        ]
-    }
+    # The proxy asks for this plugin whatever a node has.
+    users = [{"name": "app", "password": "app", "plugin": NATIVE}]
+    if mysql:
+        cluster[1].query(f"CREATE USER sha2 IDENTIFIED BY '{_ACCOUNTS['sha2']}'")
+        cluster[1].query("GRANT ALL ON *.* TO sha2")
+    else:
+        sha2 = {"name": "sha2", "password": _ACCOUNTS["sha2"], "plugin": SHA2}
+        users.append({**sha2, "backend_name": "app", "backend_password": "app"})
+    certificate, key = write_certificate(directory)
+    if mysql:
+        _give_certificate(cluster, certificate, key)
     nodes = {node.number: node.port for node in cluster}
     try:
-        with _proxied(directory, [node.address for node in cluster], settings) as (proxy, certificate):
-            lacks = frozenset({"login_sha2", "tls"})
+        with _proxied(directory, cluster, {"user": users}, certificate, key) as proxy:
             sides = {"direct": nodes[1], "proxied": proxy.port}
-            yield Stage(f"MariaDB {version} with Galera", nodes, sides, directory, certificate, lacks)
+            server = f"MySQL {version} with Group Replication" if mysql else f"MariaDB {version} with Galera"
+            lacks = frozenset() if mysql else frozenset({"login_sha2", "tls"})
+            plugin = SHA2 if mysql else NATIVE
+            stage = Stage(cluster.flavor, server, nodes, sides, directory, certificate, lacks, plugin)
+            stage.log_in_once()
+            yield stage
     finally:
         cluster[1].query("DROP USER second")
+        if mysql:
+            cluster[1].query("DROP USER sha2")
         for node in cluster:
             node.query(f"SET GLOBAL max_allowed_packet = {usual[0]}")
 
 
+def _give_certificate(cluster: "Cluster | Group", certificate: Path, key: Path) -> None:
+    """To the nodes, instead of those that they made themselves, which have no name of a host."""
+    cluster.site.give(key)
+    for node in cluster:
+        node.query(f"SET GLOBAL ssl_ca = '{certificate}'")
+        node.query(f"SET GLOBAL ssl_cert = '{certificate}'")
+        node.query(f"SET GLOBAL ssl_key = '{key}'")
+        node.query("ALTER INSTANCE RELOAD TLS")
+
+
 @contextlib.contextmanager
-def _proxied(directory: Path, nodes: list[str], settings: Mapping[str, Any]) -> Iterator[tuple[Proxy, Path]]:
+def _proxied(
+    directory: Path, cluster: "Cluster | Group", settings: Mapping[str, Any], certificate: Path, key: Path
+) -> Iterator[Proxy]:
     """A proxy with a certificate; it must be running and have had no fault of its own at the end."""
-    certificate, key = write_certificate(directory)
     (directory / "wrong").mkdir()
     write_certificate(directory / "wrong")
     (directory / "loaded.txt").write_text(LOADED)
     endpoint = {"tls_certificate": str(certificate), "tls_key": str(key)}
-    proxy = Proxy(directory / "proxy", nodes, {**settings, "endpoint": [endpoint]})
+    nodes = [node.address for node in cluster]
+    proxy = Proxy(directory / "proxy", nodes, {**settings, "endpoint": [endpoint]}, flavor=cluster.flavor)
     try:
         proxy.start()
-        yield proxy, certificate
+        yield proxy
         assert proxy.running, proxy.log_text()[-3000:]
         assert "internal.error" not in proxy.log_text(), proxy.log_text()[-3000:]
     finally:

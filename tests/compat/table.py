@@ -18,9 +18,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
     lines += ["", f"| check | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
     for name, asks in CHECKS.items():
         lines.append(f"| `{name}`: {asks} | {' | '.join(outcome.mark(name) for outcome in outcomes)} |")
-    clients = [outcome.client for outcome in outcomes]
-    noted = [(client, *note) for client in clients for note in [*client.own_faults.items(), *client.differs.items()]]
-    lines += ["", *(f"- `{name}` of {client.name}: {why}." for client, name, why in noted)]
+    noted = [(outcome.client.name, *note) for outcome in outcomes for note in outcome.faults.items()]
+    lines += ["", *(f"- `{name}` of {client}: {why}." for client, name, why in noted)]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -27,6 +27,11 @@ def test_accounts_are_those_of_the_settings(direct: Direct) -> None:
         direct(1, "app", "wrong")
 
 
+def test_temporary_tables_are_where_no_other_server_that_starts_removes_them(cluster: Cluster) -> None:
+    places = [str(node.query("SELECT @@tmpdir")[0][0]) for node in cluster]
+    assert places == [str(node.directory) for node in cluster]
+
+
 @pytest.mark.parametrize("end", ["kill", "term"])
 def test_an_ended_node_is_expelled_and_comes_back_with_what_it_missed(
     cluster: Cluster, direct: Direct, schema: str, end: str

@@ -432,6 +432,24 @@ def test_a_savepoint_hides_no_conflict(first: str, client: Connection, direct: D
     assert [rows_of(node, "SELECT a FROM t ORDER BY id") for node in nodes] == [[(11,), (1,)]] * 3
 
 
+def test_a_commit_that_lost_leaves_no_metadata_lock(client: Connection, direct: Direct) -> None:
+    """MySQL keeps those of such a transaction until a ROLLBACK: no node could apply a change of the table."""
+    rows_of(client, "CREATE TABLE t (id INT PRIMARY KEY, a INT)")
+    rows_of(client, "INSERT INTO t VALUES (1, 0)")
+    nodes = [direct(number, database=client.db.decode()) for number in (1, 2, 3)]  # type: ignore[union-attr]
+    writing = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_modified > 0"
+    for number in range(1, 9):
+        rows_of(client, "BEGIN")
+        rows_of(client, "UPDATE t SET a = a + 1 WHERE id = 1")
+        elsewhere = next(node for node in nodes if rows_of(node, writing) == [(0,)])
+        rows_of(elsewhere, "UPDATE t SET a = a + 10 WHERE id = 1")
+        rows_of(client, "COMMIT")
+        assert rows_of(client, "SELECT a FROM t") == [(11 * number,)]
+    rows_of(nodes[0], "ALTER TABLE t ADD COLUMN b INT")
+    for node in nodes:
+        wait_until(lambda node=node: bool(rows_of(node, "SHOW COLUMNS FROM t LIKE 'b'")), 10, lambda: "no change comes")  # type: ignore[misc]
+
+
 def test_ids_and_prepared_statements_go_along(proxy: Proxy, ledger: Ledger, schema: str) -> None:
     """LAST_INSERT_ID(), a prepared statement with long data and the session's variables, on several nodes."""
     with contextlib.closing(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.commands import HANDLERS, unknown
 from proxy.wire import constants as c
 from tests.proxy.scripted import AUTO, Client, Stage, command, ok
 from tests.wire.matrix import MATRIX, Cell
@@ -49,6 +50,12 @@ def pinned(stage: Stage, capabilities: int, *, prepare: bool) -> Client:
         client.says(SAID[c.COM_STMT_PREPARE])
     client.received.clear()
     return client
+
+
+def test_every_command_that_is_taken_has_cells() -> None:
+    taken = {code for code, handler in HANDLERS.items() if handler is not unknown}
+    without_reply = {c.COM_QUIT, c.COM_STMT_CLOSE, c.COM_STMT_SEND_LONG_DATA}
+    assert {cell.command for cell in MATRIX} - {0x55} == (taken | {c.COM_CHANGE_USER}) - without_reply
 
 
 def test_every_cell_is_said() -> None:

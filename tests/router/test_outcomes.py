@@ -304,3 +304,9 @@ def test_texts_are_lower_case_since_messages_are_compared_so() -> None:
 
 def test_a_missing_column_is_found_when_the_tables_are_open() -> None:
     assert [code for code in (1064, 1065, 1146, 1054, 1046, 1062) if before_tables(code)] == [1064, 1065, 1146, 1046]
+
+
+@pytest.mark.parametrize(("code", "text"), [(3101, "Plugin instructed the server"), (1180, CERTIFIED_AWAY)])
+def test_metadata_locks_are_kept_only_where_a_commit_was_not_certified(code: int, text: str) -> None:
+    assert [phase for phase in (A, S, K) if judge(code, text, phase).keeps_locks] == [K]
+    assert not judge(1213, "Deadlock found", K).keeps_locks

@@ -292,7 +292,7 @@ func main() {
 		must(err)
 		do(transaction, "INSERT INTO people (name) VALUES ('undone')")
 		must(transaction.Rollback())
-		transaction, err = db.BeginTx(background, &sql.TxOptions{Isolation: sql.LevelSerializable})
+		transaction, err = db.BeginTx(background, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 		must(err)
 		do(transaction, "INSERT INTO people (name) VALUES ('one')")
 		do(transaction, "SAVEPOINT s")

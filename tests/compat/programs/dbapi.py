@@ -346,7 +346,8 @@ def checks(driver: Driver) -> None:
             return ask(connection, "SELECT 1, DATABASE()")
 
     def refused() -> Any:
-        return same(raised(driver.connect, (told.USER[0], "wrong")).args[0], 1045)
+        refused = raised(lambda: driver.connect((told.USER[0], "wrong"), **driver.sha2()))
+        return same(refused.args[0], 1045)
 
     def tls() -> Any:
         raised(lambda: driver.connect(**driver.tls(told.WRONG_CA)))
@@ -412,7 +413,7 @@ def checks(driver: Driver) -> None:
             mark = "?" if driver.prepares else "%s"
             cursor.execute(f"INSERT INTO people (name, picture) VALUES ('big', {mark})", (given,))
             connection.commit()
-            (row,) = ask(connection, "SELECT picture, MD5(picture) FROM people WHERE name = 'big'")
+            (row,) = ask(connection, "SELECT picture, SHA2(picture, 256) FROM people WHERE name = 'big'")
             assert row[0] == given, "other bytes"
             run(connection, "DELETE FROM people WHERE name = 'big'")
             connection.commit()
