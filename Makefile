@@ -28,7 +28,9 @@ help:
 	@echo "make lock      pin the dependencies anew"
 	@echo "make clean     remove what these made in this directory"
 
+# Compiled ahead, since it is not to be relied on that the first start may write next to the sources.
 install: $(RUN)
+	@$(BIN)/python -m compileall -q config proxy router
 
 # The newest of the usual names would do; the first that can make a virtual environment is taken. What the goal needs
 # besides is installed along with it. An environment whose pip does not work was interrupted, or lost its Python.

@@ -5,6 +5,7 @@ a file needs none of it. Exit codes: 0 done, 1 could not run, 2 wrong arguments 
 """
 
 import argparse
+import gc
 import getpass
 import os
 import sys
@@ -214,6 +215,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    gc.disable()  # proxy.settle turns it on again, once all is there
     settings = _settings(options)
 
     from proxy.serve import run

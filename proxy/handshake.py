@@ -17,8 +17,18 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from proxy import mimic
-from proxy.auth import NATIVE_PASSWORD, Account, Answer, Denied, Exchange, Finder, Proof, Refused, authenticate
+from proxy.auth import (
+    NATIVE_PASSWORD,
+    Account,
+    Answer,
+    Denied,
+    Exchange,
+    Finder,
+    Proof,
+    Refused,
+    authenticate,
+    new_nonce,
+)
 from proxy.channel import ClientChannel
 from proxy.hello import OF_THE_NODES, OFFERED, SSL_REQUEST_BYTES, greeting, parse_change_user, parse_response
 from proxy.wire import compression, proxied
@@ -234,7 +244,7 @@ async def _converse(channel: ClientChannel, settings: LoginSettings, connection_
     offered |= c.CLIENT_SSL if settings.tls is not None else 0
     if settings.compression:
         offered |= compression.ANY
-    nonce = mimic.nonce()
+    nonce = new_nonce()
     channel.send(
         greeting(
             settings.version(),

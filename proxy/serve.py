@@ -1,25 +1,19 @@
 """The process: the event loop, signals, exit codes."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
 from collections.abc import Callable
-from typing import Final
 
 import uvloop
 
 from config import Config
-from proxy import files, log
+from proxy import files, log, settle
 from proxy.reload import reload
 from proxy.service import Service
-from proxy.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
-
-GARBAGE: Final = 10_000
-"""Objects made and not freed before the collector looks for cycles. Commands make none; clients that leave do."""
 
 
 def run(config: Config, read: Callable[[], Config] | None = None) -> int:
@@ -31,6 +25,8 @@ def run(config: Config, read: Callable[[], Config] | None = None) -> int:
     # They would be too many for the backends that there may be; a number that is too large is refused by the settings.
     workers = min(workers, config.pool.max_backends)
     if workers > 1:
+        from proxy.supervisor import Supervisor
+
         return uvloop.run(Supervisor(config, workers, read).supervise())
     return uvloop.run(_serve(config, read))
 
@@ -46,10 +42,8 @@ async def _serve(config: Config, read: Callable[[], Config] | None) -> int:
     loop.add_signal_handler(signal.SIGHUP, lambda: reload(read, service.reload) if read is not None else None)
     try:
         await service.start()
-        # What was imported and set up lives as long as the process: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GARBAGE)
+        settle.started()
+        service.run(settle.complete(), "imports")
         await stop.wait()
     finally:
         await service.drain()

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from config import Config, User
@@ -17,7 +17,6 @@ from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts
 from proxy.auth import Account, PasswordAccount
 from proxy.catalog import CatalogReader
 from proxy.cluster import Cluster
-from proxy.console.server import Console
 from proxy.console.tables import TABLES, Row
 from proxy.counters import Metrics
 from proxy.crew import Crew
@@ -41,6 +40,9 @@ from router.catalog import Catalog
 from router.membership import Membership, Node, NodeState
 from router.session import State
 from router.statements import Classifier
+
+if TYPE_CHECKING:
+    from proxy.console.server import Console
 
 logger = logging.getLogger(__name__)
 
@@ -201,7 +203,7 @@ class Service:
         self._http: http.Server | None = None
         self.endpoints = [Endpoint(self, settings) for settings in config.endpoints]
         self.exposition = Exposition(self.metrics)
-        self.console = Console(self, config.console) if config.console.password is not None else None
+        self.console = self._console(config) if config.console.password is not None else None
         self._provide_gauges()
 
     # -- its life -----------------------------------------------------------------------------------------------------
@@ -349,6 +351,11 @@ class Service:
         for session in self.sessions.values():
             session.relay.journal.resize(session.relay.policy.journal_bytes)
         return ignored
+
+    def _console(self, config: Config) -> "Console":
+        from proxy.console.server import Console  # with all that its SQL needs
+
+        return Console(self, config.console)
 
     def _accounts_of_cluster(self, config: Config) -> ClusterAccounts:
         return ClusterAccounts(

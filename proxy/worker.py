@@ -4,7 +4,6 @@ It is started as a program of its own and is given everything over one socket. W
 """
 
 import asyncio
-import gc
 import logging
 import pickle
 import signal
@@ -17,7 +16,7 @@ from typing import Any
 import uvloop
 
 from config import Config
-from proxy import log
+from proxy import log, settle
 from proxy.board import Board, Seat
 from proxy.control import Channel, Gone
 from proxy.kill import Killed, from_elsewhere
@@ -107,8 +106,8 @@ class Worker:
             for name in task.drained:
                 await service.drain_node(name, undo=False)
             await service.start()
-            gc.collect()
-            gc.freeze()
+            settle.started()
+            service.run(settle.complete(), "imports")
             self._channel.tell("started", service.greeted_version())
             await self._stop.wait()
         except OSError as error:

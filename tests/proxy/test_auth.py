@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import auth, mimic
+from proxy import auth
 from proxy.auth import Answer, Denied, PasswordAccount, RsaKey, authenticate, native_matches, sha2_matches
 from tests.proxy.login_client import NATIVE, PASSWORD, SHA2, native_scramble, sha2_scramble
 
@@ -282,7 +282,7 @@ def test_accounts_do_not_show_what_they_know() -> None:
 
 
 def test_nonces_are_fresh_and_have_no_byte_that_means_something() -> None:
-    nonces = {mimic.nonce() for _ in range(100)}
+    nonces = {auth.new_nonce() for _ in range(100)}
     assert len(nonces) == 100
     for nonce in nonces:
         assert len(nonce) == 20
