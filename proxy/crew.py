@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from config import Config, Console, Http
 from proxy.board import Seat
+from router.contention import Conflict, Contention
 
 if TYPE_CHECKING:
     from proxy.console.tables import Row
@@ -33,6 +34,19 @@ class Crew(Protocol):
 
     def lost_sight(self, node: str) -> None:
         """Something is wrong with this node: the others had better look at once."""
+
+    @property
+    def contention(self) -> Contention:
+        """What was learnt of conflicts before this worker came; its own from now on."""
+
+    def lost_conflict(self, lost: Conflict, transactions: int, at: float) -> None:
+        """One of our transactions has lost a conflict; see `Contention.heard`."""
+
+    def want(self, key: str) -> None:
+        """Somebody here waits in the queue of this key: its lease is asked for. See `router.leases`."""
+
+    def give(self, key: str) -> None:
+        """The lease goes back."""
 
 
 class Operated(Protocol):
@@ -68,6 +82,7 @@ def share(config: Config, number: int, workers: int) -> Config:
         http=Http(),
         console=Console(),
         pool=replace(config.pool, max_backends=backends + (number < more)),
+        endpoints=tuple(replace(each, queue_length=-(-each.queue_length // workers)) for each in config.endpoints),
         limits=replace(limits, max_pending_logins=-(-limits.max_pending_logins // workers)),
         replay=replace(
             config.replay,

@@ -43,7 +43,7 @@ async def _serve(config: Config, read: Callable[[], Config] | None) -> int:
     try:
         await service.start()
         settle.started()
-        service.run(settle.complete(), "imports")
+        service.run(settle.complete(settle.SOON), "imports")
         await stop.wait()
     finally:
         await service.drain()

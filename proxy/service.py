@@ -177,7 +177,7 @@ class Service:
         )
         self.cluster.check_now = self.monitor.check_now
         if crew is not None:
-            self.cluster.lost_sight = crew.lost_sight
+            self.cluster.join(crew)
         self.classifier = Classifier(engine=self.cluster.flavor.engine)
         self.admission = Admission(config.limits.max_clients, config.limits.max_pending_logins)
         if crew is not None:

@@ -24,8 +24,8 @@ def started() -> None:
     gc.enable()
 
 
-async def complete() -> None:
+async def complete(after: float = 0.0) -> None:
     """Import, in a thread, what the first statement that is out of the ordinary would otherwise wait for."""
-    await asyncio.sleep(SOON)
+    await asyncio.sleep(after)
     await asyncio.get_running_loop().run_in_executor(None, parse.dialect)
     gc.freeze()

@@ -9,33 +9,33 @@ A worker that ends is replaced at once, on the same seat. Only its own clients n
 
 import asyncio
 import errno
-import json
 import logging
 import os
 import pickle
 import resource
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from config import Address, Config
 from proxy import files, http
 from proxy.board import Board, seat_of
+from proxy.commons import Commons
 from proxy.console.server import Console
 from proxy.console.tables import Row, merged
-from proxy.control import Channel, Gone
+from proxy.control import Gone, Handlers
 from proxy.counters import Metrics
 from proxy.crew import share
 from proxy.kill import Killed
 from proxy.listener import bound_unix_socket
 from proxy.log import event
 from proxy.metrics import CONTENT_TYPE, Exposition, Processes
+from proxy.nursery import Nursery, Worker
 from proxy.reload import adopted, reload, unchangeable
-from proxy.sums import Snapshot, Sums, snapshot
+from proxy.sums import Sums, snapshot
 from proxy.version import VERSION
 from proxy.worker import Task
 from router.backoff import LoginBackoff
@@ -48,24 +48,6 @@ PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds; the pause doubles
 OVERTIME: Final = 10.0  # seconds beyond the drain's own deadline, then a worker is killed
 
 _TEXT: Final = "text/plain; charset=utf-8"
-# The worker's modules are found as ours were, and not in whatever directory we were started from.
-_BOOT: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from proxy.worker import main; sys.exit(main(int(sys.argv[2])))"
-)
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    """One process, from its start to its end."""
-
-    number: int
-    process: asyncio.subprocess.Process
-    channel: Channel
-    since: float
-    started: bool = False
-    last: Snapshot = field(default_factory=dict)
-    """The numbers that it told last."""
 
 
 class Supervisor:
@@ -81,7 +63,9 @@ class Supervisor:
         self.backoff = LoginBackoff(config.limits.login_backoff, config.limits.login_backoff_max)
         self.config = config
         self._board = Board(workers)
-        self._there: dict[int, _Worker] = {}
+        self._there: dict[int, Worker] = {}
+        self._commons = Commons(self._say, lambda: self._there)
+        self._nursery: Nursery
         self._reserved: list[socket.socket] = []
         self._sockets: dict[str, socket.socket] = {}
         self._drained: set[str] = set()
@@ -112,6 +96,7 @@ class Supervisor:
                     self.config.http.listen,
                     {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
                 )
+            self._nursery = Nursery(self._handlers, self._inherited)
             keepers = [loop.create_task(self._keep(number), name=f"worker {number}") for number in range(self.workers)]
             self.run(self._attend(), "attention")
             await self._first_of(self._ever_started, self._stop)
@@ -140,6 +125,7 @@ class Supervisor:
 
     async def _drain(self, keepers: Sequence["asyncio.Task[None]"]) -> None:
         event(logger, "supervisor.draining", workers=len(self._there))
+        await self._nursery.close()
         for worker in self._there.values():
             worker.channel.tell("stop")
         with suppress(TimeoutError):
@@ -172,58 +158,58 @@ class Supervisor:
                     await self._stop.wait()
 
     async def _live(self, number: int) -> int:
-        """From a worker's start to its end; its exit status."""
-        ours, theirs = socket.socketpair()
-        assert self._board.file is not None, "there are several workers"
-        sockets = {name: sock.fileno() for name, sock in self._sockets.items()}
-        channel = Channel(
-            f"worker {number}",
-            {
-                "task": lambda: pickle.dumps(
-                    Task(
-                        number,
-                        self.workers,
-                        share(self.config, number, self.workers),
-                        self._board.file or 0,
-                        sockets,
-                        self._max_clients,
-                        sorted(self._drained),
-                    )
-                ).hex(),
-                "started": lambda version: self._started(number, version),
-                "kill": self._pass_kill,
-                "lost_sight": lambda node: self._pass_lost_sight(number, node),
-            },
-        )
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-c",
-                _BOOT,
-                json.dumps(sys.path),
-                str(theirs.fileno()),
-                pass_fds=[theirs.fileno(), self._board.file, *sockets.values()],
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-        worker = self._there[number] = _Worker(number, process, channel, asyncio.get_running_loop().time())
-        await channel.open(ours)
-        hearing = asyncio.get_running_loop().create_task(channel.run(), name=f"worker {number} heard")
+        """From the time that a worker gets this seat to its end; its exit status."""
+        worker = await self._nursery.take()
+        worker.number, worker.since = number, asyncio.get_running_loop().time()
+        self._there[number] = worker
+        worker.assigned.set_result(self._task(number))
         if self._stop.is_set():
-            channel.tell("stop")
-        code = await process.wait()
-        # What it said last is still on its way.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ATTENTION):
-                await hearing
-        channel.close()
+            worker.channel.tell("stop")
+        # Its connections are closed when it is dead, this one too, which is heard of first.
+        await worker.hearing
+        self._commons.gone(number)
+        self._board.seat(number).vacate()
+        code = await worker.process.wait()
         del self._there[number]
-        self._board.seat(number).tell_clients(0)
         if worker.last:
             self._sums.bury(worker.last)
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._processes.ended(usage.ru_utime + usage.ru_stime)
         return code
+
+    def _handlers(self, worker: Worker) -> Handlers:
+        """What a worker may ask or say, from the time that it has a seat."""
+        return {
+            "task": lambda: asyncio.shield(worker.assigned),
+            "started": lambda version: self._started(worker.number, version),
+            "kill": self._pass_kill,
+            "lost_sight": lambda node: self._pass_lost_sight(worker.number, node),
+            "conflicts": lambda told: self._commons.conflicts(worker.number, told),
+            "want": lambda key: self._commons.want(worker.number, key),
+            "give": lambda key: self._commons.give(worker.number, key),
+        }
+
+    def _task(self, number: int) -> str:
+        assert self._board.file is not None, "there are several workers"
+        task = Task(
+            number,
+            self.workers,
+            share(self.config, number, self.workers),
+            self._board.file,
+            {name: sock.fileno() for name, sock in self._sockets.items()},
+            self._max_clients,
+            sorted(self._drained),
+            self._commons.learnt(),
+        )
+        return pickle.dumps(task).hex()
+
+    def _inherited(self) -> list[int]:
+        assert self._board.file is not None, "there are several workers"
+        return [self._board.file, *(sock.fileno() for sock in self._sockets.values())]
+
+    def _say(self, number: int, word: str, *arguments: Any) -> None:
+        if worker := self._there.get(number):
+            worker.channel.tell(word, *arguments)
 
     def _started(self, number: int, version: str) -> None:
         self._version = version
@@ -301,7 +287,7 @@ class Supervisor:
                 self._tell_settings(worker)
         return needs_restart
 
-    def _tell_settings(self, worker: _Worker) -> None:
+    def _tell_settings(self, worker: Worker) -> None:
         worker.channel.tell("reload", pickle.dumps(share(self.config, worker.number, self.workers)).hex())
 
     # -- what operators see and do ------------------------------------------------------------------------------------
@@ -348,10 +334,12 @@ class Supervisor:
         """What a worker counted until shortly before its end is known after it."""
         while True:
             await self._look()
+            if len(self._there) == self.workers and all(worker.started for worker in self._there.values()):
+                await self._nursery.prepare()  # once nobody waits for what that takes
             await asyncio.sleep(ATTENTION)
 
     async def _look(self) -> None:
-        async def one(worker: _Worker) -> None:
+        async def one(worker: Worker) -> None:
             with suppress(Gone):
                 worker.last = await worker.channel.ask("metrics", patience=ATTENTION)
 
@@ -359,7 +347,7 @@ class Supervisor:
         self._sums.take([snapshot(self.metrics), *(worker.last for worker in self._there.values() if worker.last)])
 
     def _pids(self) -> list[int]:
-        return [os.getpid(), *(worker.process.pid for worker in self._there.values())]
+        return [os.getpid(), *(worker.process.pid for worker in self._there.values()), *self._nursery.pids]
 
     async def _scrape(self) -> http.Answer:
         await self._look()

@@ -18,15 +18,18 @@ import uvloop
 from config import Config
 from proxy import log, settle
 from proxy.board import Board, Seat
+from proxy.commons import Told, packed, unpacked
 from proxy.control import Channel, Gone
 from proxy.kill import Killed, from_elsewhere
 from proxy.log import event
 from proxy.service import Service
 from proxy.sums import Snapshot, snapshot
+from router.contention import Conflict, Contention
 
 logger = logging.getLogger(__name__)
 
 FAILED = 1
+MOMENT = 0.001  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Task:
     """Of all workers together, as far as there are descriptors for them."""
     drained: Sequence[str] = ()
     """Nodes that the operator has taken out."""
+    contention: str = ""
+    """What the others have learnt of conflicts, pickled."""
 
 
 def main(descriptor: int) -> int:
@@ -60,19 +65,25 @@ class Worker:
     def __init__(self) -> None:
         self.seat: Seat
         self.sockets: dict[str, socket.socket] = {}
+        self.contention: Contention
+        self._conflicts: list[Told] = []  # that the others have not been told of
         self._service: Service
         self._stop = asyncio.Event()
         self._channel = Channel(
             "supervisor",
             {
+                "ahead": lambda key, there: self._service.cluster.turns.ahead(key, there),
                 "check": self._check,
+                "conflicts": self._hear,
                 "drain": self._drain,
+                "granted": lambda key: self._service.cluster.turns.granted(key),
                 "kill": self._kill,
                 "metrics": self._metrics,
                 "ready": self._ready,
                 "reload": self._reload,
                 "stop": self._stop.set,
                 "table": self._table,
+                "wanted": lambda key: self._service.cluster.turns.wanted(key),
             },
         )
 
@@ -80,8 +91,7 @@ class Worker:
         await self._channel.open(sock)
         listening = asyncio.get_running_loop().create_task(self._listen(), name="supervisor")
         try:
-            task: Task = pickle.loads(bytes.fromhex(await self._channel.ask("task")))  # noqa: S301  # from our own parent
-            return await self._serve(task)
+            return await self._serve(_unpickled(await self._seated()))
         except Gone:
             return FAILED
         finally:
@@ -89,6 +99,14 @@ class Worker:
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening
+
+    async def _seated(self) -> str:
+        """What there is to do. A spare worker waits for that, and meanwhile imports what others import later."""
+        asked = asyncio.get_running_loop().create_task(self._channel.ask("task", patience=None), name="task")
+        await asyncio.wait((asked,), timeout=settle.SOON)
+        if not asked.done():
+            await settle.complete()
+        return str(await asked)
 
     async def _listen(self) -> None:
         await self._channel.run()
@@ -98,6 +116,7 @@ class Worker:
         config = task.config
         log.setup(config.log.level, config.log.format)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
+        self.contention = _unpickled(task.contention)
         self.seat = Board(task.workers, task.board).seat(task.number)
         self.sockets = {name: socket.socket(fileno=number) for name, number in task.sockets.items()}
         service = self._service = Service(config, self)
@@ -107,7 +126,7 @@ class Worker:
                 await service.drain_node(name, undo=False)
             await service.start()
             settle.started()
-            service.run(settle.complete(), "imports")
+            service.run(settle.complete(settle.SOON), "imports")
             self._channel.tell("started", service.greeted_version())
             await self._stop.wait()
         except OSError as error:
@@ -128,10 +147,30 @@ class Worker:
     def lost_sight(self, node: str) -> None:
         self._channel.tell("lost_sight", node)
 
+    def lost_conflict(self, lost: Conflict, transactions: int, at: float) -> None:
+        # In a storm there are many: those of one moment go together.
+        if not self._conflicts:
+            asyncio.get_running_loop().call_later(MOMENT, self._tell_conflicts)
+        self._conflicts.append(packed(lost, transactions, at))
+
+    def _tell_conflicts(self) -> None:
+        told, self._conflicts = self._conflicts, []
+        self._channel.tell("conflicts", told)
+
+    def want(self, key: str) -> None:
+        self._channel.tell("want", key)
+
+    def give(self, key: str) -> None:
+        self._channel.tell("give", key)
+
     # -- for the supervisor -------------------------------------------------------------------------------------------
 
     def _check(self, node: str) -> None:
         self._service.monitor.check_now(node)
+
+    def _hear(self, conflicts: Sequence[Told]) -> None:
+        for each in conflicts:
+            self._service.cluster.heard(*unpacked(each))
 
     async def _drain(self, node: str, undo: bool) -> None:
         await self._service.drain_node(node, undo=undo)
@@ -146,7 +185,12 @@ class Worker:
         return self._service.not_ready()
 
     def _reload(self, config: str) -> None:
-        self._service.reload(pickle.loads(bytes.fromhex(config)))  # noqa: S301
+        self._service.reload(_unpickled(config))
 
     async def _table(self, name: str) -> list[Any]:
         return await self._service.table(name)
+
+
+def _unpickled(text: str) -> Any:
+    """What our own parent has sent."""
+    return pickle.loads(bytes.fromhex(text))  # noqa: S301

@@ -2,9 +2,9 @@
 
     worker:  want -> granted ... (another one wants it) ... give, and want again for those who are left in its line
 
-`Leases` is the one place where they are granted, `LeasedLines` is one worker's end of it. As long as a single worker has
-transactions on a key, the lease stays with it and nothing is said. One that is contested goes round: those who stood in
-the holder's line when another worker asked come first, since they came first, then it is the other's.
+`Leases` is the one place where they are granted, `LeasedLines` is one worker's end of it. As long as a single worker
+has transactions on a key, the lease stays with it and nothing is said. One that is contested goes round: those who
+stood in the holder's line when another worker asked come first, since they came first, then it is the other's.
 
 Nothing here is needed for an answer to be right: who is not served in time goes ahead. It knows no process and no time;
 what is to be said is passed to who says it.

@@ -54,11 +54,9 @@ class _Owned:
 class Owners:
     """Keys (text) to owners. Memory is bounded by `max_keys` and the number of open transactions, whichever is more."""
 
-    __slots__ = ("_known", "_keys", "_max_keys", "_others", "_settle", "_used", "_writers", "_writers_at")
+    __slots__ = ("_keys", "_known", "_max_keys", "_others", "_settle", "_used", "_writers", "_writers_at")
 
-    def __init__(
-        self, *, settle: float = SETTLE, max_keys: int = MAX_KEYS, others: Others | None = None
-    ) -> None:
+    def __init__(self, *, settle: float = SETTLE, max_keys: int = MAX_KEYS, others: Others | None = None) -> None:
         self._others: Others = others or _Nobody()
         self._known: dict[Node, None] = {}  # all that have been writers
         self._settle = settle
