@@ -6,6 +6,7 @@ start of Python. Knows neither what workers are told nor what they do.
 
 import asyncio
 import json
+import logging
 import socket
 import sys
 from collections.abc import Callable, Iterable
@@ -13,7 +14,10 @@ from contextlib import suppress
 from typing import Final
 
 from proxy.control import Channel, Handlers
+from proxy.log import event
 from proxy.sums import Snapshot
+
+logger = logging.getLogger(__name__)
 
 FAREWELL: Final = 2.0  # seconds for the spare one to end by itself
 
@@ -39,6 +43,12 @@ class Worker:
         self.started = False
         self.last: Snapshot = {}
         """The numbers that it told last."""
+
+    async def task(self) -> str:
+        """What it has to do, once that is known. It asks when it has imported what it will run."""
+        if not self.assigned.done():
+            event(logger, "worker.spare", pid=self.process.pid)
+        return await asyncio.shield(self.assigned)
 
     @property
     def ended(self) -> bool:

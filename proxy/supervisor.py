@@ -180,7 +180,7 @@ class Supervisor:
     def _handlers(self, worker: Worker) -> Handlers:
         """What a worker may ask or say, from the time that it has a seat."""
         return {
-            "task": lambda: asyncio.shield(worker.assigned),
+            "task": worker.task,
             "started": lambda version: self._started(worker.number, version),
             "kill": self._pass_kill,
             "lost_sight": lambda node: self._pass_lost_sight(worker.number, node),

