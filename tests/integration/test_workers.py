@@ -15,7 +15,9 @@ import pytest
 from proxy.board import seat_of
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import free_ports, wait_until
+from tests.bench.conflicts import CLIENTS, WORKS, run
 from tests.integration.conftest import Connection, MakeProxy
+from tests.support.duration import seconds
 from tests.support.proxy import Proxy
 
 WORKERS = 2
@@ -213,7 +215,6 @@ def test_a_worker_that_was_killed_is_back_within_a_second(workers: Proxy, connec
         os.kill(old, signal.SIGKILL)
         wait_until(lambda old=old: pids(workers)[0] != old, 60, lambda: workers.log_text()[-3000:])  # type: ignore[misc]
         pauses.append(time.monotonic() - killed)
-    print(pauses)
     on_both(connect)
     assert min(pauses) < 1.0, pauses
 
@@ -229,6 +230,99 @@ def test_sighup_takes_new_settings_for_all_workers_or_none(workers: Proxy, conne
         wait_until(lambda before=before, said=said: workers.log_text().count(said) > before, 20, workers.log_text)  # type: ignore[misc]
     assert [value(each, "SELECT 1") for each in both] == [1, 1]
     assert "internal.error" not in workers.log_text()
+
+
+@pytest.fixture(scope="module")
+def careful(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """Two workers that have transactions queue for the rows that they read, and then write."""
+    directory = tmp_path_factory.mktemp("careful")
+    settings = {
+        "process": {"workers": WORKERS},
+        "endpoint": [{"snapshot_isolation": True, "queue_wait": "20s"}],
+    }
+    proxy = Proxy(directory, [node.address for node in running_cluster], settings)
+    proxy.start(wait=False)
+    proxy.wait_ready(150)
+    wait_until(lambda: len(pids(proxy)) == WORKERS, 60, lambda: proxy.log_text()[-3000:])
+    yield proxy
+    proxy.kill()
+
+
+class Reader(threading.Thread):
+    """Begins a transaction with a read of the row; it has its turn when that is answered."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self.connection = connection
+        self.value: object = None
+        self.start()
+
+    def run(self) -> None:
+        self.connection.begin()
+        self.value = value(self.connection, "SELECT n FROM stock WHERE id = 7")
+
+    @property
+    def waits(self) -> bool:
+        self.join(0.3)
+        return self.is_alive()
+
+
+def test_a_queue_spans_the_workers_and_outlives_one_of_them(careful: Proxy, schema: str) -> None:
+    with contextlib.ExitStack() as opened:
+
+        def connect() -> Connection:
+            return opened.enter_context(contextlib.closing(careful.connect(database=schema)))
+
+        one, other = on_both(connect)
+        with one.cursor() as cursor:
+            cursor.execute("CREATE TABLE stock (id INT PRIMARY KEY, n INT NOT NULL)")
+            cursor.execute("INSERT INTO stock VALUES (7, 100)")
+
+        def queued() -> Reader | None:
+            """The second of two readers, which waits for the first, once both workers know the table's keys."""
+            first, second = Reader(one), Reader(other)
+            if second.waits:
+                return second
+            second.connection.rollback()
+            first.join()
+            first.connection.rollback()
+            return None
+
+        def ends(reader: Reader) -> None:
+            reader.join(10)
+            assert not reader.is_alive(), "its turn has not come"
+
+        found: list[Reader] = []
+
+        def wait() -> bool:
+            found.extend(filter(None, [queued()]))
+            return bool(found)
+
+        wait_until(wait, 30, lambda: "nobody waits for the other worker's client")
+        (second,) = found
+        with one.cursor() as cursor:
+            cursor.execute("UPDATE stock SET n = n - 1 WHERE id = 7")
+        one.commit()
+        ends(second)
+        assert second.value == 99
+        with other.cursor() as cursor:
+            cursor.execute("UPDATE stock SET n = n - 1 WHERE id = 7")
+        third = Reader(one)
+        assert third.waits
+        os.kill(pids(careful)[worker_of(other)], signal.SIGKILL)
+        ends(third)
+        assert third.value == 99, "what the killed one's client had not committed is undone"
+        one.commit()
+
+
+@pytest.mark.parametrize("name", ["read-and-write", "increments"])
+def test_clients_of_both_workers_see_no_conflict(name: str, careful: Proxy, cluster: Cluster, schema: str) -> None:
+    outcome = run(
+        careful.port, schema, WORKS[name], check=cluster[1].port, seconds=seconds(2), clients=CLIENTS, isolated=False
+    )
+    assert not outcome.errors, outcome
+    assert outcome.lost == 0, outcome
+    assert outcome.committed > CLIENTS, outcome
 
 
 def test_sigterm_lets_the_transactions_of_all_workers_finish(make_proxy: MakeProxy, schema: str) -> None:
