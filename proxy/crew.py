@@ -3,8 +3,7 @@
 Knows neither processes nor how the workers talk.
 """
 
-import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,10 +23,6 @@ class Crew(Protocol):
 
     @property
     def seat(self) -> Seat: ...
-
-    @property
-    def sockets(self) -> Mapping[str, socket.socket]:
-        """Bound Unix sockets that all workers accept from, by endpoint. Each may be listened on once."""
 
     async def kill(self, connection_id: int, *, query_only: bool, account: str, by: str) -> "Killed":
         """KILL of another worker's client by one of ours, who has this account."""

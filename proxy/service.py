@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from config import Config, User
 from config import Endpoint as EndpointSettings
 from proxy import http
 from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts
+from proxy.addresses import CONSOLE, HTTP, NONE, Sockets
 from proxy.auth import Account, PasswordAccount
 from proxy.catalog import CatalogReader
 from proxy.cluster import Cluster
@@ -31,6 +33,7 @@ from proxy.policy import Policy
 from proxy.profile import Profile
 from proxy.reload import adopted, unchangeable
 from proxy.session import Session
+from proxy.takeover import GRACE
 from proxy.tls import server_context
 from proxy.version import COMPILED, VERSION
 from proxy.wire import constants as c
@@ -106,17 +109,18 @@ class Endpoint:
 
     async def listen(self) -> None:
         """Raises OSError for an address that can't be had."""
-        crew, backlog = self._service.crew, self._service.config.process.listen_backlog
-        if self._configured.listen is not None:
-            address = self._configured.listen
-            await self.listener.listen_tcp(
-                address.host or None, address.port, backlog=backlog, reuse_port=crew is not None
-            )
-        if crew is not None and self.name in crew.sockets:
-            await self.listener.listen_on(crew.sockets[self.name], backlog=backlog)
-        elif self._configured.socket is not None:
-            path, mode = str(self._configured.socket), self._configured.socket_mode
-            await self.listener.listen_unix(path, mode=mode, backlog=backlog)
+        backlog = self._service.config.process.listen_backlog
+        bound = self._service.sockets.get(self.name)
+        if bound is not None:
+            for sock in bound:
+                await self.listener.listen_on(sock, backlog=backlog)
+        else:
+            if self._configured.listen is not None:
+                address = self._configured.listen
+                await self.listener.listen_tcp(address.host or None, address.port, backlog=backlog)
+            if self._configured.socket is not None:
+                path, mode = str(self._configured.socket), self._configured.socket_mode
+                await self.listener.listen_unix(path, mode=mode, backlog=backlog)
         self.listening = True
         event(
             logger,
@@ -158,9 +162,12 @@ class Endpoint:
 class Service:
     """Everything of one process that serves clients."""
 
-    def __init__(self, config: Config, crew: Crew | None = None) -> None:
-        """`crew`: there are other workers, and `config` is this one's share."""
+    def __init__(self, config: Config, crew: Crew | None = None, sockets: Sockets = NONE) -> None:
+        """`crew`: there are other workers, and `config` is this one's share. `sockets`: what there is to listen on, by
+        endpoint; others bind their addresses.
+        """
         self.config = config
+        self.sockets = sockets
         self.crew = crew
         nodes = [Node(address.host, address.port) for address in config.cluster.nodes]
         self.membership = Membership(nodes)
@@ -214,6 +221,7 @@ class Service:
             self._http = await http.start(
                 self.config.http.listen,
                 {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
+                inherited=self.sockets.get(HTTP, ()),
             )
         self.monitor.start()
         await self.monitor.first_round()
@@ -228,7 +236,7 @@ class Service:
         for endpoint in self.endpoints:
             await endpoint.listen()
         if self.console is not None:
-            await self.console.listen()
+            await self.console.listen(self.sockets.get(CONSOLE, ()))
         self.run(self._keep_house(), "housekeeping")
         event(
             logger,
@@ -238,6 +246,32 @@ class Service:
             writers=len(self.membership.writers),
             nodes=len(self.membership),
         )
+
+    def listening(self) -> dict[str, list[socket.socket]]:
+        """What a next run can take over."""
+        found = {endpoint.name: endpoint.listener.sockets for endpoint in self.endpoints}
+        if self._http is not None:
+            found[HTTP] = list(self._http.sockets)
+        if self.console is not None:
+            found[CONSOLE] = self.console.listener.sockets
+        return found
+
+    async def hand_on(self) -> None:
+        """Another process accepts from the same sockets now: leave them to it, and serve those who are here. Those who
+        come for one request each have gone soon, and need not notice.
+        """
+        for endpoint in self.endpoints:
+            endpoint.listening = False
+            endpoint.listener.hand_on()
+        if self.console is not None:
+            self.console.listener.hand_on()
+        if self._http is not None:
+            await self._http.close()
+        if self.sessions:
+            self._deserted.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE):
+                    await self._deserted.wait()
 
     async def drain(self) -> None:
         """Stop accepting, let transactions finish until the deadline, close everything."""

@@ -5,6 +5,7 @@ It is started as a program of its own and is given everything over one socket. W
 
 import asyncio
 import logging
+import os
 import pickle
 import signal
 import socket
@@ -42,8 +43,10 @@ class Task:
     config: Config
     """Its share."""
     board: int
-    sockets: Mapping[str, int]
-    """Unix sockets by endpoint."""
+    sockets: Mapping[str, Sequence[int]]
+    """Its own, by endpoint."""
+    others: Sequence[int]
+    """Those of the other workers."""
     max_clients: int
     """Of all workers together, as far as there are descriptors for them."""
     drained: Sequence[str] = ()
@@ -64,11 +67,11 @@ class Worker:
 
     def __init__(self) -> None:
         self.seat: Seat
-        self.sockets: dict[str, socket.socket] = {}
         self.contention: Contention
         self._conflicts: list[Told] = []  # that the others have not been told of
         self._service: Service
         self._stop = asyncio.Event()
+        self._handed_on = False
         self._channel = Channel(
             "supervisor",
             {
@@ -81,7 +84,7 @@ class Worker:
                 "metrics": self._metrics,
                 "ready": self._ready,
                 "reload": self._reload,
-                "stop": self._stop.set,
+                "stop": self._end,
                 "table": self._table,
                 "wanted": lambda key: self._service.cluster.turns.wanted(key),
             },
@@ -118,8 +121,10 @@ class Worker:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
         self.contention = _unpickled(task.contention)
         self.seat = Board(task.workers, task.board).seat(task.number)
-        self.sockets = {name: socket.socket(fileno=number) for name, number in task.sockets.items()}
-        service = self._service = Service(config, self)
+        for number in task.others:
+            os.close(number)
+        sockets = {name: [socket.socket(fileno=number) for number in own] for name, own in task.sockets.items()}
+        service = self._service = Service(config, self, sockets)
         service.admission.max_clients = task.max_clients
         try:
             for name in task.drained:
@@ -133,6 +138,8 @@ class Worker:
             event(logger, "worker.failed", level=logging.ERROR, error=str(error))
             return FAILED
         finally:
+            if self._handed_on:
+                await service.hand_on()
             await service.drain()
         return 0
 
@@ -164,6 +171,10 @@ class Worker:
         self._channel.tell("give", key)
 
     # -- for the supervisor -------------------------------------------------------------------------------------------
+
+    def _end(self, handed_on: bool) -> None:
+        self._handed_on = handed_on
+        self._stop.set()
 
     def _check(self, node: str) -> None:
         self._service.monitor.check_now(node)
