@@ -221,15 +221,18 @@ def _count(number: int, what: str) -> str:
 
 def _serve(options: argparse.Namespace) -> int:
     gc.disable()  # proxy.settle turns it on again, once all is there
-    settings = _settings(options)
+    try:
+        settings = _settings(options)
+        if options.takeover and settings.process.takeover is None:
+            hint = 'write takeover = "/run/multiwriter/takeover.sock" in [process], for both runs'
+            raise ConfigError([Problem("--takeover", "the settings name no socket file for it", hint)])
 
-    from proxy.serve import run
+        from proxy.serve import run
 
-    if options.takeover and settings.process.takeover is None:
-        hint = 'write takeover = "/run/multiwriter/takeover.sock" in [process], for both runs'
-        raise ConfigError([Problem("--takeover", "the settings name no socket file for it", hint)])
-    read = (lambda: config.load(options.config)) if options.config is not None else None
-    return run(settings, read, take_over=options.takeover)
+        read = (lambda: config.load(options.config)) if options.config is not None else None
+        return run(settings, read, take_over=options.takeover)
+    finally:
+        gc.enable()
 
 
 def _settings(options: argparse.Namespace) -> Config:

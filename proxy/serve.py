@@ -59,6 +59,7 @@ async def _serve(config: Config, read: Callable[[], Config] | None, predecessor:
         service.run(settle.complete(settle.SOON), "imports")
         if predecessor is not None:
             await predecessor.relieve()
+            await service.answer_http()
         if config.process.takeover is not None:
             offer.listen()
         await stop.wait()

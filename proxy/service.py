@@ -217,12 +217,8 @@ class Service:
 
     async def start(self) -> None:
         """Listen, once every node has been asked for its state. Raises OSError for an address that can't be had."""
-        if self.config.http.listen is not None:
-            self._http = await http.start(
-                self.config.http.listen,
-                {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
-                inherited=self.sockets.get(HTTP, ()),
-            )
+        if not self.sockets.get(HTTP):
+            await self.answer_http()
         self.monitor.start()
         await self.monitor.first_round()
         if self._cluster_accounts is not None:
@@ -246,6 +242,15 @@ class Service:
             writers=len(self.membership.writers),
             nodes=len(self.membership),
         )
+
+    async def answer_http(self) -> None:
+        """On the address of the settings, or what the last run had there: it answers until it is relieved."""
+        if self.config.http.listen is not None and self._http is None:
+            self._http = await http.start(
+                self.config.http.listen,
+                {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
+                inherited=self.sockets.get(HTTP, ()),
+            )
 
     def listening(self) -> dict[str, list[socket.socket]]:
         """What a next run can take over."""

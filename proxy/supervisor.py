@@ -101,12 +101,8 @@ class Supervisor:
         offer = Offer(str(self.config.process.takeover), lambda: self._listening(console), self._taken_over)
         try:
             self.config = self._addresses.bind(self.config)
-            if self.config.http.listen is not None:
-                self._http = await http.start(
-                    self.config.http.listen,
-                    {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
-                    inherited=self._addresses.others[HTTP],
-                )
+            if not self._addresses.others[HTTP]:
+                await self._answer_http()
             self._nursery = Nursery(self._handlers, self._inherited)
             keepers = [loop.create_task(self._keep(number), name=f"worker {number}") for number in range(self.workers)]
             self.run(self._attend(), "attention")
@@ -117,6 +113,7 @@ class Supervisor:
             if not self._stop.is_set():
                 if self._predecessor is not None:
                     await self._predecessor.relieve()
+                    await self._answer_http()
                 if self.config.process.takeover is not None:
                     offer.listen()
             await self._stop.wait()
@@ -137,6 +134,14 @@ class Supervisor:
             self._addresses.close()
         event(logger, "supervisor.stopped")
         return self._exit
+
+    async def _answer_http(self) -> None:
+        if self.config.http.listen is not None and self._http is None:
+            self._http = await http.start(
+                self.config.http.listen,
+                {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
+                inherited=self._addresses.others[HTTP],
+            )
 
     def _listening(self, console: Console | None) -> dict[str, list[socket.socket]]:
         """What a next run can take over."""

@@ -219,6 +219,29 @@ def test_a_worker_that_was_killed_is_back_within_a_second(workers: Proxy, connec
     assert min(pauses) < 1.0, pauses
 
 
+def test_what_one_worker_sees_of_a_node_makes_the_others_look(make_proxy: MakeProxy, cluster: Cluster) -> None:
+    proxy = make_proxy({"process": {"workers": WORKERS}, "monitor": {"interval": "60s"}}, wait=False)
+    proxy.wait_ready(150)
+    wait_until(lambda: len(pids(proxy)) == WORKERS, 60, lambda: proxy.log_text()[-3000:])
+
+    def polls(node: str) -> float:
+        return proxy.metrics().total("multiwriter_monitor_polls_total", node=node)
+
+    with contextlib.ExitStack() as opened:
+        both = on_both(lambda: opened.enter_context(contextlib.closing(proxy.connect())))
+        with both[0].cursor() as cursor:
+            cursor.execute("SELECT @@wsrep_node_name")
+        before = {each.address: polls(each.address) for each in cluster}
+        for each in cluster:
+            for (number,) in each.query("SELECT id FROM information_schema.processlist WHERE user = 'app'"):
+                each.query(f"KILL {number}")
+        wait_until(
+            lambda: any(polls(name) >= count + WORKERS for name, count in before.items()),
+            20,
+            lambda: "only one of them has looked",
+        )
+
+
 def test_sighup_takes_new_settings_for_all_workers_or_none(workers: Proxy, connect: Connect) -> None:
     both = on_both(connect)
     assert workers.process is not None
