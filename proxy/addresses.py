@@ -113,15 +113,18 @@ class Addresses:
         """One socket for each worker, among which the kernel spreads the clients; the port."""
         port = address.port
         for family, where in meant(address):
-            with _tcp(family) as probe:
-                # Somebody else who shares his port would otherwise get some of our clients.
-                probe.bind((where, port))
-                port = probe.getsockname()[1]
-            for _ in range(self._workers):
-                sock = _tcp(family)
-                mine.append(sock)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                sock.bind((where, port))
+            try:
+                with _tcp(family) as probe:
+                    # Somebody else who shares his port would otherwise get some of our clients.
+                    probe.bind((where, port))
+                    port = probe.getsockname()[1]
+                for _ in range(self._workers):
+                    sock = _tcp(family)
+                    mine.append(sock)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                    sock.bind((where, port))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(address)) from None
         return port
 
 

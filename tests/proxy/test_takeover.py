@@ -161,8 +161,11 @@ async def test_each_worker_has_its_own_socket_at_the_same_address(made: list[Add
 
 
 async def test_an_address_that_somebody_has_is_not_shared(made: list[Addresses]) -> None:
-    with listening() as other, pytest.raises(OSError, match="ddress already in use"):
-        bound(made, 2, settings(f"127.0.0.1:{other.getsockname()[1]}"))
+    with listening() as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(OSError, match="ddress already in use") as caught:
+            bound(made, 2, settings(address))
+        assert caught.value.filename == address
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 2), (1, 3), (3, 2), (3, 1)])
