@@ -37,6 +37,9 @@ class Crew(Protocol):
     def lost_conflict(self, lost: Conflict, transactions: int, at: float) -> None:
         """One of our transactions has lost a conflict; see `Contention.heard`."""
 
+    def login_judged(self, address: str, succeeded: bool) -> None:
+        """A login from there failed, or ended failures; see `LoginBackoff.heard`."""
+
     def want(self, key: str) -> None:
         """Somebody here waits in the queue of this key: its lease is asked for. See `router.leases`."""
 

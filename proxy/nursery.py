@@ -34,21 +34,26 @@ class Worker:
     def __init__(self) -> None:
         self.number = -1
         """Its seat, from the time that it has one."""
-        self.assigned: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """What it has to do."""
+        self.told = False
+        """It knows what it has to do, and can be told more."""
+        self._seated: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.process: asyncio.subprocess.Process
         self.channel: Channel
         self.hearing: asyncio.Task[None]
-        self.since = 0.0
         self.started = False
         self.last: Snapshot = {}
         """The numbers that it told last."""
 
-    async def task(self) -> str:
-        """What it has to do, once that is known. It asks when it has imported what it will run."""
-        if not self.assigned.done():
+    def seat(self, number: int) -> None:
+        """It has this one."""
+        self.number = number
+        self._seated.set_result(None)
+
+    async def seated(self) -> None:
+        """Returns when it has a seat. It asks when it has imported what it will run."""
+        if not self._seated.done():
             event(logger, "worker.spare", pid=self.process.pid)
-        return await asyncio.shield(self.assigned)
+        await asyncio.shield(self._seated)
 
     @property
     def ended(self) -> bool:

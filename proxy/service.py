@@ -190,6 +190,8 @@ class Service:
         if crew is not None:
             self.admission.seat = crew.seat
         self.backoff = LoginBackoff(config.limits.login_backoff, config.limits.login_backoff_max)
+        if crew is not None:
+            self.backoff.tell = crew.login_judged
         self._cluster_accounts = self._accounts_of_cluster(config) if config.accounts.cluster else None
         self._catalog = self._catalog_of_cluster(config) if config.catalog.enabled else None
         configured = {

@@ -209,9 +209,8 @@ class Supervisor:
     async def _live(self, number: int) -> int:
         """From the time that a worker gets this seat to its end; its exit status."""
         worker = await self._nursery.take()
-        worker.number, worker.since = number, asyncio.get_running_loop().time()
         self._there[number] = worker
-        worker.assigned.set_result(self._task(number))
+        worker.seat(number)
         if self._stop.is_set():
             worker.channel.tell("stop", self._handed_on)
         # Its connections are closed when it is dead, this one too, which is heard of first.
@@ -229,14 +228,20 @@ class Supervisor:
     def _handlers(self, worker: Worker) -> Handlers:
         """What a worker may ask or say, from the time that it has a seat."""
         return {
-            "task": worker.task,
+            "task": lambda: self._give_task(worker),
             "started": lambda version: self._started(worker.number, version),
             "kill": self._pass_kill,
             "lost_sight": lambda node: self._pass_lost_sight(worker.number, node),
+            "login_judged": lambda address, succeeded: self._pass_login(worker.number, address, succeeded),
             "conflicts": lambda told: self._commons.conflicts(worker.number, told),
             "want": lambda key: self._commons.want(worker.number, key),
             "give": lambda key: self._commons.give(worker.number, key),
         }
+
+    async def _give_task(self, worker: Worker) -> str:
+        await worker.seated()
+        worker.told = True  # of what it hears from now on nothing is in its task, and nothing is missing
+        return self._task(worker.number)
 
     def _task(self, number: int) -> str:
         assert self._board.file is not None, "there are several workers"
@@ -262,7 +267,7 @@ class Supervisor:
         return [self._board.file, *(sock.fileno() for sock in self._addresses.all)]
 
     def _say(self, number: int, word: str, *arguments: Any) -> None:
-        if worker := self._there.get(number):
+        if (worker := self._there.get(number)) and worker.told:
             worker.channel.tell(word, *arguments)
 
     def _started(self, number: int, version: str) -> None:
@@ -285,6 +290,11 @@ class Supervisor:
             return Killed(await worker.channel.ask("kill", connection_id, query_only, account, by))
         except Gone:
             return Killed.UNKNOWN
+
+    def _pass_login(self, number: int, address: str, succeeded: bool) -> None:
+        for other in self._there:
+            if other != number:
+                self._say(other, "login_judged", address, succeeded)
 
     def _pass_lost_sight(self, number: int, node: str) -> None:
         for worker in self._there.values():

@@ -81,6 +81,7 @@ class Worker:
                 "drain": self._drain,
                 "granted": lambda key: self._service.cluster.turns.granted(key),
                 "kill": self._kill,
+                "login_judged": self._hear_of_login,
                 "metrics": self._metrics,
                 "ready": self._ready,
                 "reload": self._reload,
@@ -104,12 +105,15 @@ class Worker:
                 await listening
 
     async def _seated(self) -> str:
-        """What there is to do. A spare worker waits for that, and meanwhile imports what others import later."""
-        asked = asyncio.get_running_loop().create_task(self._channel.ask("task", patience=None), name="task")
-        await asyncio.wait((asked,), timeout=settle.SOON)
-        if not asked.done():
-            await settle.complete()
-        return str(await asked)
+        """What there is to do. A spare worker waits for that, and meanwhile imports what others import later.
+
+        Whatever is said behind the answer is about work that has begun by then: nothing may come in between here.
+        """
+        importing = asyncio.get_running_loop().create_task(settle.complete(settle.SOON), name="imports")
+        try:
+            return str(await self._channel.ask("task", patience=None))
+        finally:
+            importing.cancel()
 
     async def _listen(self) -> None:
         await self._channel.run()
@@ -164,6 +168,9 @@ class Worker:
         told, self._conflicts = self._conflicts, []
         self._channel.tell("conflicts", told)
 
+    def login_judged(self, address: str, succeeded: bool) -> None:
+        self._channel.tell("login_judged", address, succeeded)
+
     def want(self, key: str) -> None:
         self._channel.tell("want", key)
 
@@ -182,6 +189,9 @@ class Worker:
     def _hear(self, conflicts: Sequence[Told]) -> None:
         for each in conflicts:
             self._service.cluster.heard(*unpacked(each))
+
+    def _hear_of_login(self, address: str, succeeded: bool) -> None:
+        self._service.backoff.heard(address, succeeded, asyncio.get_running_loop().time())
 
     async def _drain(self, node: str, undo: bool) -> None:
         await self._service.drain_node(node, undo=undo)

@@ -43,6 +43,25 @@ def workers(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) 
     proxy.kill()
 
 
+@pytest.fixture(scope="module")
+def careful(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """Another proxy with two workers. Transactions queue for the rows that they read, and then write; nodes are hardly
+    ever polled; and who guesses passwords is slowed down so that one can wait for it.
+    """
+    settings = {
+        "process": {"workers": WORKERS},
+        "endpoint": [{"snapshot_isolation": True, "queue_wait": "20s"}],
+        "monitor": {"interval": "60s"},
+        "limits": {"login_backoff": "20ms", "login_backoff_max": "60s"},
+    }
+    proxy = Proxy(tmp_path_factory.mktemp("careful"), [node.address for node in running_cluster], settings)
+    proxy.start(wait=False)
+    proxy.wait_ready(150)
+    wait_until(lambda: len(pids(proxy)) == WORKERS, 60, lambda: proxy.log_text()[-3000:])
+    yield proxy
+    proxy.kill()
+
+
 @pytest.fixture
 def connect(workers: Proxy, cluster: Cluster) -> Iterator[Connect]:
     """Connections that are closed after the test, once nobody of an earlier one is left."""
@@ -139,6 +158,22 @@ def test_kill_query_interrupts_what_another_workers_client_runs(workers: Proxy, 
     assert value(other, "SELECT 2") == 2
 
 
+def test_guessing_passwords_is_no_faster_with_more_workers(careful: Proxy) -> None:
+    """Each failure doubles the wait of the next attempt from there, whichever worker it comes to."""
+    began = time.monotonic()
+    for _ in range(7):
+        with pytest.raises(pymysql.err.OperationalError) as denied:
+            careful.connect(password="guess")
+        assert denied.value.args[0] == 1045
+    # Six waits from 20 ms to 640 ms. Each worker for itself would have had two times some three.
+    assert time.monotonic() - began > 1.2
+    careful.connect().close()
+    began = time.monotonic()
+    for _ in range(4):
+        careful.connect().close()
+    assert time.monotonic() - began < 10, "a success forgives all, in every worker"
+
+
 def test_places_for_clients_are_common_to_all_workers(workers: Proxy, connect: Connect) -> None:
     clients = [connect() for _ in range(MAX_CLIENTS)]
     assert len({client.thread_id() for client in clients}) == MAX_CLIENTS
@@ -219,22 +254,19 @@ def test_a_worker_that_was_killed_is_back_within_a_second(workers: Proxy, connec
     assert min(pauses) < 1.0, pauses
 
 
-def test_what_one_worker_sees_of_a_node_makes_the_others_look(make_proxy: MakeProxy, cluster: Cluster) -> None:
-    proxy = make_proxy({"process": {"workers": WORKERS}, "monitor": {"interval": "60s"}}, wait=False)
-    proxy.wait_ready(150)
-    wait_until(lambda: len(pids(proxy)) == WORKERS, 60, lambda: proxy.log_text()[-3000:])
-
+def test_what_one_worker_sees_of_a_node_makes_the_others_look(careful: Proxy, cluster: Cluster) -> None:
     def polls(node: str) -> float:
-        return proxy.metrics().total("multiwriter_monitor_polls_total", node=node)
+        return careful.metrics().total("multiwriter_monitor_polls_total", node=node)
 
     with contextlib.ExitStack() as opened:
-        both = on_both(lambda: opened.enter_context(contextlib.closing(proxy.connect())))
+        both = on_both(lambda: opened.enter_context(contextlib.closing(careful.connect())))
         with both[0].cursor() as cursor:
             cursor.execute("SELECT @@wsrep_node_name")
         before = {each.address: polls(each.address) for each in cluster}
         for each in cluster:
             for (number,) in each.query("SELECT id FROM information_schema.processlist WHERE user = 'app'"):
-                each.query(f"KILL {number}")
+                with contextlib.suppress(pymysql.err.OperationalError):  # it has gone by itself
+                    each.query(f"KILL {number}")
         wait_until(
             lambda: any(polls(name) >= count + WORKERS for name, count in before.items()),
             20,
@@ -253,22 +285,6 @@ def test_sighup_takes_new_settings_for_all_workers_or_none(workers: Proxy, conne
         wait_until(lambda before=before, said=said: workers.log_text().count(said) > before, 20, workers.log_text)  # type: ignore[misc]
     assert [value(each, "SELECT 1") for each in both] == [1, 1]
     assert "internal.error" not in workers.log_text()
-
-
-@pytest.fixture(scope="module")
-def careful(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """Two workers that have transactions queue for the rows that they read, and then write."""
-    directory = tmp_path_factory.mktemp("careful")
-    settings = {
-        "process": {"workers": WORKERS},
-        "endpoint": [{"snapshot_isolation": True, "queue_wait": "20s"}],
-    }
-    proxy = Proxy(directory, [node.address for node in running_cluster], settings)
-    proxy.start(wait=False)
-    proxy.wait_ready(150)
-    wait_until(lambda: len(pids(proxy)) == WORKERS, 60, lambda: proxy.log_text()[-3000:])
-    yield proxy
-    proxy.kill()
 
 
 class Reader(threading.Thread):

@@ -12,7 +12,7 @@ from proxy.nursery import Nursery, Worker
 
 @pytest.fixture
 async def nursery() -> AsyncIterator[Nursery]:
-    nursery = Nursery(lambda worker: {"task": worker.task}, lambda: ())
+    nursery = Nursery(lambda worker: {"task": worker.seated}, lambda: ())
     yield nursery
     await nursery.close()
     assert not nursery.pids

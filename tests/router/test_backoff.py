@@ -90,3 +90,22 @@ def test_zero_is_never_slow(failures: int) -> None:
         backoff.failed("a", 0.0)
     assert waits(backoff, "a") == [0.0]
     assert len(backoff) == 0
+
+
+def test_workers_of_one_proxy_slow_the_same_addresses_down() -> None:
+    one, other = LoginBackoff(1.0, 8.0), LoginBackoff(1.0, 8.0)
+    told: list[tuple[str, bool]] = []
+
+    def tell(address: str, succeeded: bool) -> None:
+        told.append((address, succeeded))
+        other.heard(address, succeeded, 0.0)
+
+    one.tell = tell
+    one.succeeded("a")
+    assert told == [], "that is the usual case"
+    one.failed("a", 0.0)
+    one.failed("a", 0.0)
+    assert waits(other, "a") == waits(one, "a") == [2.0]
+    one.succeeded("a")
+    assert waits(other, "a") == waits(one, "a") == [0.0]
+    assert told == [("a", False), ("a", False), ("a", True)]
