@@ -146,10 +146,11 @@ class Offer:
             if await loop.sock_recv(control, len(_READY)) != _READY:
                 event(logger, "takeover.failed", level=logging.WARNING, error="the new one did not start")
                 return False
-            self._free()
-            self._taken()
+        self._free()
+        with suppress(OSError):  # whatever becomes of it now, it serves
             await loop.sock_sendall(control, _DONE)
         event(logger, "takeover.done")
+        self._taken()
         return True
 
 
