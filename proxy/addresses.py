@@ -73,9 +73,10 @@ class Addresses:
 
     def close(self) -> None:
         """Those whom they were given to have their own, or are done with them."""
-        for sock in self.all:
-            sock.close()
-        self.sockets.clear()
+        for sockets in self.sockets.values():
+            for sock in sockets:
+                sock.close()
+            sockets.clear()
 
     def _fitting(self, name: str, listen: Address | None, path: Path | None) -> list[socket.socket]:
         given = self._inherited.get(name, ())
