@@ -57,8 +57,10 @@ class Task:
 
 def main(descriptor: int) -> int:
     """Work until told to stop, then drain; the exit code. `descriptor` is the socket to the supervisor."""
-    # Ctrl-C reaches everybody at the terminal: the supervisor says what follows from it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches everybody at the terminal, SIGTERM everybody in a control group: the supervisor says what follows
+    # from it. Clients would wait in vain at the address of a worker that drains by itself.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     return uvloop.run(Worker().run(socket.socket(fileno=descriptor)))
 
 
@@ -122,7 +124,6 @@ class Worker:
     async def _serve(self, task: Task) -> int:
         config = task.config
         log.setup(config.log.level, config.log.format)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
         self.contention = _unpickled(task.contention)
         self.seat = Board(task.workers, task.board).seat(task.number)
         for number in task.others:

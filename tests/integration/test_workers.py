@@ -381,7 +381,8 @@ def test_sigterm_lets_the_transactions_of_all_workers_finish(make_proxy: MakePro
             with connection.cursor() as cursor:
                 cursor.execute(f"INSERT INTO t VALUES ({number})")
         assert proxy.process is not None
-        proxy.process.signal(signal.SIGTERM)
+        for pid in (*pids(proxy).values(), proxy.pid):  # as a service manager does it
+            os.kill(pid, signal.SIGTERM)
         wait_until(lambda: proxy.get("/readyz") == (503, "draining\n"), 20, lambda: proxy.log_text()[-3000:])
         for connection in both:
             connection.commit()
