@@ -34,7 +34,9 @@ help:
 READY := $(if $(wildcard $(DEV)),$(DEV),$(RUN))
 SOURCES := setup.py pyproject.toml $(shell find config proxy router -name '*.py')
 
+# Compiled ahead, since it is not to be relied on that the first start may write next to the sources.
 install: $(READY)
+	@$(BIN)/python -m compileall -q config proxy router
 
 # The newest of the usual names would do; the first that can make a virtual environment is taken. What the goal needs
 # besides is installed along with it. An environment whose pip does not work was interrupted, or lost its Python.

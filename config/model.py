@@ -362,7 +362,7 @@ class Process:
     workers: Annotated[
         int,
         Setting(
-            'Processes that serve clients, on the same addresses. `"auto"`: one for each processor. '
+            'Processes that serve clients, on the same addresses. `"auto"`: one for each processor that it may use. '
             "Limits are for all of them together; backends, journals and retry budgets are shared out evenly.",
             kind="auto",
             most=1024,
@@ -376,6 +376,13 @@ class Process:
             most=65_535,
         ),
     ] = 1024
+    takeover: Annotated[
+        Path | None,
+        Setting(
+            "A socket file over which `multiwriter serve --takeover` takes over from the proxy that runs: it gets the "
+            "listening sockets, and the old one drains."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

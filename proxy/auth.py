@@ -17,18 +17,17 @@ import os
 import secrets
 import string
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha1, sha256
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-
-from proxy import mimic
 from proxy.hello import NONCE_LENGTH
 from router.answers import Answer as ErrorAnswer
+
+if TYPE_CHECKING:  # imported where a key is needed, which most proxies never do
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
 NATIVE_PASSWORD: Final = "mysql_native_password"  # noqa: S105 - a plugin's name
 CACHING_SHA2: Final = "caching_sha2_password"
@@ -45,7 +44,28 @@ _FAIR: Final = 256 // len(_LETTERS) * len(_LETTERS)
 _LETTER_OF: Final = bytes(_LETTERS[byte % len(_LETTERS)] for byte in range(256))
 _UNFAIR: Final = bytes(range(_FAIR, 256))
 
-_UNKNOWN: Final = "unknown"
+
+def new_nonce() -> bytes:
+    """A fresh challenge of 20 ASCII letters and digits.
+
+    No NUL, which ends the field, and no '$', which separates the parts of a stored sha2 password.
+    """
+    made = b""
+    while len(made) < NONCE_LENGTH:  # once, but for one time in some millions
+        made += os.urandom(32).translate(_LETTER_OF, _UNFAIR)
+    return made[:NONCE_LENGTH]
+
+
+def auth_switch_request(plugin: str, data: bytes) -> bytes:
+    """Payload that asks the client to start again with `plugin`
+    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_switch_request.html)."""
+    return b"\xfe" + plugin.encode() + b"\0" + data
+
+
+def auth_more_data(data: bytes) -> bytes:
+    """Payload that carries one more message of the plugin in use
+    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_more_data.html)."""
+    return b"\x01" + data
 
 
 class Account(Protocol):
@@ -166,39 +186,45 @@ class Exchange(Protocol):
         """
 
 
-@dataclass
-class LoginInfo(mimic.AuthInfo):  # type: ignore[misc]  # untyped
-    """What a plugin is told: mysql-mimic's fields, the account, and whether nobody can listen (TLS, Unix socket)."""
+@dataclass(frozen=True, slots=True)
+class LoginInfo:
+    """What a plugin is told. `data`: what the client said last. `secure`: nobody can listen (TLS, Unix socket)."""
 
-    account: Account = _NOBODY
-    secure: bool = False
-
-
-@dataclass
-class SuccessAfter(mimic.Success):  # type: ignore[misc]  # untyped
-    """Success with a last message that the client does not answer; mysql-mimic's own driver would wait."""
-
-    last_message: bytes = b""
+    account: Account
+    nonce: bytes
+    data: bytes = field(repr=False)
+    secure: bool
 
 
-def nonce() -> bytes:
-    """A fresh challenge of 20 ASCII letters and digits.
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How an exchange ended. `last_message`: what the client is told before, without answering it."""
 
-    No NUL, which ends the field, and no '$', which separates the parts of a stored sha2 password.
-    """
-    made = b""
-    while len(made) < NONCE_LENGTH:  # once, but for one time in some millions
-        made += os.urandom(32).translate(_LETTER_OF, _UNFAIR)
-    return made[:NONCE_LENGTH]
+    granted: bool
+    last_message: bytes | None = None
 
 
-class NativePassword(mimic.NativePasswordAuthPlugin):  # type: ignore[misc]  # untyped
-    """mysql-mimic's plugin, with a comparison whose time tells nothing and which wants the scramble whole."""
+Rounds = AsyncGenerator[bytes | Decision, LoginInfo]
+"""Yields messages for the client, is sent what the client said to each, and yields the decision last."""
 
-    def verify_scramble(self, auth_string: str | None, scramble: bytes, nonce: bytes) -> bool:
-        if not auth_string or auth_string == _UNKNOWN:
-            return False
-        return native_matches(bytes.fromhex(auth_string), scramble, nonce)
+
+class Plugin(Protocol):
+    """One authentication method. The nonce has always been sent already."""
+
+    def auth(self, info: LoginInfo) -> Rounds: ...
+
+
+class NativePassword:
+    """mysql_native_password: one answer, made of the password and the nonce."""
+
+    async def auth(self, info: LoginInfo) -> Rounds:
+        digest = info.account.native_digest
+        if digest is None:
+            yield Decision(False)
+        elif not digest:
+            yield Decision(not info.data)
+        else:
+            yield Decision(native_matches(digest, info.data, info.nonce))
 
 
 def native_matches(digest: bytes, scramble: bytes, nonce: bytes) -> bool:
@@ -245,17 +271,24 @@ class RsaKey:
         """What the client encrypted with RSA-OAEP (SHA-1), or None if it was not for this key."""
         return await asyncio.get_running_loop().run_in_executor(None, self._decrypt, ciphertext)
 
-    def _load(self) -> rsa.RSAPrivateKey:
+    def _load(self) -> "rsa.RSAPrivateKey":
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
         with self._lock:
             if self._key is None:
                 self._key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
             return self._key
 
     def _public_pem(self) -> bytes:
+        from cryptography.hazmat.primitives import serialization
+
         public = self._load().public_key()
         return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
     def _decrypt(self, ciphertext: bytes) -> bytes | None:
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import padding
+
         oaep = padding.OAEP(mgf=padding.MGF1(hashes.SHA1()), algorithm=hashes.SHA1(), label=None)  # noqa: S303 - what clients do
         try:
             return self._load().decrypt(ciphertext, oaep)
@@ -263,41 +296,35 @@ class RsaKey:
             return None
 
 
-class CachingSha2(mimic.AuthPlugin):  # type: ignore[misc]  # untyped
+class CachingSha2:
     """caching_sha2_password: fast when the account's digest is known and the scramble fits it, full otherwise."""
-
-    name = CACHING_SHA2
-    client_plugin_name = CACHING_SHA2
 
     def __init__(self, key: RsaKey) -> None:
         self._key = key
 
-    async def auth(self, auth_info: LoginInfo) -> mimic.AuthState:
-        """mysql-mimic's contract without its optional start: the nonce has always been sent already."""
-        nonce = auth_info.handshake_auth_data
-        account = auth_info.account
-        scramble = auth_info.data
+    async def auth(self, info: LoginInfo) -> Rounds:
+        nonce = info.nonce
+        account = info.account
+        scramble = info.data
         if scramble in (b"", b"\0"):  # an empty password: the client waits for OK or ERR, not for a message
-            yield mimic.Success(account.name) if await account.verify(b"") else mimic.Forbidden()
+            yield Decision(await account.verify(b""))
             return
         digest = account.sha2_digest
         if digest is not None and sha2_matches(digest, scramble, nonce):
-            yield SuccessAfter(account.name, FAST_AUTH_OK)
+            yield Decision(True, FAST_AUTH_OK)
             return
         # A wrong scramble is no refusal: the client may know a newer password than the digest was made of.
-        auth_info = yield PERFORM_FULL_AUTHENTICATION
+        info = yield PERFORM_FULL_AUTHENTICATION
         password: bytes | None
-        if auth_info.data == REQUEST_PUBLIC_KEY:
-            auth_info = yield await self._key.public_pem()
-            password = await self._decrypted(auth_info.data, nonce)
-        elif auth_info.secure:
-            password = auth_info.data
+        if info.data == REQUEST_PUBLIC_KEY:
+            info = yield await self._key.public_pem()
+            password = await self._decrypted(info.data, nonce)
+        elif info.secure:
+            password = info.data
         else:  # a client that was given our public key beforehand does not ask for it
-            password = await self._decrypted(auth_info.data, nonce)
-        if password is not None and password.endswith(b"\0") and await account.verify(password[:-1]):
-            yield mimic.Success(account.name)
-        else:
-            yield mimic.Forbidden()
+            password = await self._decrypted(info.data, nonce)
+        right = password is not None and password.endswith(b"\0") and await account.verify(password[:-1])
+        yield Decision(right)
 
     async def _decrypted(self, ciphertext: bytes, nonce: bytes) -> bytes | None:
         plain = await self._key.decrypt(ciphertext)
@@ -305,7 +332,7 @@ class CachingSha2(mimic.AuthPlugin):  # type: ignore[misc]  # untyped
 
 
 _KEY: Final = RsaKey()
-PLUGINS: Final[Mapping[str, mimic.AuthPlugin]] = {NATIVE_PASSWORD: NativePassword(), CACHING_SHA2: CachingSha2(_KEY)}
+PLUGINS: Final[Mapping[str, Plugin]] = {NATIVE_PASSWORD: NativePassword(), CACHING_SHA2: CachingSha2(_KEY)}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -342,26 +369,15 @@ async def authenticate(
     known: Account = account if account is not None else _NOBODY
     plugin = _plugin(answer, account.plugin if account is not None else plugin_of_unknown, default_plugin)
     switch = _has_to_switch(answer, plugin)
-    info = LoginInfo(
-        username=answer.name,
-        data=answer.data,
-        user=_user(known, plugin),
-        connect_attrs=answer.attributes,
-        client_plugin_name=answer.plugin,
-        handshake_auth_data=answer.nonce,
-        handshake_plugin_name=plugin,
-        account=known,
-        secure=answer.secure,
-    )
+    info = LoginInfo(known, answer.nonce, answer.data, answer.secure)
     if switch:
-        exchange.send(mimic.auth_switch_request(plugin, answer.nonce + b"\0"))
-        info.data = await exchange.receive()
+        exchange.send(auth_switch_request(plugin, answer.nonce + b"\0"))
+        info = replace(info, data=await exchange.receive())
     used_password = info.data not in (b"", b"\0")
-    decision = await _decision(exchange, plugin, info)
-    if plugin == NATIVE_PASSWORD and not isinstance(decision, mimic.Success) and await known.renew():
-        info.user = _user(known, plugin)
-        decision = await _decision(exchange, plugin, info)
-    if not isinstance(decision, mimic.Success) or account is None:
+    granted = await _granted(exchange, plugin, info)
+    if plugin == NATIVE_PASSWORD and not granted and await known.renew():
+        granted = await _granted(exchange, plugin, info)
+    if not granted or account is None:
         raise Denied(used_password)
     if plugin != NATIVE_PASSWORD:
         return Proof(account, None)
@@ -399,20 +415,13 @@ def _has_to_switch(answer: Answer, plugin: str) -> bool:
     return answer.plugin is not None and (plugin != answer.plugin or plugin != answer.data_plugin)
 
 
-async def _decision(exchange: Exchange, plugin: str, info: LoginInfo) -> mimic.AuthState:
-    """The plugin's rounds, up to Success or Forbidden."""
-    async with aclosing(PLUGINS[plugin].auth(info)) as state:
-        decision = await anext(state)
+async def _granted(exchange: Exchange, plugin: str, info: LoginInfo) -> bool:
+    """The plugin's rounds, up to its decision."""
+    async with aclosing(PLUGINS[plugin].auth(info)) as rounds:
+        decision = await anext(rounds)
         while isinstance(decision, bytes):
-            exchange.send(mimic.auth_more_data(decision))
-            decision = await state.asend(info.copy(await exchange.receive()))
-        if isinstance(decision, SuccessAfter):
-            exchange.send(mimic.auth_more_data(decision.last_message))
-        return decision
-
-
-def _user(account: Account, plugin: str) -> mimic.User:
-    """An account as mysql-mimic's plugin wants it."""
-    digest = account.native_digest
-    # It takes an empty string for an empty password, so what is not known must not be one.
-    return mimic.User(account.name, _UNKNOWN if digest is None else digest.hex(), plugin)
+            exchange.send(auth_more_data(decision))
+            decision = await rounds.asend(replace(info, data=await exchange.receive()))
+        if decision.last_message is not None:
+            exchange.send(auth_more_data(decision.last_message))
+        return decision.granted

@@ -5,6 +5,7 @@ a file needs none of it. Exit codes: 0 done, 1 could not run, 2 wrong arguments 
 """
 
 import argparse
+import gc
 import getpass
 import os
 import sys
@@ -108,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     origin = serve.add_mutually_exclusive_group(required=True)
-    origin.add_argument("--config", metavar="FILE", help="settings in TOML; no other option goes with it")
+    origin.add_argument("--config", metavar="FILE", help="settings in TOML; only --takeover goes with it")
     origin.add_argument(
         "--node", metavar="HOST[:PORT]", action="append", help="a node of the cluster (port 3306); repeat for each"
     )
@@ -117,6 +118,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"the account that watches the nodes and that clients log in with (default: {USER_VARIABLE}, "
         f"else {DEFAULT_USER})",
+    )
+    serve.add_argument(
+        "--takeover",
+        action="store_true",
+        help="take over from the proxy that runs with the same `takeover` in [process], if there is one",
     )
     serve.add_argument("--password-file", metavar="FILE", help="file that holds its password alone")
     serve.add_argument("--listen", metavar="HOST:PORT", help=f"address for clients (default: {DEFAULT_LISTEN})")
@@ -214,11 +220,19 @@ def _count(number: int, what: str) -> str:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    settings = _settings(options)
+    gc.disable()  # proxy.settle turns it on again, once all is there
+    try:
+        settings = _settings(options)
+        if options.takeover and settings.process.takeover is None:
+            hint = 'write takeover = "/run/multiwriter/takeover.sock" in [process], for both runs'
+            raise ConfigError([Problem("--takeover", "the settings name no socket file for it", hint)])
 
-    from proxy.serve import run
+        from proxy.serve import run
 
-    return run(settings, (lambda: config.load(options.config)) if options.config is not None else None)
+        read = (lambda: config.load(options.config)) if options.config is not None else None
+        return run(settings, read, take_over=options.takeover)
+    finally:
+        gc.enable()
 
 
 def _settings(options: argparse.Namespace) -> Config:

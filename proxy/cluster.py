@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from config import Config, Replay
 from proxy.counters import Metrics
+from proxy.crew import Crew
 from proxy.link import link
 from proxy.log import event
 from proxy.marker import Markers
@@ -22,7 +23,7 @@ from proxy.recovery import Recovery
 from proxy.rows import KnownRows
 from proxy.turns import Turns
 from router.catalog import Catalog
-from router.contention import Contention
+from router.contention import Conflict, Contention
 from router.flavor import FLAVORS
 from router.journal import JournalSpace
 from router.membership import Membership, Node, NodeState, Transition
@@ -93,6 +94,20 @@ class Cluster:
             )
             for node in membership
         }
+
+    def join(self, crew: Crew) -> None:
+        """There are other workers: what is learnt of conflicts, the queues and the owners are theirs, too."""
+        self.lost_sight = crew.lost_sight
+        self.contention = crew.contention
+        self.contention.tell = crew.lost_conflict
+        self.owners = Owners(others=crew.seat)
+        self.turns.share(crew.want, crew.give)
+
+    def heard(self, lost: Conflict, transactions: int, at: float) -> None:
+        """A transaction of another worker has lost a conflict; see `Contention.heard`."""
+        began = self.contention.heard(lost, transactions, at)
+        if began is not None:
+            self.owners.unsettle(began, self.membership.writers, self.now())
 
     # -- placement ----------------------------------------------------------------------------------------------------
 

@@ -52,8 +52,10 @@ class Channel:
         finally:
             self.close()
 
-    async def ask(self, word: str, *arguments: Any, patience: float = PATIENCE) -> Any:
-        """The answer. Raises Gone if there is none within `patience` seconds, or if the other side could not answer."""
+    async def ask(self, word: str, *arguments: Any, patience: float | None = PATIENCE) -> Any:
+        """The answer. Raises Gone if there is none within `patience` seconds (None: however long it takes), or if the
+        other side could not answer.
+        """
         if self.closed:
             raise Gone(self.name)
         self._last += 1

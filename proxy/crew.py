@@ -3,13 +3,13 @@
 Knows neither processes nor how the workers talk.
 """
 
-import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from config import Config, Console, Http
 from proxy.board import Seat
+from router.contention import Conflict, Contention
 
 if TYPE_CHECKING:
     from proxy.console.tables import Row
@@ -24,15 +24,27 @@ class Crew(Protocol):
     @property
     def seat(self) -> Seat: ...
 
-    @property
-    def sockets(self) -> Mapping[str, socket.socket]:
-        """Bound Unix sockets that all workers accept from, by endpoint. Each may be listened on once."""
-
     async def kill(self, connection_id: int, *, query_only: bool, account: str, by: str) -> "Killed":
         """KILL of another worker's client by one of ours, who has this account."""
 
     def lost_sight(self, node: str) -> None:
         """Something is wrong with this node: the others had better look at once."""
+
+    @property
+    def contention(self) -> Contention:
+        """What was learnt of conflicts before this worker came; its own from now on."""
+
+    def lost_conflict(self, lost: Conflict, transactions: int, at: float) -> None:
+        """One of our transactions has lost a conflict; see `Contention.heard`."""
+
+    def login_judged(self, address: str, succeeded: bool) -> None:
+        """A login from there failed, or ended failures; see `LoginBackoff.heard`."""
+
+    def want(self, key: str) -> None:
+        """Somebody here waits in the queue of this key: its lease is asked for. See `router.leases`."""
+
+    def give(self, key: str) -> None:
+        """The lease goes back."""
 
 
 class Operated(Protocol):
@@ -68,6 +80,7 @@ def share(config: Config, number: int, workers: int) -> Config:
         http=Http(),
         console=Console(),
         pool=replace(config.pool, max_backends=backends + (number < more)),
+        endpoints=tuple(replace(each, queue_length=-(-each.queue_length // workers)) for each in config.endpoints),
         limits=replace(limits, max_pending_logins=-(-limits.max_pending_logins // workers)),
         replay=replace(
             config.replay,

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from proxy import mimic
 from proxy.auth import (
     NATIVE_PASSWORD,
     Account,
@@ -28,8 +27,9 @@ from proxy.auth import (
     Proof,
     Refused,
     at_once,
+    auth_more_data,
     authenticate,
-    nonce,
+    new_nonce,
 )
 from proxy.channel import ClientChannel
 from proxy.hello import OF_THE_NODES, OFFERED, SSL_REQUEST_BYTES, Response, greeting, parse_change_user, parse_response
@@ -224,7 +224,7 @@ class Opening:
         self.settings = settings
         self.connection_id = connection_id
         self.deadline = deadline
-        self.nonce = nonce()
+        self.nonce = new_nonce()
         self.host, self.port = _peer(channel)
         self.local = channel.local
         self.tls = False
@@ -328,7 +328,7 @@ def login_at_once(opening: Opening) -> Login | None:
         return None
     channel.take()
     if message is not None:
-        channel.send(mimic.auth_more_data(message))
+        channel.send(auth_more_data(message))
     return opening.login(response, proof)
 
 

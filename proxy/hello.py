@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from proxy import mimic
 from proxy.wire import constants as c
 from proxy.wire.framing import ProtocolError
 from proxy.wire.packets import read_int2, read_lenenc_int, read_lenenc_str
@@ -167,7 +166,16 @@ def _read_text(payload: bytes, at: int, collation: int) -> tuple[str, int]:
     end = payload.find(b"\0", at)
     if end < 0:
         raise ProtocolError("a string has no end")
-    return mimic.decode(payload[at:end], collation), end + 1
+    return _decode(payload[at:end], collation), end + 1
+
+
+def _decode(text: bytes, collation: int) -> str:
+    """A name as the client wrote it. ASCII is the same in every character set that a client may use."""
+    if text.isascii():
+        return text.decode("ascii")
+    from proxy import mimic  # takes a while, and is seldom needed
+
+    return mimic.decode(text, collation)
 
 
 def _read_short_bytes(payload: bytes, at: int) -> tuple[bytes, int]:
@@ -190,5 +198,5 @@ def _read_attributes(payload: bytes, at: int, collation: int) -> tuple[dict[str,
     while at < len(block):
         key, at = read_lenenc_str(block, at)
         value, at = read_lenenc_str(block, at)
-        attributes[mimic.decode(key, collation)] = mimic.decode(value, collation)
+        attributes[_decode(key, collation)] = _decode(value, collation)
     return attributes, end

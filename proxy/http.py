@@ -6,7 +6,8 @@ one request and is closed. This module knows no path and no content.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
@@ -45,21 +46,28 @@ class Server:
         self.timeout = timeout
         self.max_connections = max_connections
         self.connections: set[_Connection] = set()
-        self._listening: asyncio.Server | None = None
+        self._listening: list[asyncio.Server] = []
         self._all_gone = asyncio.Event()
         self._all_gone.set()
 
     @property
     def port(self) -> int:
         """The port in fact, where 0 was asked for."""
-        assert self._listening is not None
-        port: int = self._listening.sockets[0].getsockname()[1]
+        port: int = self.sockets[0].getsockname()[1]
         return port
 
-    async def listen(self, listen: Listen) -> None:
-        self._listening = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self), listen.host or None, listen.port
-        )
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """What it listens on."""
+        return [sock for server in self._listening for sock in server.sockets]
+
+    async def listen(self, listen: Listen, inherited: Sequence[socket.socket] = ()) -> None:
+        loop = asyncio.get_running_loop()
+        for sock in inherited:
+            self._listening.append(await loop.create_server(lambda: _Connection(self), sock=sock))
+        if not inherited:
+            server = await loop.create_server(lambda: _Connection(self), listen.host or None, listen.port)
+            self._listening.append(server)
 
     def came(self, connection: "_Connection") -> None:
         self.connections.add(connection)
@@ -72,13 +80,13 @@ class Server:
 
     async def close(self) -> None:
         """Stop listening and drop what is still connected."""
-        if self._listening is not None:
-            self._listening.close()
+        for server in self._listening:
+            server.close()
         for connection in self.connections:
             connection.abort()
         await self._all_gone.wait()
-        if self._listening is not None:
-            await self._listening.wait_closed()  # on some loops it waits for the connections as well
+        for server in self._listening:
+            await server.wait_closed()  # on some loops it waits for the connections as well
 
 
 async def start(
@@ -87,10 +95,13 @@ async def start(
     *,
     timeout: float = TIMEOUT,  # noqa: ASYNC109  # it is that of each request to come
     max_connections: int = MAX_CONNECTIONS,
+    inherited: Sequence[socket.socket] = (),
 ) -> Server:
-    """Serve `routes` (path to a callable that makes the answer). Raises OSError when the address cannot be had."""
+    """Serve `routes` (path to a callable that makes the answer), on a socket that was inherited, if there is one.
+    Raises OSError when the address cannot be had.
+    """
     server = Server(routes, timeout=timeout, max_connections=max_connections)
-    await server.listen(listen)
+    await server.listen(listen, inherited)
     return server
 
 

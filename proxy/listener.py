@@ -151,15 +151,32 @@ class Listener:
         self._socket_file = (path, found.st_dev, found.st_ino)
 
     async def listen_on(self, sock: socket.socket, *, backlog: int = 1024) -> None:
-        """Listens on a bound Unix socket, whose file is its maker's business. The socket is ours from now on."""
+        """Listens on a bound socket; the file of a Unix socket is its maker's business. The socket is ours from now
+        on.
+        """
+        loop = asyncio.get_running_loop()
+        sock.setblocking(False)
+        server: asyncio.Server
         try:
-            server = await asyncio.get_running_loop().create_unix_server(
-                partial(self._channel, True), sock=sock, backlog=backlog
-            )
+            channel = partial(self._channel, sock.family == socket.AF_UNIX)
+            if sock.family == socket.AF_UNIX:
+                server = await loop.create_unix_server(channel, sock=sock, backlog=backlog)
+            else:
+                server = await loop.create_server(channel, sock=sock, backlog=backlog)
         except BaseException:
             sock.close()
             raise
         self._servers.append(server)
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What it listens on."""
+        return [sock for server in self._servers for sock in server.sockets]
+
+    def hand_on(self) -> None:
+        """Accept no more: another process listens on the same sockets, and has their files."""
+        self._socket_file = None
+        self.stop_accepting()
 
     def stop_accepting(self) -> None:
         """Closes the listening sockets. Logins under way and sessions go on."""

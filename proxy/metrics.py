@@ -6,13 +6,12 @@ are made from. This module knows none of the things it counts.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, Any, Literal
 
 from proxy.counters import Histogram, Histograms, Key
+
+if TYPE_CHECKING:  # imported by the first scrape: nobody waits for it at the start
+    from prometheus_client.core import Metric
 
 # The oldest version that says the same: every scraper knows it.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -256,38 +255,38 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
-class Exposition(Collector):
+class Exposition:
     """Metrics as Prometheus text, the process's own CPU, memory and file descriptors included."""
 
     def __init__(self, metrics: Any, processes: "Processes | None" = None) -> None:
         """`metrics` has the attributes of Metrics; `processes` are those to be seen, if more than this one."""
         self._metrics = metrics
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        self._registry.register(processes or ProcessCollector(registry=None))
+        self._processes = processes
 
     def render(self) -> bytes:
         """The body of a scrape, of CONTENT_TYPE."""
-        return generate_latest(self._registry)
+        from prometheus_client import generate_latest
+
+        return generate_latest(self)  # of a registry it asks no more than to collect
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
         """(name, labels, value) of each line of a scrape."""
-        for metric in self._registry.collect():
+        for metric in self.collect():
             for sample in metric.samples:
                 yield sample.name, sample.labels, sample.value
 
-    def describe(self) -> Iterator[Metric]:
-        # Without it, registering would collect, before the owners have put their callables in place.
-        return iter(())
+    def collect(self) -> "Iterator[Metric]":
+        """Every metric, as it is now."""
+        from prometheus_client import ProcessCollector
 
-    def collect(self) -> Iterator[Metric]:
         for family in FAMILIES:
             source = getattr(self._metrics, family.source)
             value = source() if callable(source) else source
             yield _expose(family, value)
+        yield from (self._processes or ProcessCollector(registry=None)).collect()
 
 
-class Processes(Collector):
+class Processes:
     """CPU time, memory and descriptors of several processes together, under the names that one's have."""
 
     def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
@@ -298,7 +297,10 @@ class Processes(Collector):
         """So much CPU time have those used that have ended, all together."""
         self._spent = seconds
 
-    def collect(self) -> Iterable[Metric]:
+    def collect(self) -> "Iterable[Metric]":
+        """Their metrics, as they are now."""
+        from prometheus_client import ProcessCollector
+
         merged: dict[str, Metric] = {}
         for pid in self._pids():
             for metric in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
@@ -323,7 +325,9 @@ def documentation() -> list[tuple[str, Kind, tuple[str, ...], str]]:
     return [(family.name, family.kind, family.labels, family.help) for family in FAMILIES]
 
 
-def _expose(family: Family, value: float | Histogram | Mapping[Key, int] | Histograms) -> Metric:
+def _expose(family: Family, value: float | Histogram | Mapping[Key, int] | Histograms) -> "Metric":
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
     rows = value.items() if isinstance(value, Mapping) else (((), value),)
     metric: CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
     match family.kind:

@@ -1,63 +1,23 @@
 """The door to the server half of mysql-mimic: no other module imports it.
 
-What is taken: its authentication plugin interface, its mysql_native_password, the packets of the authentication rounds,
-its table of collations, and for the console its SQL session and the encoding of results. What is not: its
-connection and stream, its greeting (it can name a character set's number only where a collation's is due), and its
-parsers of what a client sends (they loop for ever on a string without its end). It carries no type information; the
-types given here are where its values become ours.
+What is taken: its table of collations, and for the console its SQL session and the encoding of results. What is not:
+its connection and stream, its greeting (it can name a character set's number only where a collation's is due), its
+parsers of what a client sends (they loop for ever on a string without its end), and its authentication, for which it
+would have to be imported before anybody can log in: that takes as long as half the start. Who needs this door imports
+it when it does. It carries no type information; the types given here are where its values become ours.
 """
 
 import codecs
 from functools import lru_cache
 from typing import Any
 
-from mysql_mimic.auth import AuthInfo, AuthPlugin, Forbidden, NativePasswordAuthPlugin, Success, User
 from mysql_mimic.charset import CharacterSet, Collation
 from mysql_mimic.errors import MysqlError, get_sqlstate
-from mysql_mimic.packets import (
-    make_auth_more_data,
-    make_auth_switch_request,
-    make_column_definition_41,
-    make_text_resultset_row,
-)
+from mysql_mimic.packets import make_column_definition_41, make_text_resultset_row
 from mysql_mimic.results import ensure_result_set
 from mysql_mimic.session import Session
 
-__all__ = [
-    "AuthInfo",
-    "AuthPlugin",
-    "AuthState",
-    "Forbidden",
-    "MysqlError",
-    "NativePasswordAuthPlugin",
-    "Session",
-    "Success",
-    "User",
-    "auth_more_data",
-    "auth_switch_request",
-    "decode",
-    "encoded",
-    "result_set",
-    "sqlstate",
-]
-
-AuthState = Any
-"""A plugin's auth(): an async generator that yields bytes for the client, Success or Forbidden, and is sent an
-AuthInfo."""
-
-
-def auth_switch_request(plugin: str, data: bytes) -> bytes:
-    """Payload that asks the client to start again with `plugin`
-    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_switch_request.html)."""
-    made: bytes = make_auth_switch_request(CharacterSet.utf8mb4, plugin, data)
-    return made
-
-
-def auth_more_data(data: bytes) -> bytes:
-    """Payload that carries one more message of the plugin in use
-    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_more_data.html)."""
-    made: bytes = make_auth_more_data(data)
-    return made
+__all__ = ["MysqlError", "Session", "decode", "encoded", "result_set", "sqlstate"]
 
 
 def decode(text: bytes, collation: int) -> str:

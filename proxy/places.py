@@ -53,7 +53,7 @@ class Place:
         self.turns = turns
         self.opener = opener  # a read of which it is not known yet whether it leads to writes
         self.held: list[str] = []
-        self.counted = False  # among those open on the key
+        self.counted: Node | None = None  # where it is among those open on the key
         self.unsettled = False  # its owner waits for what was committed before
 
     def __repr__(self) -> str:
@@ -229,9 +229,9 @@ def _where_others_meet(relay: "Relay", place: Place | None) -> Place | None:
         if key is not None:
             if place is None:
                 place = relay.place = Place(key, "none", table)
-            if place.counted and place.key is not None and place.key != key:
-                cluster.owners.closed(place.key)
-                place.counted = False
+            if place.counted is not None and place.key is not None and place.key != key:
+                cluster.owners.closed(place.key, place.counted)
+                place.counted = None
             place.key = key
             place.by = "table" if "." in key else "schema"
             return place
@@ -241,9 +241,8 @@ def _where_others_meet(relay: "Relay", place: Place | None) -> Place | None:
 def taken(relay: "Relay") -> None:
     """It has a backend of its owner's."""
     place = relay.place
-    if place is not None and place.key is not None and not place.counted:
-        place.counted = True
-        relay.cluster.owners.opened(place.key)
+    if place is not None and place.key is not None and place.counted is None:
+        place.counted = relay.cluster.owners.opened(place.key)
 
 
 def synced(relay: "Relay") -> None:
@@ -261,8 +260,8 @@ def leave(relay: "Relay", *, wrote: bool) -> None:
         return
     relay.place = None
     cluster = relay.cluster
-    if place.counted and place.key is not None:
-        cluster.owners.closed(place.key)
+    if place.counted is not None and place.key is not None:
+        cluster.owners.closed(place.key, place.counted)
     if place.held:
         cluster.turns.leave(place.held, relay)
     if place.opener is not None:
@@ -307,7 +306,7 @@ def learn(relay: "Relay", opener: str, changed: tuple[str, ...], *, visible: boo
     if len(relay.journal):
         cluster.openers.ended(relay.journal.first.request.statement, wrote=True)
     now = cluster.now()
-    met = place is not None and place.counted
+    met = place is not None and place.counted is not None
     began = cluster.contention.conflict(
         Conflict(opener, rows, changed, met=met, visible=visible), cluster.metrics.ended, now
     )

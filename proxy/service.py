@@ -5,19 +5,20 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from config import Config, User
 from config import Endpoint as EndpointSettings
 from proxy import http
 from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts
+from proxy.addresses import CONSOLE, HTTP, NONE, Sockets
 from proxy.auth import Account, PasswordAccount
 from proxy.catalog import CatalogReader
 from proxy.cluster import Cluster
-from proxy.console.server import Console
 from proxy.console.tables import TABLES, Row
 from proxy.counters import Metrics
 from proxy.crew import Crew
@@ -32,6 +33,7 @@ from proxy.policy import Policy
 from proxy.profile import Profile
 from proxy.reload import adopted, unchangeable
 from proxy.session import Session
+from proxy.takeover import GRACE
 from proxy.tls import server_context
 from proxy.version import COMPILED, VERSION
 from proxy.wire import constants as c
@@ -41,6 +43,9 @@ from router.catalog import Catalog
 from router.membership import Membership, Node, NodeState
 from router.session import State
 from router.statements import Classifier
+
+if TYPE_CHECKING:
+    from proxy.console.server import Console
 
 logger = logging.getLogger(__name__)
 
@@ -104,17 +109,18 @@ class Endpoint:
 
     async def listen(self) -> None:
         """Raises OSError for an address that can't be had."""
-        crew, backlog = self._service.crew, self._service.config.process.listen_backlog
-        if self._configured.listen is not None:
-            address = self._configured.listen
-            await self.listener.listen_tcp(
-                address.host or None, address.port, backlog=backlog, reuse_port=crew is not None
-            )
-        if crew is not None and self.name in crew.sockets:
-            await self.listener.listen_on(crew.sockets[self.name], backlog=backlog)
-        elif self._configured.socket is not None:
-            path, mode = str(self._configured.socket), self._configured.socket_mode
-            await self.listener.listen_unix(path, mode=mode, backlog=backlog)
+        backlog = self._service.config.process.listen_backlog
+        bound = self._service.sockets.get(self.name)
+        if bound is not None:
+            for sock in bound:
+                await self.listener.listen_on(sock, backlog=backlog)
+        else:
+            if self._configured.listen is not None:
+                address = self._configured.listen
+                await self.listener.listen_tcp(address.host or None, address.port, backlog=backlog)
+            if self._configured.socket is not None:
+                path, mode = str(self._configured.socket), self._configured.socket_mode
+                await self.listener.listen_unix(path, mode=mode, backlog=backlog)
         self.listening = True
         event(
             logger,
@@ -156,9 +162,12 @@ class Endpoint:
 class Service:
     """Everything of one process that serves clients."""
 
-    def __init__(self, config: Config, crew: Crew | None = None) -> None:
-        """`crew`: there are other workers, and `config` is this one's share."""
+    def __init__(self, config: Config, crew: Crew | None = None, sockets: Sockets = NONE) -> None:
+        """`crew`: there are other workers, and `config` is this one's share. `sockets`: what there is to listen on, by
+        endpoint; others bind their addresses.
+        """
         self.config = config
+        self.sockets = sockets
         self.crew = crew
         nodes = [Node(address.host, address.port) for address in config.cluster.nodes]
         self.membership = Membership(nodes)
@@ -175,12 +184,14 @@ class Service:
         )
         self.cluster.check_now = self.monitor.check_now
         if crew is not None:
-            self.cluster.lost_sight = crew.lost_sight
+            self.cluster.join(crew)
         self.classifier = Classifier(engine=self.cluster.flavor.engine)
         self.admission = Admission(config.limits.max_clients, config.limits.max_pending_logins)
         if crew is not None:
             self.admission.seat = crew.seat
         self.backoff = LoginBackoff(config.limits.login_backoff, config.limits.login_backoff_max)
+        if crew is not None:
+            self.backoff.tell = crew.login_judged
         self._cluster_accounts = self._accounts_of_cluster(config) if config.accounts.cluster else None
         self._catalog = self._catalog_of_cluster(config) if config.catalog.enabled else None
         configured = {
@@ -201,18 +212,15 @@ class Service:
         self._http: http.Server | None = None
         self.endpoints = [Endpoint(self, settings) for settings in config.endpoints]
         self.exposition = Exposition(self.metrics)
-        self.console = Console(self, config.console) if config.console.password is not None else None
+        self.console = self._console(config) if config.console.password is not None else None
         self._provide_gauges()
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Listen, once every node has been asked for its state. Raises OSError for an address that can't be had."""
-        if self.config.http.listen is not None:
-            self._http = await http.start(
-                self.config.http.listen,
-                {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
-            )
+        if not self.sockets.get(HTTP):
+            await self.answer_http()
         self.monitor.start()
         await self.monitor.first_round()
         if self._cluster_accounts is not None:
@@ -226,7 +234,7 @@ class Service:
         for endpoint in self.endpoints:
             await endpoint.listen()
         if self.console is not None:
-            await self.console.listen()
+            await self.console.listen(self.sockets.get(CONSOLE, ()))
         self.run(self._keep_house(), "housekeeping")
         event(
             logger,
@@ -236,6 +244,41 @@ class Service:
             writers=len(self.membership.writers),
             nodes=len(self.membership),
         )
+
+    async def answer_http(self) -> None:
+        """On the address of the settings, or what the last run had there: it answers until it is relieved."""
+        if self.config.http.listen is not None and self._http is None:
+            self._http = await http.start(
+                self.config.http.listen,
+                {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
+                inherited=self.sockets.get(HTTP, ()),
+            )
+
+    def listening(self) -> dict[str, list[socket.socket]]:
+        """What a next run can take over."""
+        found = {endpoint.name: endpoint.listener.sockets for endpoint in self.endpoints}
+        if self._http is not None:
+            found[HTTP] = list(self._http.sockets)
+        if self.console is not None:
+            found[CONSOLE] = self.console.listener.sockets
+        return found
+
+    async def hand_on(self) -> None:
+        """Another process accepts from the same sockets now: leave them to it, and serve those who are here. Those who
+        come for one request each have gone soon, and need not notice.
+        """
+        for endpoint in self.endpoints:
+            endpoint.listening = False
+            endpoint.listener.hand_on()
+        if self.console is not None:
+            self.console.listener.hand_on()
+        if self._http is not None:
+            await self._http.close()
+        if self.sessions:
+            self._deserted.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE):
+                    await self._deserted.wait()
 
     async def drain(self) -> None:
         """Stop accepting, let transactions finish until the deadline, close everything."""
@@ -349,6 +392,11 @@ class Service:
         for session in self.sessions.values():
             session.relay.journal.resize(session.relay.policy.journal_bytes)
         return ignored
+
+    def _console(self, config: Config) -> "Console":
+        from proxy.console.server import Console  # with all that its SQL needs
+
+        return Console(self, config.console)
 
     def _accounts_of_cluster(self, config: Config) -> ClusterAccounts:
         return ClusterAccounts(

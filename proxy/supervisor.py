@@ -8,34 +8,33 @@ A worker that ends is replaced at once, on the same seat. Only its own clients n
 """
 
 import asyncio
-import errno
-import json
 import logging
 import os
 import pickle
 import resource
 import signal
 import socket
-import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from config import Address, Config
+from config import Config
 from proxy import files, http
+from proxy.addresses import CONSOLE, HTTP, NONE, Addresses
 from proxy.board import Board, seat_of
+from proxy.commons import Commons
 from proxy.console.server import Console
 from proxy.console.tables import Row, merged
-from proxy.control import Channel, Gone
+from proxy.control import Gone, Handlers
 from proxy.counters import Metrics
 from proxy.crew import share
 from proxy.kill import Killed
-from proxy.listener import bound_unix_socket
 from proxy.log import event
 from proxy.metrics import CONTENT_TYPE, Exposition, Processes
+from proxy.nursery import Nursery, Worker
 from proxy.reload import adopted, reload, unchangeable
-from proxy.sums import Snapshot, Sums, snapshot
+from proxy.sums import Sums, snapshot
+from proxy.takeover import GRACE, Offer, Predecessor
 from proxy.version import VERSION
 from proxy.worker import Task
 from router.backoff import LoginBackoff
@@ -44,35 +43,25 @@ logger = logging.getLogger(__name__)
 
 ATTENTION: Final = 1.0  # seconds between two looks at each worker's numbers, and that it may take to tell them
 SETTLED: Final = 5.0  # seconds; one that ends sooner is not replaced at once again and again
-PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds; the pause doubles
+PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds; the pause doubles. Clients may wait on the seat's addresses meanwhile
 OVERTIME: Final = 10.0  # seconds beyond the drain's own deadline, then a worker is killed
 
 _TEXT: Final = "text/plain; charset=utf-8"
-# The worker's modules are found as ours were, and not in whatever directory we were started from.
-_BOOT: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from proxy.worker import main; sys.exit(main(int(sys.argv[2])))"
-)
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    """One process, from its start to its end."""
-
-    number: int
-    process: asyncio.subprocess.Process
-    channel: Channel
-    since: float
-    started: bool = False
-    last: Snapshot = field(default_factory=dict)
-    """The numbers that it told last."""
 
 
 class Supervisor:
     """To be made once; `supervise` is its life."""
 
-    def __init__(self, config: Config, workers: int, read: Callable[[], Config] | None = None) -> None:
-        """`read` gives the settings anew, at SIGHUP; None: they are not from a file."""
+    def __init__(
+        self,
+        config: Config,
+        workers: int,
+        read: Callable[[], Config] | None = None,
+        predecessor: Predecessor | None = None,
+    ) -> None:
+        """`read` gives the settings anew, at SIGHUP; None: they are not from a file. `predecessor`: the run that it
+        relieves.
+        """
         self.workers = workers
         self._read = read
         self._given = config
@@ -81,13 +70,17 @@ class Supervisor:
         self.backoff = LoginBackoff(config.limits.login_backoff, config.limits.login_backoff_max)
         self.config = config
         self._board = Board(workers)
-        self._there: dict[int, _Worker] = {}
-        self._reserved: list[socket.socket] = []
-        self._sockets: dict[str, socket.socket] = {}
+        self._there: dict[int, Worker] = {}
+        self._commons = Commons(self._say, lambda: self._there)
+        self._nursery: Nursery
+        self._addresses = Addresses(workers, predecessor.sockets if predecessor is not None else NONE)
+        self._predecessor = predecessor
+        self._handed_on = False
         self._drained: set[str] = set()
         self._version = ""
         self._exit = 0
         self._ever_started = asyncio.Event()
+        self._all_started = asyncio.Event()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sums = Sums(self.metrics)
@@ -105,22 +98,31 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         self._max_clients = files.prepare(share(self.config, 0, self.workers))
         console = Console(self, self.config.console) if self.config.console.password is not None else None
+        offer = Offer(str(self.config.process.takeover), lambda: self._listening(console), self._taken_over)
         try:
-            self._reserve()
-            if self.config.http.listen is not None:
-                self._http = await http.start(
-                    self.config.http.listen,
-                    {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
-                )
+            self.config = self._addresses.bind(self.config)
+            if not self._addresses.others[HTTP]:
+                await self._answer_http()
+            self._nursery = Nursery(self._handlers, self._inherited)
             keepers = [loop.create_task(self._keep(number), name=f"worker {number}") for number in range(self.workers)]
             self.run(self._attend(), "attention")
             await self._first_of(self._ever_started, self._stop)
             if console is not None and not self._stop.is_set():
-                await console.listen()
+                await console.listen(self._addresses.others[CONSOLE])
+            await self._first_of(self._all_started, self._stop)
+            if not self._stop.is_set():
+                if self._predecessor is not None:
+                    await self._predecessor.relieve()
+                    await self._answer_http()
+                if self.config.process.takeover is not None:
+                    offer.listen()
             await self._stop.wait()
+            if self._handed_on:
+                await self._leave_addresses(console)
             await self._drain(keepers)
         finally:
             self._stop.set()
+            await offer.close()
             if console is not None:
                 await console.close()
             for task in list(self._tasks):
@@ -128,9 +130,38 @@ class Supervisor:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             if self._http is not None:
                 await self._http.close()
-            self._release()
+            self._addresses.leave(handed_on=self._handed_on)
+            self._addresses.close()
         event(logger, "supervisor.stopped")
         return self._exit
+
+    async def _answer_http(self) -> None:
+        if self.config.http.listen is not None and self._http is None:
+            self._http = await http.start(
+                self.config.http.listen,
+                {"/metrics": self._scrape, "/healthz": self._healthz, "/readyz": self._readyz},
+                inherited=self._addresses.others[HTTP],
+            )
+
+    def _listening(self, console: Console | None) -> dict[str, list[socket.socket]]:
+        """What a next run can take over."""
+        found = dict(self._addresses.sockets)
+        if self._http is not None:
+            found[HTTP] = list(self._http.sockets)
+        if console is not None:
+            found[CONSOLE] = console.listener.sockets
+        return found
+
+    def _taken_over(self) -> None:
+        self._handed_on = True
+        self._stop.set()
+
+    async def _leave_addresses(self, console: Console | None) -> None:
+        if console is not None:
+            console.listener.hand_on()
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
 
     async def _first_of(self, *events: asyncio.Event) -> None:
         waits = [asyncio.get_running_loop().create_task(each.wait(), name="wait") for each in events]
@@ -139,11 +170,15 @@ class Supervisor:
             wait.cancel()
 
     async def _drain(self, keepers: Sequence["asyncio.Task[None]"]) -> None:
-        event(logger, "supervisor.draining", workers=len(self._there))
+        event(logger, "supervisor.draining", workers=len(self._there), handed_on=self._handed_on)
+        # As long as anybody has them open, clients would wait there in vain.
+        self._addresses.leave(handed_on=self._handed_on)
+        self._addresses.close()
         for worker in self._there.values():
-            worker.channel.tell("stop")
+            worker.channel.tell("stop", self._handed_on)
+        await self._nursery.close()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.config.limits.drain_timeout + OVERTIME):
+            async with asyncio.timeout(self.config.limits.drain_timeout + GRACE + OVERTIME):
                 await asyncio.gather(*keepers)
         for worker in list(self._there.values()):
             event(logger, "worker.killed", level=logging.WARNING, worker=worker.number, pid=worker.process.pid)
@@ -172,58 +207,68 @@ class Supervisor:
                     await self._stop.wait()
 
     async def _live(self, number: int) -> int:
-        """From a worker's start to its end; its exit status."""
-        ours, theirs = socket.socketpair()
-        assert self._board.file is not None, "there are several workers"
-        sockets = {name: sock.fileno() for name, sock in self._sockets.items()}
-        channel = Channel(
-            f"worker {number}",
-            {
-                "task": lambda: pickle.dumps(
-                    Task(
-                        number,
-                        self.workers,
-                        share(self.config, number, self.workers),
-                        self._board.file or 0,
-                        sockets,
-                        self._max_clients,
-                        sorted(self._drained),
-                    )
-                ).hex(),
-                "started": lambda version: self._started(number, version),
-                "kill": self._pass_kill,
-                "lost_sight": lambda node: self._pass_lost_sight(number, node),
-            },
-        )
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-c",
-                _BOOT,
-                json.dumps(sys.path),
-                str(theirs.fileno()),
-                pass_fds=[theirs.fileno(), self._board.file, *sockets.values()],
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-        worker = self._there[number] = _Worker(number, process, channel, asyncio.get_running_loop().time())
-        await channel.open(ours)
-        hearing = asyncio.get_running_loop().create_task(channel.run(), name=f"worker {number} heard")
+        """From the time that a worker gets this seat to its end; its exit status."""
+        worker = await self._nursery.take()
+        self._there[number] = worker
+        worker.seat(number)
         if self._stop.is_set():
-            channel.tell("stop")
-        code = await process.wait()
-        # What it said last is still on its way.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ATTENTION):
-                await hearing
-        channel.close()
+            worker.channel.tell("stop", self._handed_on)
+        # Its connections are closed when it is dead, this one too, which is heard of first.
+        await worker.hearing
+        self._commons.gone(number)
+        self._board.seat(number).vacate()
+        code = await worker.process.wait()
         del self._there[number]
-        self._board.seat(number).tell_clients(0)
         if worker.last:
             self._sums.bury(worker.last)
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._processes.ended(usage.ru_utime + usage.ru_stime)
         return code
+
+    def _handlers(self, worker: Worker) -> Handlers:
+        """What a worker may ask or say, from the time that it has a seat."""
+        return {
+            "task": lambda: self._give_task(worker),
+            "started": lambda version: self._started(worker.number, version),
+            "kill": self._pass_kill,
+            "lost_sight": lambda node: self._pass_lost_sight(worker.number, node),
+            "login_judged": lambda address, succeeded: self._pass_login(worker.number, address, succeeded),
+            "conflicts": lambda told: self._commons.conflicts(worker.number, told),
+            "want": lambda key: self._commons.want(worker.number, key),
+            "give": lambda key: self._commons.give(worker.number, key),
+        }
+
+    async def _give_task(self, worker: Worker) -> str:
+        await worker.seated()
+        worker.told = True  # of what it hears from now on nothing is in its task, and nothing is missing
+        return self._task(worker.number)
+
+    def _task(self, number: int) -> str:
+        assert self._board.file is not None, "there are several workers"
+        mine = self._addresses.of(number)
+        task = Task(
+            number,
+            self.workers,
+            share(self.config, number, self.workers),
+            self._board.file,
+            {name: [sock.fileno() for sock in sockets] for name, sockets in mine.items()},
+            sorted(
+                {sock.fileno() for sock in self._addresses.all}
+                - {sock.fileno() for each in mine.values() for sock in each}
+            ),
+            self._max_clients,
+            sorted(self._drained),
+            self._commons.learnt(),
+        )
+        return pickle.dumps(task).hex()
+
+    def _inherited(self) -> list[int]:
+        assert self._board.file is not None, "there are several workers"
+        return [self._board.file, *(sock.fileno() for sock in self._addresses.all)]
+
+    def _say(self, number: int, word: str, *arguments: Any) -> None:
+        if (worker := self._there.get(number)) and worker.told:
+            worker.channel.tell(word, *arguments)
 
     def _started(self, number: int, version: str) -> None:
         self._version = version
@@ -232,45 +277,8 @@ class Supervisor:
             self._tell_settings(worker)  # they may have changed while it started
             event(logger, "worker.started", worker=number, pid=worker.process.pid)
         self._ever_started.set()
-
-    # -- addresses ----------------------------------------------------------------------------------------------------
-
-    def _reserve(self) -> None:
-        """Bind every address, so that one that can't be had is known before there are workers, and remains ours while
-        one of them is replaced. Raises OSError.
-        """
-        endpoints = []
-        for endpoint in self.config.endpoints:
-            if endpoint.listen is not None:
-                port = self._reserve_tcp(endpoint.listen)
-                endpoint = replace(endpoint, listen=Address(endpoint.listen.host, port))
-            if endpoint.socket is not None:
-                self._sockets[endpoint.name] = bound_unix_socket(str(endpoint.socket), endpoint.socket_mode)
-            endpoints.append(endpoint)
-        self.config = replace(self.config, endpoints=tuple(endpoints))
-
-    def _reserve_tcp(self, address: Address) -> int:
-        port = address.port
-        for family, where in _meant(address):
-            with _tcp(family) as probe:
-                # Somebody else who shares his port would otherwise get some of our clients.
-                probe.bind((where, port))
-                port = probe.getsockname()[1]
-            sock = _tcp(family)
-            self._reserved.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            # Never listened on: it takes no client.
-            sock.bind((where, port))
-        return port
-
-    def _release(self) -> None:
-        for sock in self._reserved:
-            sock.close()
-        for endpoint in self.config.endpoints:
-            if endpoint.name in self._sockets:
-                self._sockets.pop(endpoint.name).close()
-                with suppress(FileNotFoundError):
-                    os.unlink(str(endpoint.socket))
+        if len(self._there) == self.workers and all(each.started for each in self._there.values()):
+            self._all_started.set()
 
     # -- between workers ----------------------------------------------------------------------------------------------
 
@@ -282,6 +290,11 @@ class Supervisor:
             return Killed(await worker.channel.ask("kill", connection_id, query_only, account, by))
         except Gone:
             return Killed.UNKNOWN
+
+    def _pass_login(self, number: int, address: str, succeeded: bool) -> None:
+        for other in self._there:
+            if other != number:
+                self._say(other, "login_judged", address, succeeded)
 
     def _pass_lost_sight(self, number: int, node: str) -> None:
         for worker in self._there.values():
@@ -301,7 +314,7 @@ class Supervisor:
                 self._tell_settings(worker)
         return needs_restart
 
-    def _tell_settings(self, worker: _Worker) -> None:
+    def _tell_settings(self, worker: Worker) -> None:
         worker.channel.tell("reload", pickle.dumps(share(self.config, worker.number, self.workers)).hex())
 
     # -- what operators see and do ------------------------------------------------------------------------------------
@@ -348,10 +361,12 @@ class Supervisor:
         """What a worker counted until shortly before its end is known after it."""
         while True:
             await self._look()
+            if len(self._there) == self.workers and all(worker.started for worker in self._there.values()):
+                await self._nursery.prepare()  # once nobody waits for what that takes
             await asyncio.sleep(ATTENTION)
 
     async def _look(self) -> None:
-        async def one(worker: _Worker) -> None:
+        async def one(worker: Worker) -> None:
             with suppress(Gone):
                 worker.last = await worker.channel.ask("metrics", patience=ATTENTION)
 
@@ -359,7 +374,7 @@ class Supervisor:
         self._sums.take([snapshot(self.metrics), *(worker.last for worker in self._there.values() if worker.last)])
 
     def _pids(self) -> list[int]:
-        return [os.getpid(), *(worker.process.pid for worker in self._there.values())]
+        return [os.getpid(), *(worker.process.pid for worker in self._there.values()), *self._nursery.pids]
 
     async def _scrape(self) -> http.Answer:
         await self._look()
@@ -381,29 +396,3 @@ def _failed(answer: Any) -> bool:
     if isinstance(answer, BaseException) and not isinstance(answer, Gone):
         raise answer
     return isinstance(answer, Gone)
-
-
-def _meant(address: Address) -> Iterator[tuple[socket.AddressFamily, str]]:
-    """Every address that a setting stands for. Raises OSError."""
-    found = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    usable = False
-    for family, *_, where in dict.fromkeys(found):
-        try:
-            _tcp(family).close()
-        except OSError as error:
-            if error.errno != errno.EAFNOSUPPORT:
-                raise
-            continue
-        usable = True
-        yield family, str(where[0])
-    if not usable:
-        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL), str(address))
-
-
-def _tcp(family: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    # Connections of an earlier run in TIME_WAIT are no hindrance.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    return sock

@@ -1,30 +1,42 @@
 """Transactions that wait for others before they begin: the queue of a hot key, and the right of way at a table.
 
 A queue only spares conflicts, so that nobody waits in it for longer than the settings say, and nobody is refused: where
-it is full, or took too long, the transaction begins at once, and the nodes decide. It must not know what a key is.
+it is full, or took too long, the transaction begins at once, and the nodes decide. Where there are other workers, a
+queue is served by one of them at a time (`router.leases`). It must not know what a key is.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final
 
 from proxy.counters import Metrics
+from router.leases import LeasedLines
 from router.lines import Lines
 
 RIGHT_OF_WAY: Final = "way:"
 
 
 class Turns:
-    """Whose turn it is at each key. `ways`: how many have the right of way at some table."""
+    """Whose turn it is at each key. `ways`: how many have the right of way at some table, in whichever worker."""
 
-    __slots__ = ("_called", "_lines", "_metrics", "ways")
+    __slots__ = ("_ahead", "_called", "_leased", "_lines", "_metrics", "_ways", "ways")
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._lines: Lines[object] = Lines()
+        self._leased: LeasedLines[object] | None = None
         self._called: dict[object, asyncio.Future[None]] = {}
+        self._ways: set[str] = set()  # rights of way that somebody here has
+        self._ahead: set[str] = set()  # and in other workers
         self.ways = 0
+
+    def share(self, want: Callable[[str], None], give: Callable[[str], None]) -> None:
+        """There are other workers; the two ask for the lease of a key, and give it back.
+
+        A right of way goes back at once: others need to know whether anybody has it.
+        """
+        self._lines = self._leased = LeasedLines(want, give, lambda key: not key.startswith(RIGHT_OF_WAY))
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -36,23 +48,29 @@ class Turns:
     def blocked(self, key: str, who: object) -> bool:
         """It is somebody else's turn."""
         head = self._lines.head(key)
-        return head is not None and head != who
+        return head != who if head is not None else key in self._ahead
 
     def take(self, keys: Iterable[str], who: object) -> bool:
         """Have all of these turns now, or none."""
         keys = tuple(keys)
         if any(self.blocked(key, who) for key in keys):
             return False
-        for key in keys:
-            self._take(key, who)
+        taken = [key for key in keys if self._take(key, who)]
+        if len(taken) < len(keys):  # another worker serves one of them
+            self.leave(taken, who)
+            return False
         return True
 
     def _take(self, key: str, who: object) -> bool:
-        new = self._lines.head(key) is None
         taken = self._lines.take(key, who)
-        if new and key.startswith(RIGHT_OF_WAY):
-            self.ways += 1
+        self._look(key)
         return taken
+
+    def _look(self, key: str) -> None:
+        """Is it still, or now, a right of way that somebody has?"""
+        if key.startswith(RIGHT_OF_WAY):
+            (self._ways.discard if self._lines.head(key) is None else self._ways.add)(key)
+            self.ways = len(self._ways) + len(self._ahead)
 
     async def wait(self, keys: Iterable[str], who: object, patience: float, most: int) -> list[str]:
         """Wait for these turns, for `patience` seconds in all; those that were had. One order for all who wait for
@@ -98,8 +116,26 @@ class Turns:
         for key in keys:
             if self._lines.head(key) != who:
                 continue
-            following = self._lines.leave(key, who)
-            if following is not None:
-                self._called[following].set_result(None)
-            elif key.startswith(RIGHT_OF_WAY):
-                self.ways -= 1
+            self._call_up(key, self._lines.leave(key, who))
+
+    def _call_up(self, key: str, following: object | None) -> None:
+        if following is not None:
+            self._called[following].set_result(None)
+        self._look(key)
+
+    # -- said by where leases are granted -----------------------------------------------------------------------------
+
+    def granted(self, key: str) -> None:
+        """This worker serves the queue of the key from now on."""
+        if self._leased is not None:
+            self._call_up(key, self._leased.granted(key))
+
+    def wanted(self, key: str) -> None:
+        """Another worker waits for that."""
+        if self._leased is not None:
+            self._leased.wanted(key)
+
+    def ahead(self, key: str, there: bool) -> None:
+        """Somebody in another worker has this right of way, or nobody has any more."""
+        (self._ahead.add if there else self._ahead.discard)(key)
+        self.ways = len(self._ways) + len(self._ahead)

@@ -1,15 +1,9 @@
-"""The version of the distribution that is installed, and whether its hot modules are compiled."""
+"""The version, which the distribution's metadata takes from here, and whether its hot modules are compiled."""
 
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Final
 
-
-def _installed() -> str:
-    try:
-        return version("multiwriter")
-    except PackageNotFoundError:
-        return "unknown"  # run from a checkout that is not installed
+VERSION: Final = "0.1.0"
 
 
 def _compiled() -> bool:
@@ -17,5 +11,4 @@ def _compiled() -> bool:
     return relay is not None and relay.origin is not None and not relay.origin.endswith(".py")
 
 
-VERSION: Final = _installed()
 COMPILED: Final = _compiled()

@@ -7,6 +7,7 @@ all. Memory is bounded: of too many addresses those that failed longest ago are 
 
 import ipaddress
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 ADDRESSES: Final = 10_000
@@ -14,13 +15,21 @@ _DOUBLINGS: Final = 30
 _FORGOTTEN: Final = 20  # times the longest gap without a failure, and an address starts anew
 
 
+def _nobody(address: str, succeeded: bool) -> None:
+    """There is nobody else to tell."""
+
+
 class LoginBackoff:
-    """`first` and `longest`: seconds between two attempts after the first failure, and at most; 0: never slow."""
+    """`first` and `longest`: seconds between two attempts after the first failure, and at most; 0: never slow.
+
+    `tell`: called with each failure, and each success that ends some, for others of the same proxy (see `heard`).
+    """
 
     def __init__(self, first: float, longest: float, addresses: int = ADDRESSES) -> None:
         self._first = first
         self._longest = longest
         self._addresses = addresses
+        self.tell: Callable[[str, bool], None] = _nobody
         self._failing: OrderedDict[str, _Failing] = OrderedDict()  # the latest failure last
 
     def __len__(self) -> int:
@@ -43,8 +52,18 @@ class LoginBackoff:
         return turn - now
 
     def failed(self, address: str, now: float) -> None:
-        if not self._first:
-            return
+        if self._first:
+            self.tell(address, False)
+            self._fail(address, now)
+
+    def heard(self, address: str, succeeded: bool, now: float) -> None:
+        """Another worker has judged a login from there."""
+        if succeeded:
+            self._failing.pop(_group(address), None)
+        elif self._first:
+            self._fail(address, now)
+
+    def _fail(self, address: str, now: float) -> None:
         key = _group(address)
         failing = self._failing.pop(key, None)
         if failing is None or now - failing.last > _FORGOTTEN * self._longest:
@@ -57,7 +76,8 @@ class LoginBackoff:
             self._failing.popitem(last=False)
 
     def succeeded(self, address: str) -> None:
-        self._failing.pop(_group(address), None)
+        if self._failing.pop(_group(address), None) is not None:
+            self.tell(address, True)
 
     def _gap(self, failures: int) -> float:
         return min(self._longest, self._first * 2.0 ** min(failures - 1, _DOUBLINGS))

@@ -11,7 +11,7 @@ to be right. What is learnt is forgotten after a time without news; what comes b
 long. It must not know nodes: who owns a key is the business of `router.ownership`. Time is passed in, in seconds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import exp
 from typing import Final
@@ -140,13 +140,20 @@ class Conflict:
     visible: bool = False
 
 
-class Contention:
-    """`watchful`: there is anything hot. As long as there is not, nobody needs to ask further."""
+def _nobody(lost: Conflict, transactions: int, now: float) -> None:
+    """There is nobody else to tell."""
 
-    __slots__ = ("_ended", "_groups", "_next_look", "_tables", "_transactions", "watchful")
+
+class Contention:
+    """`watchful`: there is anything hot. As long as there is not, nobody needs to ask further. `tell`: called with each
+    conflict of our own, for others of the same proxy who have to know the same (see `heard`).
+    """
+
+    __slots__ = ("_ended", "_groups", "_next_look", "_tables", "_transactions", "tell", "watchful")
 
     def __init__(self) -> None:
         self.watchful = False
+        self.tell: Callable[[Conflict, int, float], None] = _nobody
         self._tables: dict[str, Table] = {}
         self._groups: dict[str, Group] = {}
         self._transactions = Heat()
@@ -158,8 +165,17 @@ class Contention:
 
         What has an owner from now on because of it is found by the key returned.
         """
-        self._transactions.add(max(0, ended - self._ended), now)
+        transactions = max(0, ended - self._ended)
         self._ended = ended
+        self.tell(lost, transactions, now)
+        return self.heard(lost, transactions, now)
+
+    def heard(self, lost: Conflict, transactions: int, now: float) -> str | None:
+        """The same of a transaction anywhere in the proxy. `transactions`: how many have ended there since the last.
+
+        Who hears of the same conflicts learns the same, in whatever order: all workers of a machine have one clock.
+        """
+        self._transactions.add(transactions, now)
         weight = VISIBLE if lost.visible else 1.0
         changed = lost.changed or ((lost.opener,) if lost.opener else ())
         if set(changed) <= {lost.opener}:

@@ -30,6 +30,10 @@ class Lines(Generic[Who]):
         """Whose turn it is."""
         return self._heads.get(key)
 
+    def length(self, key: str) -> int:
+        """How many stand in line behind the head."""
+        return len(self._waiting.get(key, ()))
+
     def take(self, key: str, who: Who) -> bool:
         """Have the turn, if it is nobody else's."""
         return self._heads.setdefault(key, who) == who
@@ -57,9 +61,17 @@ class Lines(Generic[Who]):
         """Give up the turn; who has it now. None: nobody, or it was not theirs to give."""
         if self._heads.get(key) != who:
             return None
+        self.vacate(key)
+        return self.lead(key)
+
+    def vacate(self, key: str) -> None:
+        """It is nobody's turn, and those in line go on waiting."""
+        self._heads.pop(key, None)
+
+    def lead(self, key: str) -> Who | None:
+        """The first in line has the turn, which is nobody's now; None: nobody waits."""
         line = self._waiting.get(key)
         if not line:
-            del self._heads[key]
             return None
         following = self._heads[key] = line.popleft()
         if not line:

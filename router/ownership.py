@@ -9,7 +9,7 @@ stands for.
 from collections.abc import Sequence
 from hashlib import blake2b
 from math import log
-from typing import Final
+from typing import Final, Protocol
 
 from router.membership import Node, NodeState
 
@@ -19,13 +19,34 @@ SETTLE: Final = 5.0
 MAX_KEYS: Final = 10_000
 
 
+class Others(Protocol):
+    """What the workers of one proxy see of each other: how many transactions are open on a key, by node."""
+
+    def add(self, key: str, node: str, change: int) -> None:
+        """So many more of ours are."""
+
+    def open(self, key: str, node: str) -> bool:
+        """Some of another worker's are."""
+
+
+class _Nobody:
+    """There are no other workers."""
+
+    def add(self, key: str, node: str, change: int) -> None:
+        pass
+
+    def open(self, key: str, node: str) -> bool:
+        return False
+
+
 class _Owned:
-    __slots__ = ("after", "changed_at", "node", "open", "writers")
+    __slots__ = ("after", "changed_at", "moved", "node", "open", "writers")
 
     def __init__(self, node: Node, writers: Sequence[Node], changed_at: float) -> None:
         self.node = node
         self.writers = writers
         self.changed_at = changed_at
+        self.moved = False  # not yet settled since it had another owner
         self.open = 0
         self.after: set[str] = set()  # keys that it takes over from, as long as transactions may be open on them
 
@@ -33,9 +54,11 @@ class _Owned:
 class Owners:
     """Keys (text) to owners. Memory is bounded by `max_keys` and the number of open transactions, whichever is more."""
 
-    __slots__ = ("_keys", "_max_keys", "_settle", "_used", "_writers", "_writers_at")
+    __slots__ = ("_keys", "_known", "_max_keys", "_others", "_settle", "_used", "_writers", "_writers_at")
 
-    def __init__(self, *, settle: float = SETTLE, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, *, settle: float = SETTLE, max_keys: int = MAX_KEYS, others: Others | None = None) -> None:
+        self._others: Others = others or _Nobody()
+        self._known: dict[Node, None] = {}  # all that have been writers
         self._settle = settle
         self._max_keys = max_keys
         self._keys: dict[str, _Owned] = {}
@@ -54,24 +77,34 @@ class Owners:
         if writers is not self._writers:
             if tuple(writers) != tuple(self._writers):
                 self._writers_at = now
+                self._known.update(dict.fromkeys(writers))
             self._writers = writers
         owned = self._keys.get(key)
         if owned is None:
-            node = rendezvous(key, writers)
+            node = self._in_use(key, writers) or rendezvous(key, writers)
             if node is None:
                 return None, False
             if len(self._keys) >= self._max_keys:
                 self._forget(now)
             # Who owned a key that is new here is not known, only that it was the same while the writers were.
             owned = self._keys[key] = _Owned(node, writers, self._writers_at)
-        elif owned.writers is not writers and (not owned.open or owned.node not in writers):
+        elif owned.writers is not writers and (owned.node not in writers or not self._is_open(key, owned)):
             node = rendezvous(key, writers)
             if node is None:
                 return None, False
             if node is not owned.node:
-                owned.node, owned.changed_at = node, now
+                owned.node, owned.changed_at, owned.moved = node, now, True
             owned.writers = writers
-        return owned.node, now - owned.changed_at < self._settle
+        unsettled = now - owned.changed_at < self._settle
+        owned.moved = owned.moved and unsettled
+        return owned.node, unsettled
+
+    def _is_open(self, key: str, owned: _Owned) -> bool:
+        return owned.open > 0 or self._others.open(key, owned.node.name)
+
+    def _in_use(self, key: str, writers: Sequence[Node]) -> Node | None:
+        """The owner that another worker has for a key that is new here: as long as transactions are open there."""
+        return next((node for node in writers if self._others.open(key, node.name)), None)
 
     def held_elsewhere(self, key: str, writers: Sequence[Node]) -> bool:
         """Transactions on `key` are still open on an owner that takes no new ones but lets these finish, or under the
@@ -79,16 +112,30 @@ class Owners:
         """
         owned = self._keys.get(key)
         if owned is None:
-            return False
+            return any(
+                node.state is NodeState.DRAINING and node not in writers and self._others.open(key, node.name)
+                for node in self._known
+            )
         if owned.after:
             owned.after = {name for name in owned.after if self._open_elsewhere(name, owned.node)}
             if owned.after:
                 return True
-        return owned.open > 0 and owned.node.state is NodeState.DRAINING and owned.node not in writers
+        if owned.node not in writers:
+            return owned.node.state is NodeState.DRAINING and self._is_open(key, owned)
+        return owned.moved and self._others_elsewhere(key, owned.node)
 
     def _open_elsewhere(self, key: str, node: Node) -> bool:
         owned = self._keys.get(key)
-        return owned is not None and owned.open > 0 and owned.node is not node
+        if owned is not None and owned.open > 0 and owned.node is not node:
+            return True
+        return self._others_elsewhere(key, node)
+
+    def _others_elsewhere(self, key: str, node: Node) -> bool:
+        """Other workers have transactions open on `key`, on a node that lets them finish."""
+        return any(
+            other is not node and other.state is not NodeState.DOWN and self._others.open(key, other.name)
+            for other in self._known
+        )
 
     def use(self, what: str, key: str, writers: Sequence[Node], now: float) -> None:
         """The owner of `what` is found by `key` now. When it was found by another one before, the new owner first waits
@@ -118,15 +165,20 @@ class Owners:
         owned = self._keys.get(key)
         if owned is not None and not owned.after:
             owned.changed_at = float("-inf")
+            owned.moved = False
 
-    def opened(self, key: str) -> None:
-        """A transaction on `key` was placed with its owner."""
+    def opened(self, key: str) -> Node | None:
+        """A transaction on `key` was placed with its owner, which is returned; None: nobody knows the key."""
         owned = self._keys.get(key)
-        if owned is not None:
-            owned.open += 1
+        if owned is None:
+            return None
+        owned.open += 1
+        self._others.add(key, owned.node.name, 1)
+        return owned.node
 
-    def closed(self, key: str) -> None:
-        """That transaction has ended, however."""
+    def closed(self, key: str, node: Node) -> None:
+        """That transaction, placed with `node`, has ended, however."""
+        self._others.add(key, node.name, -1)
         owned = self._keys.get(key)
         if owned is not None and owned.open:
             owned.open -= 1

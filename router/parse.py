@@ -1,18 +1,33 @@
 """The door to sqlglot: which tables a statement names. Nothing else is asked of it.
 
+Statements on one table, by far the most, are read without it, which saves the time that it takes: for each new form,
+and, since it is imported when it is first asked, to be ready after the start.
+
 The text it gets is made of our own tokens (see `router.tokens`), so that both read the same; a text that sqlglot
 does not understand is not an error of the client's, it only means that nothing is known.
 """
 
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
-from sqlglot import exp
-from sqlglot.dialects.mysql import MySQL
-from sqlglot.errors import SqlglotError
+from router.tokens import (
+    NUMBER,
+    PARAMETER,
+    QUOTED,
+    STRING,
+    USER_VARIABLE,
+    WORD,
+    Token,
+    has_word,
+    name_at,
+    table_name,
+)
 
-from router.tokens import NUMBER, PARAMETER, QUOTED, STRING, USER_VARIABLE, WORD, Token
+if TYPE_CHECKING:
+    from sqlglot import exp
+    from sqlglot.dialects.mysql import MySQL
 
 # sqlglot descends by recursion, in compiled code that no interpreter limit guards.
 MAX_TOKENS: Final = 2000
@@ -20,14 +35,30 @@ MAX_DEPTH: Final = 40
 # A join without a condition of its own doubles its work.
 MAX_OPEN_JOINS: Final = 5
 
-_DIALECT: Final = MySQL()
-
 _MODIFIED: Final = frozenset({"UPDATE", "DELETE", "LOW_PRIORITY", "QUICK"})
 
 # Words that change nothing about the tables, and that sqlglot does not know in every place.
 _LEFT_OUT: Final = frozenset({"LOW_PRIORITY", "HIGH_PRIORITY", "QUICK", "SQL_NO_CACHE", "SQL_CACHE"})
 
-logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it logs what it falls back on; we see that in the tree
+# What may stand behind the only table of a statement; and what, anywhere, may bring in others, or hide the first one.
+_BEHIND: Final[Mapping[str, frozenset[str]]] = {
+    "SELECT": frozenset({"WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "FOR", "LOCK"}),
+    "DELETE": frozenset({"WHERE", "ORDER", "LIMIT", "RETURNING"}),
+    "UPDATE": frozenset({"SET"}),
+}
+_OTHERS: Final = (
+    "SELECT", "FROM", "JOIN", "STRAIGHT_JOIN", "UNION", "EXCEPT", "INTERSECT", "MINUS", "WITH", "TABLE", "VALUES",
+    "INTO", "PROCEDURE",
+)  # fmt: skip
+
+
+@cache
+def dialect() -> "MySQL":
+    """sqlglot's MySQL. The first call imports it, for a tenth of a second or so."""
+    from sqlglot.dialects.mysql import MySQL
+
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it logs what it falls back on; we see that in the tree
+    return MySQL()
 
 
 def tables(tokens: Sequence[Token]) -> tuple[str, ...] | None:
@@ -35,13 +66,46 @@ def tables(tokens: Sequence[Token]) -> tuple[str, ...] | None:
 
     Names of common table expressions and derived tables are not among them. None: not known.
     """
+    only = _only_table(tokens)
+    return parsed(tokens) if only is None else (only,)
+
+
+def _only_table(tokens: Sequence[Token]) -> str | None:
+    """The table of SELECT .. FROM t, DELETE FROM t or UPDATE t, if nothing in it could name another one. None: ask."""
+    verb = tokens[0].upper if tokens[0].kind == WORD else ""
+    if verb not in _BEHIND:
+        return None
+    at = 1
+    if verb != "UPDATE":
+        at = next((at for at, token in enumerate(tokens) if token.kind == WORD and token.upper == "FROM"), 0) + 1
+        if at == 1 or (verb == "DELETE" and at != 2) or _is_open(tokens[:at]):
+            return None  # EXTRACT(.. FROM ..), and the like
+    name = name_at(tokens, at)
+    rest = tokens[name.stop :]
+    if not name or (rest and (rest[0].kind != WORD or rest[0].upper not in _BEHIND[verb])):
+        return None
+    if has_word(tokens[1 : max(1, at - 1)], _OTHERS) or has_word(rest, _OTHERS):
+        return None
+    found = table_name(tokens, name)
+    return None if found == "dual" or tokens[at].upper in _OTHERS else found
+
+
+def _is_open(tokens: Sequence[Token]) -> bool:
+    """It ends within parentheses."""
+    return sum((token.text == "(") - (token.text == ")") for token in tokens) != 0
+
+
+def parsed(tokens: Sequence[Token]) -> tuple[str, ...] | None:
+    """The same, always by sqlglot."""
+    from sqlglot.errors import SqlglotError
+
     if len(tokens) > MAX_TOKENS or _open_joins(tokens) > MAX_OPEN_JOINS:
         return None
     text = _render(_without_into(tokens))
     if text is None:
         return None
     try:
-        found = _DIALECT.parse(text)
+        found = dialect().parse(text)
     except (SqlglotError, RecursionError, ValueError, IndexError, KeyError, AttributeError, TypeError):
         return None
     if len(found) != 1 or found[0] is None:
@@ -129,7 +193,9 @@ def _introduces(tokens: Sequence[Token], index: int) -> bool:
     return word in ("N", "X", "B") and after.kind == PARAMETER and not after.spaced
 
 
-def _tables(tree: exp.Expr) -> tuple[str, ...] | None:
+def _tables(tree: "exp.Expr") -> tuple[str, ...] | None:
+    from sqlglot import exp
+
     found: list[str] = []
     defined = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     for node in tree.walk():
@@ -156,8 +222,10 @@ def _tables(tree: exp.Expr) -> tuple[str, ...] | None:
     return tuple(found)
 
 
-def _within_its_own(node: exp.Expr, name: str) -> bool:
+def _within_its_own(node: "exp.Expr", name: str) -> bool:
     """Within WITH x AS (.. x ..), the inner x is a base table, unless the expression is recursive."""
+    from sqlglot import exp
+
     above = node.parent
     while above is not None:
         if isinstance(above, exp.CTE) and above.alias.lower() == name:

@@ -9,9 +9,12 @@ client's connection but to KILL it.
 
 import logging
 import re
+import socket
+from collections.abc import Sequence
 from typing import Final
 
 from config import Console as ConsoleSettings
+from proxy.addresses import inherited_tcp, inherited_unix
 from proxy.auth import PasswordAccount
 from proxy.channel import ClientChannel
 from proxy.console.sql import Sql, SqlError
@@ -82,12 +85,17 @@ class Console:
             "console", self._login, Admission(MAX_OPERATORS, MAX_OPERATORS), self._on_operator, self._on_result
         )
 
-    async def listen(self) -> None:
+    async def listen(self, inherited: Sequence[socket.socket] = ()) -> None:
         """Raises OSError for an address that can't be had."""
-        if self._settings.listen is not None:
-            await self.listener.listen_tcp(self._settings.listen.host or None, self._settings.listen.port)
-        if self._settings.socket is not None:
-            await self.listener.listen_unix(str(self._settings.socket), mode=self._settings.socket_mode)
+        listen, path = self._settings.listen, self._settings.socket
+        tcp = inherited_tcp(inherited, listen) if listen is not None else []
+        unix = inherited_unix(inherited, str(path)) if path is not None else []
+        for sock in (*tcp, *unix):
+            await self.listener.listen_on(sock)
+        if listen is not None and not tcp:
+            await self.listener.listen_tcp(listen.host or None, listen.port)
+        if path is not None and not unix:
+            await self.listener.listen_unix(str(path), mode=self._settings.socket_mode)
         event(
             logger,
             "console.listening",

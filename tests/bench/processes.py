@@ -10,6 +10,7 @@ from tests.bench.clients import LIMITS, before_fakes
 from tests.bench.endpoints import Endpoint, Multiwriter, merged
 from tests.bench.programs import FAKED, FakeNode, queries
 from tests.bench.setting import Setting
+from tests.bench.usage import cpu_seconds
 
 DEPTH = 32
 CLIENTS = 64  # the kernel spreads them by chance: of fewer, one worker would have too many
@@ -62,7 +63,7 @@ def start(setting: Setting) -> None:
                 if time.monotonic() - began > 60:
                     raise StartError(f"nothing is answered\n{endpoint.proxy.log_text()}")
                 time.sleep(0.005)
-            return {"first_query_s": time.monotonic() - began}
+            return {"first_query_s": time.monotonic() - began, "cpu_s": cpu_seconds(endpoint.pids)}
         finally:
             endpoint.stop()
 

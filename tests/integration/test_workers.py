@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import pytest
 from proxy.board import seat_of
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import free_ports, wait_until
+from tests.bench.conflicts import CLIENTS, WORKS, run
 from tests.integration.conftest import Connection, MakeProxy
+from tests.support.duration import seconds
 from tests.support.proxy import Proxy
 
 WORKERS = 2
@@ -40,6 +43,25 @@ def workers(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) 
     proxy.kill()
 
 
+@pytest.fixture(scope="module")
+def careful(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """Another proxy with two workers. Transactions queue for the rows that they read, and then write; nodes are hardly
+    ever polled; and who guesses passwords is slowed down so that one can wait for it.
+    """
+    settings = {
+        "process": {"workers": WORKERS},
+        "endpoint": [{"snapshot_isolation": True, "queue_wait": "20s"}],
+        "monitor": {"interval": "60s"},
+        "limits": {"login_backoff": "20ms", "login_backoff_max": "60s"},
+    }
+    proxy = Proxy(tmp_path_factory.mktemp("careful"), [node.address for node in running_cluster], settings)
+    proxy.start(wait=False)
+    proxy.wait_ready(150)
+    wait_until(lambda: len(pids(proxy)) == WORKERS, 60, lambda: proxy.log_text()[-3000:])
+    yield proxy
+    proxy.kill()
+
+
 @pytest.fixture
 def connect(workers: Proxy, cluster: Cluster) -> Iterator[Connect]:
     """Connections that are closed after the test, once nobody of an earlier one is left."""
@@ -58,6 +80,11 @@ def pids(proxy: Proxy) -> dict[int, int]:
     """The process of each worker that has started, the latest one."""
     found = re.findall(r"worker\.started worker=(\d+) pid=(\d+)", proxy.log_text())
     return {int(worker): int(pid) for worker, pid in found}
+
+
+def spares(proxy: Proxy) -> int:
+    """How many workers have been ready to take a seat."""
+    return proxy.log_text().count("worker.spare ")
 
 
 def worker_of(connection: Connection) -> int:
@@ -131,6 +158,22 @@ def test_kill_query_interrupts_what_another_workers_client_runs(workers: Proxy, 
     assert value(other, "SELECT 2") == 2
 
 
+def test_guessing_passwords_is_no_faster_with_more_workers(careful: Proxy) -> None:
+    """Each failure doubles the wait of the next attempt from there, whichever worker it comes to."""
+    began = time.monotonic()
+    for _ in range(7):
+        with pytest.raises(pymysql.err.OperationalError) as denied:
+            careful.connect(password="guess")
+        assert denied.value.args[0] == 1045
+    # Six waits from 20 ms to 640 ms. Each worker for itself would have had two times some three.
+    assert time.monotonic() - began > 1.2
+    careful.connect().close()
+    began = time.monotonic()
+    for _ in range(4):
+        careful.connect().close()
+    assert time.monotonic() - began < 10, "a success forgives all, in every worker"
+
+
 def test_places_for_clients_are_common_to_all_workers(workers: Proxy, connect: Connect) -> None:
     clients = [connect() for _ in range(MAX_CLIENTS)]
     assert len({client.thread_id() for client in clients}) == MAX_CLIENTS
@@ -197,6 +240,40 @@ def test_a_killed_worker_costs_its_own_clients_only_and_is_replaced(workers: Pro
         )
 
 
+def test_a_worker_that_was_killed_is_back_within_a_second(workers: Proxy, connect: Connect) -> None:
+    """It serves logins again: the spare worker is told the seat, asks the nodes how they are, and listens."""
+    pauses = []
+    for _ in range(3):
+        wait_until(lambda: spares(workers) > workers.log_text().count("worker.ended"), 60, lambda: "no spare worker")
+        old = pids(workers)[0]
+        killed = time.monotonic()
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda old=old: pids(workers)[0] != old, 60, lambda: workers.log_text()[-3000:])  # type: ignore[misc]
+        pauses.append(time.monotonic() - killed)
+    on_both(connect)
+    assert min(pauses) < 1.0, pauses
+
+
+def test_what_one_worker_sees_of_a_node_makes_the_others_look(careful: Proxy, cluster: Cluster) -> None:
+    def polls(node: str) -> float:
+        return careful.metrics().total("multiwriter_monitor_polls_total", node=node)
+
+    with contextlib.ExitStack() as opened:
+        both = on_both(lambda: opened.enter_context(contextlib.closing(careful.connect())))
+        with both[0].cursor() as cursor:
+            cursor.execute("SELECT @@wsrep_node_name")
+        before = {each.address: polls(each.address) for each in cluster}
+        for each in cluster:
+            for (number,) in each.query("SELECT id FROM information_schema.processlist WHERE user = 'app'"):
+                with contextlib.suppress(pymysql.err.OperationalError):  # it has gone by itself
+                    each.query(f"KILL {number}")
+        wait_until(
+            lambda: any(polls(name) >= count + WORKERS for name, count in before.items()),
+            20,
+            lambda: "only one of them has looked",
+        )
+
+
 def test_sighup_takes_new_settings_for_all_workers_or_none(workers: Proxy, connect: Connect) -> None:
     both = on_both(connect)
     assert workers.process is not None
@@ -208,6 +285,83 @@ def test_sighup_takes_new_settings_for_all_workers_or_none(workers: Proxy, conne
         wait_until(lambda before=before, said=said: workers.log_text().count(said) > before, 20, workers.log_text)  # type: ignore[misc]
     assert [value(each, "SELECT 1") for each in both] == [1, 1]
     assert "internal.error" not in workers.log_text()
+
+
+class Reader(threading.Thread):
+    """Begins a transaction with a read of the row; it has its turn when that is answered."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self.connection = connection
+        self.value: object = None
+        self.start()
+
+    def run(self) -> None:
+        self.connection.begin()
+        self.value = value(self.connection, "SELECT n FROM stock WHERE id = 7")
+
+    @property
+    def waits(self) -> bool:
+        self.join(0.3)
+        return self.is_alive()
+
+
+def test_a_queue_spans_the_workers_and_outlives_one_of_them(careful: Proxy, schema: str) -> None:
+    with contextlib.ExitStack() as opened:
+
+        def connect() -> Connection:
+            return opened.enter_context(contextlib.closing(careful.connect(database=schema)))
+
+        one, other = on_both(connect)
+        with one.cursor() as cursor:
+            cursor.execute("CREATE TABLE stock (id INT PRIMARY KEY, n INT NOT NULL)")
+            cursor.execute("INSERT INTO stock VALUES (7, 100)")
+
+        def queued() -> Reader | None:
+            """The second of two readers, which waits for the first, once both workers know the table's keys."""
+            first, second = Reader(one), Reader(other)
+            if second.waits:
+                return second
+            second.connection.rollback()
+            first.join()
+            first.connection.rollback()
+            return None
+
+        def ends(reader: Reader) -> None:
+            reader.join(10)
+            assert not reader.is_alive(), "its turn has not come"
+
+        found: list[Reader] = []
+
+        def wait() -> bool:
+            found.extend(filter(None, [queued()]))
+            return bool(found)
+
+        wait_until(wait, 30, lambda: "nobody waits for the other worker's client")
+        (second,) = found
+        with one.cursor() as cursor:
+            cursor.execute("UPDATE stock SET n = n - 1 WHERE id = 7")
+        one.commit()
+        ends(second)
+        assert second.value == 99
+        with other.cursor() as cursor:
+            cursor.execute("UPDATE stock SET n = n - 1 WHERE id = 7")
+        third = Reader(one)
+        assert third.waits
+        os.kill(pids(careful)[worker_of(other)], signal.SIGKILL)
+        ends(third)
+        assert third.value == 99, "what the killed one's client had not committed is undone"
+        one.commit()
+
+
+@pytest.mark.parametrize("name", ["read-and-write", "increments"])
+def test_clients_of_both_workers_see_no_conflict(name: str, careful: Proxy, cluster: Cluster, schema: str) -> None:
+    outcome = run(
+        careful.port, schema, WORKS[name], check=cluster[1].port, seconds=seconds(2), clients=CLIENTS, isolated=False
+    )
+    assert not outcome.errors, outcome
+    assert outcome.lost == 0, outcome
+    assert outcome.committed > CLIENTS, outcome
 
 
 def test_sigterm_lets_the_transactions_of_all_workers_finish(make_proxy: MakeProxy, schema: str) -> None:
@@ -227,7 +381,8 @@ def test_sigterm_lets_the_transactions_of_all_workers_finish(make_proxy: MakePro
             with connection.cursor() as cursor:
                 cursor.execute(f"INSERT INTO t VALUES ({number})")
         assert proxy.process is not None
-        proxy.process.signal(signal.SIGTERM)
+        for pid in (*pids(proxy).values(), proxy.pid):  # as a service manager does it
+            os.kill(pid, signal.SIGTERM)
         wait_until(lambda: proxy.get("/readyz") == (503, "draining\n"), 20, lambda: proxy.log_text()[-3000:])
         for connection in both:
             connection.commit()

@@ -328,7 +328,7 @@ def test_accounts_do_not_show_what_they_know() -> None:
 
 
 def test_nonces_are_fresh_and_have_no_byte_that_means_something() -> None:
-    nonces = {auth.nonce() for _ in range(100)}
+    nonces = {auth.new_nonce() for _ in range(100)}
     assert len(nonces) == 100
     for nonce in nonces:
         assert len(nonce) == 20

@@ -29,3 +29,25 @@ def test_the_next_worker_on_a_seat_goes_on_with_its_ids() -> None:
     board = Board(2)
     board.seat(0).next_id()
     assert Board(2, board.file).seat(0).next_id() == 3
+
+
+def test_workers_see_on_which_keys_others_have_transactions_open() -> None:
+    board = Board(2)
+    one, other = board.seat(0), Board(2, board.file).seat(1)
+    one.add("shop.stock", "db1", 1)
+    assert other.open("shop.stock", "db1")
+    assert not one.open("shop.stock", "db1"), "its own are no others"
+    assert not other.open("shop.stock", "db2")
+    assert not other.open("shop.orders", "db1")
+    one.add("shop.stock", "db1", -1)
+    assert not other.open("shop.stock", "db1")
+
+
+def test_what_a_worker_had_open_is_gone_with_it() -> None:
+    board = Board(2)
+    one, other = board.seat(0), board.seat(1)
+    for seat in (one, other):
+        seat.tell_clients(3)
+        seat.add("k", "db1", 2)
+    one.vacate()
+    assert (other.clients_elsewhere(), other.open("k", "db1"), one.open("k", "db1")) == (0, False, True)

@@ -1,6 +1,7 @@
 """The command line: what each command starts, what it says, and how it ends."""
 
 import errno
+import gc
 import re
 import subprocess
 import sys
@@ -52,9 +53,10 @@ class Served:
         self.configs: list[Config] = []
         self.answer: Callable[[], int] = lambda: 0
 
-    def run(self, settings: Config, read: Callable[[], Config] | None) -> int:
+    def run(self, settings: Config, read: Callable[[], Config] | None, *, take_over: bool = False) -> int:
         self.configs.append(settings)
         self.read = read
+        self.take_over = take_over
         return self.answer()
 
     def fail(self, error: BaseException) -> None:
@@ -124,6 +126,20 @@ def test_serve_with_a_file(good: str, served: Served) -> None:
     served.answer = lambda: 7
     assert cli.main(["serve", "--config", good]) == 7
     assert served.configs == [config.load(good)]
+
+
+def test_taking_over_needs_the_settings_to_say_where(
+    good: str, served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["serve", "--config", good, "--takeover"]) == 2
+    assert "--takeover: the settings name no socket file for it" in capsys.readouterr().err
+    with open(good, "a") as file:
+        file.write('[process]\ntakeover = "/tmp/takeover"\n')
+    assert cli.main(["serve", "--config", good]) == 0
+    assert not served.take_over
+    assert cli.main(["serve", "--config", good, "--takeover"]) == 0
+    assert served.take_over
+    assert gc.isenabled()
 
 
 def test_serve_with_bad_settings_starts_nothing(

@@ -41,3 +41,9 @@ def test_once_it_runs_an_interrupt_is_the_commands_own() -> None:
         "sys.exit(proxy.start.main())"
     )
     assert run(code).returncode == 0
+
+
+def test_what_the_first_client_does_not_need_is_not_imported_before_it() -> None:
+    late = {"sqlglot", "mysql_mimic", "prometheus_client", "proxy.supervisor", "proxy.console.server", "proxy.demo"}
+    ended = run(f"import sys, proxy.start, proxy.cli, proxy.serve; print(*sorted({late} & set(sys.modules)))")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "\n", "")

@@ -102,3 +102,22 @@ def test_an_address_is_clear_until_it_fails_and_once_it_succeeds() -> None:
     assert backoff.is_clear("10.0.0.2")
     backoff.succeeded("10.0.0.1")
     assert backoff.is_clear("10.0.0.1")
+
+
+def test_workers_of_one_proxy_slow_the_same_addresses_down() -> None:
+    one, other = LoginBackoff(1.0, 8.0), LoginBackoff(1.0, 8.0)
+    told: list[tuple[str, bool]] = []
+
+    def tell(address: str, succeeded: bool) -> None:
+        told.append((address, succeeded))
+        other.heard(address, succeeded, 0.0)
+
+    one.tell = tell
+    one.succeeded("a")
+    assert told == [], "that is the usual case"
+    one.failed("a", 0.0)
+    one.failed("a", 0.0)
+    assert waits(other, "a") == waits(one, "a") == [2.0]
+    one.succeeded("a")
+    assert waits(other, "a") == waits(one, "a") == [0.0]
+    assert told == [("a", False), ("a", False), ("a", True)]

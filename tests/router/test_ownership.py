@@ -1,9 +1,11 @@
 """Owners of keys: the same everywhere, sticky while somebody holds them, and bounded."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.membership import Node
+from router.membership import Node, NodeState
 from router.ownership import SETTLE, Owners, rendezvous
 
 DB = tuple(Node(f"db{number}") for number in range(1, 4))
@@ -85,9 +87,9 @@ def test_while_somebody_holds_a_key_its_owner_stays() -> None:
     back = DB[:]
     returned = (*fewer, DB[2])
     assert owners.owner(key, returned, LATER)[0] is substitute
-    owners.closed(key)
+    owners.closed(key, substitute)
     assert owners.owner(key, returned, LATER)[0] is substitute
-    owners.closed(key)
+    owners.closed(key, substitute)
     assert owners.owner(key, returned, LATER) == (DB[2], True), "now the returned one takes its own back"
     assert owners.owner(key, back, LATER + SETTLE) == (DB[2], False)
 
@@ -103,10 +105,11 @@ def test_but_not_on_a_node_that_is_lost() -> None:
 
 def test_closing_what_was_forgotten_is_harmless() -> None:
     owners = Owners()
-    owners.opened("never seen")
-    owners.closed("never seen")
-    owners.owner("k", DB, 0.0)
-    owners.closed("k")
+    assert owners.opened("never seen") is None
+    owners.closed("never seen", DB[0])
+    node, _ = owners.owner("k", DB, 0.0)
+    assert node is not None
+    owners.closed("k", node)
     owners.opened("k")
     assert owners.owner("k", DB[:2], LATER)[0] in DB[:2]
 
@@ -149,7 +152,7 @@ def test_transactions_that_hold_a_key_at_the_same_time_meet_on_one_node(steps: l
         now += 1.0
         writers = tuple(node for bit, node in enumerate(DB) if mask >> bit & 1)
         if verb == "close" and holders[key]:
-            owners.closed(key)
+            owners.closed(key, last[key])
             holders[key] -= 1
             continue
         node, _ = owners.owner(key, writers, now)
@@ -181,7 +184,7 @@ def test_when_the_key_changes_the_new_owner_waits_until_the_old_one_is_done() ->
     assert owners.owner(schema, DB, LATER)[1], "and applies what it committed"
     owners.settled(schema)
     assert owners.owner(schema, DB, LATER)[1], "not before it has ended"
-    owners.closed(table)
+    owners.closed(table, rendezvous(table, DB) or DB[0])
     assert not owners.held_elsewhere(schema, DB)
     owners.settled(schema)
     assert not owners.owner(schema, DB, LATER)[1]
@@ -203,3 +206,80 @@ def test_what_was_committed_anywhere_until_now_has_to_arrive_first() -> None:
     assert owners.owner("k", DB, LATER)[1]
     owners.settled("k")
     assert not owners.owner("k", DB, LATER)[1]
+
+
+class Seen:
+    """What workers see of each other, as `proxy.board` has it."""
+
+    def __init__(self) -> None:
+        self.workers: list[Counter[tuple[str, str]]] = []
+
+    def one(self) -> "View":
+        self.workers.append(Counter())
+        return View(self, self.workers[-1])
+
+
+class View:
+    def __init__(self, seen: Seen, own: Counter[tuple[str, str]]) -> None:
+        self._seen, self._own = seen, own
+
+    def add(self, key: str, node: str, change: int) -> None:
+        self._own[key, node] += change
+
+    def open(self, key: str, node: str) -> bool:
+        return any(each[key, node] for each in self._seen.workers if each is not self._own)
+
+
+def two_workers() -> tuple[Owners, Owners]:
+    seen = Seen()
+    return Owners(others=seen.one()), Owners(others=seen.one())
+
+
+def test_a_key_that_is_open_in_another_worker_stays_with_its_owner() -> None:
+    (one, other), key = two_workers(), owned_by(DB[2])
+    fewer, returned = DB[:2], (*DB,)
+    substitute, _ = one.owner(key, fewer, 0.0)
+    other.owner(key, fewer, 0.0)
+    assert substitute is one.opened(key)
+    assert other.owner(key, returned, LATER)[0] is substitute
+    third = Owners(others=View(one._others._seen, Counter()))  # type: ignore[attr-defined]
+    assert third.owner(key, returned, LATER)[0] is substitute, "also where it was never seen before"
+    one.closed(key, substitute)
+    assert other.owner(key, returned, LATER) == (DB[2], True)
+
+
+def test_the_new_owner_waits_for_those_that_another_worker_has_on_a_draining_one() -> None:
+    nodes = [Node(f"n{number}", 3306) for number in range(3)]
+    (one, other) = two_workers()
+    key = next(key for key in KEYS if rendezvous(key, nodes) is nodes[0])
+    one.owner(key, nodes, 0.0)
+    other.owner("another", nodes, 0.0)
+    one.opened(key)
+    nodes[0].state = NodeState.DRAINING
+    rest = nodes[1:]
+    assert other.held_elsewhere(key, rest), "also before it was asked for its owner"
+    other.owner(key, nodes, 0.0)
+    assert other.held_elsewhere(key, rest)
+    assert other.owner(key, rest, LATER)[0] is not nodes[0]
+    assert other.held_elsewhere(key, rest)
+    nodes[0].state = NodeState.DOWN
+    assert not other.held_elsewhere(key, rest), "what was there is lost"
+    nodes[0].state = NodeState.DRAINING
+    one.closed(key, nodes[0])
+    assert not other.held_elsewhere(key, rest)
+
+
+def test_a_key_that_takes_over_waits_for_those_that_another_worker_has_under_the_one_before() -> None:
+    one, other = two_workers()
+    table, schema = next(
+        (f"s{n}.t", f"s{n}") for n in range(100) if rendezvous(f"s{n}.t", DB) is not rendezvous(f"s{n}", DB)
+    )
+    for owners in (one, other):
+        owners.use(table, table, DB, LATER)
+        owners.owner(table, DB, LATER)
+    node = one.opened(table)
+    assert node is not None
+    other.use(table, schema, DB, LATER)
+    assert other.held_elsewhere(schema, DB)
+    one.closed(table, node)
+    assert not other.held_elsewhere(schema, DB)

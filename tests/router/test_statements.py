@@ -716,7 +716,7 @@ class TestLongTexts:
             "SELECT " + "NOT " * 3000 + "1",
             "SELECT " + "- " * 3000 + "1",
             "SELECT 1 FROM t" + " JOIN t" * 40,
-            "SELECT 1 FROM t WHERE " + " AND ".join(["a = b"] * 4000),
+            "SELECT 1 FROM t, u WHERE " + " AND ".join(["a = b"] * 4000),
         ],
     )
     def test_what_would_exhaust_the_parser_is_not_shown_to_it(self, text: str) -> None:
