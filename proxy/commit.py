@@ -121,7 +121,19 @@ def stands_alone(relay: "Relay", request: Request) -> bool:
     if fits and not relay.cluster.markers.usable(relay.profile.user):
         relay.metrics.commits_unmarked["no_slot"] += 1
         return False
+    if not fits and _commits_unseen(relay, statement):
+        relay.metrics.commits_unmarked["not_markable"] += 1
     return fits
+
+
+def _commits_unseen(relay: "Relay", statement: Statement) -> bool:
+    """Does it commit what it writes, or what was written before it, as a part of its own work?"""
+    transaction = relay.transaction
+    if not statement.may_write or statement.kind is Kind.KILL:
+        return False
+    if statement.commits:
+        return transaction.stage is not Stage.OPEN or transaction.wrote
+    return transaction.stage is Stage.NONE and relay.state.autocommit
 
 
 def begin_alone(relay: "Relay") -> None:

@@ -172,6 +172,9 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
                 raise GiveUp(error, verdict.reason, goes_on=True) from None
             elif relay.pinned is None:
                 relay.recycle()
+            if relay.node is not None:
+                # Or the same node would be tried again, and all attempts be used up in a moment.
+                relay.cluster.sign(relay.node, verdict.node_sign, verdict.reason)
         except sentinel.Undone as gone:
             verdict, error = undone(conflict=gone.conflict), _as_packet(sentinel.DEADLOCK)
             if relay.pinned is None:

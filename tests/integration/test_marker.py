@@ -14,11 +14,11 @@ from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
 from router import marker
 from tests.integration.conftest import Direct, MakeProxy
-from tests.support.faults import Setting
+from tests.support.cutting import Snip, network
+from tests.support.faults import MARKED, Setting
 from tests.support.proxy import Proxy, toml
 from tests.support.workload import connect
 
-MARKED = {"endpoint": [{"commit_marker": True}]}
 WRITTEN = "multiwriter_commit_markers_total"
 UNMARKED = "multiwriter_commits_unmarked_total"
 
@@ -184,7 +184,12 @@ def test_without_the_right_commits_are_plain_until_it_is_given(
     file.write_text(
         toml(
             {
-                "cluster": {"nodes": [node.address for node in cluster], "user": "monitor", "password": "monitor"},
+                "cluster": {
+                    "flavor": cluster.flavor,
+                    "nodes": [node.address for node in cluster],
+                    "user": "monitor",
+                    "password": "monitor",
+                },
                 "accounts": {"cluster": False},
                 "endpoint": [{"name": "write", "listen": "127.0.0.1:1", "commit_marker": True}],
                 "user": [{"name": plain, "password": plain}],
@@ -212,6 +217,45 @@ def test_without_the_right_commits_are_plain_until_it_is_given(
 
 
 # -- nodes and connections are lost -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "step"), [("transaction", 1), ("alone", 5)])
+def test_cut_at_every_byte_of_a_commit_and_of_its_answer(
+    kind: str, step: int, cluster: Cluster, table: str, tmp_path: Path
+) -> None:
+    told: dict[int, int] = {}  # by the value of a row: the id that its client was told
+    cuts = 0
+    with network([node.port for node in cluster]) as wires:
+        proxy = Proxy(tmp_path, wires.addresses, MARKED, flavor=cluster.flavor)
+        proxy.start()
+        try:
+            with contextlib.closing(connect(proxy.port)) as connection:
+                for answer in (False, True):
+                    after, length = 0, 1
+                    while after <= length:
+                        snip = Snip(marker.COMMIT_PROCEDURE.encode(), after, answer)
+                        wires.snip(snip)
+                        value = len(told)
+                        if kind == "transaction":
+                            run(connection, "BEGIN")
+                        _, rows, told[value] = run(connection, f"INSERT INTO {table} (c) VALUES ({value})")
+                        if kind == "transaction":
+                            run(connection, "COMMIT")
+                        assert rows == 1
+                        assert snip.met
+                        cuts += snip.done
+                        # What is behind the last byte of an answer is none of ours.
+                        length = (after if snip.done else 0) if answer else snip.met
+                        after += step
+                found, _, _ = run(connection, f"SELECT c, id FROM {table}")
+            assert sorted(found) == sorted(told.items())
+            metrics = proxy.metrics()
+            answers = metrics.by("answer", "multiwriter_marker_lookups_total")
+            assert answers["unknown"] == metrics.total(UNMARKED) == 0
+            assert answers["committed"] + answers["rolled_back"] == cuts > 60 // step
+            assert min(answers["committed"], answers["rolled_back"]) > 0
+        finally:
+            proxy.kill()
 
 
 def test_no_commit_is_in_doubt(cluster: Cluster, schema: str, direct: Direct, tmp_path: Path) -> None:
