@@ -298,7 +298,7 @@ def _refused(relay: "Relay", commit: Commit, reply: ReplyScanner) -> bool:
 def _in_doubt(relay: "Relay", commit: Commit, verdict: Verdict, error: ProxyError | bytes) -> None:
     relay.drop()
     # Those who want its rows wait for it, as they did on the lost node: it may have to take its locks again.
-    relay.cluster.recovery.enter(relay, relay.cluster.config.limits.marker_wait)
+    relay.cluster.recovery.enter(relay, commit.node.name, relay.cluster.config.limits.marker_wait)
     relay.task = asyncio.get_running_loop().create_task(
         _settle(relay, commit, verdict, error), name=f"doubt {relay.id}"
     )
@@ -361,7 +361,7 @@ def _committed(relay: "Relay", commit: Commit, node: Node) -> None:
 def _never(relay: "Relay", commit: Commit, verdict: Verdict, error: ProxyError | bytes) -> None:
     """It was not committed and never will be: run it again, unless somebody wished that it ends."""
     if isinstance(error, ProxyError) or verdict.reason in ("lost", "commit-failed", "shutdown"):
-        failure.take_up_elsewhere(relay, commit.backend)
+        failure.take_up_elsewhere(relay, commit.backend, freed=verdict.reason != "lost")
         return
     relay.account(ROLLED_BACK, commit.backend)
     failure.answer_and_end(relay, error)

@@ -8,7 +8,6 @@ the limits of the replay settings.
 
 import asyncio
 import logging
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 from proxy import causality, commit, failure, places, sentinel
@@ -80,8 +79,8 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
     Ends with the command sent, or with its answer.
     """
     try:
-        async with asyncio.timeout(relay.policy.limits.max_time) if relay.replaying else nullcontext():
-            backend, wanted = await _lease(relay, request)
+        async with asyncio.timeout(relay.policy.limits.max_time if relay.replaying else None) as limit:
+            backend, wanted = await _lease(relay, request, limit)
     except GiveUp as given_up:
         relay.task = None
         if given_up.goes_on and relay.sent is None:
@@ -122,16 +121,17 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
 async def adopt(relay: "Relay") -> ProxyError | bytes | None:
     """Show that the session's state can be had on a backend; the error if it can't."""
     try:
-        await _lease(relay, Request(COM_PING, b"", PROBE))
+        async with asyncio.timeout(None) as limit:
+            await _lease(relay, Request(COM_PING, b"", PROBE), limit)
     except GiveUp as given_up:
         return given_up.error
     relay.give_back()
     return None
 
 
-async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan]:
+async def _lease(relay: "Relay", request: Request | None, limit: asyncio.Timeout) -> tuple[Backend, Plan]:
     """A backend in the session's state, with its transaction on it as far as the journal goes, and what is left to
-    do.
+    do. `limit`: of the time for it, not counting what others are waited for.
     """
     while True:
         if relay.delay:
@@ -145,6 +145,7 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
                 await _take_slot(relay, backend)
             if relay.replaying:
                 await _take_up(relay, backend, request)
+                await _let_others_take_up(relay, limit)
             wanted = ANYWHERE
             if request is not None:
                 wanted = relay.plan(request)
@@ -502,7 +503,7 @@ async def _enter(backend: Backend, schema: bytes) -> None:
 
 
 async def _take_up(relay: "Relay", backend: Backend, request: Request | None) -> None:
-    """Run the transaction again up to where it was, and let nobody in between until others have done so, too."""
+    """Run the transaction again up to where it was."""
     transaction = relay.transaction
     state = transaction.state or relay.state
     was_on = relay.replay_from
@@ -534,10 +535,23 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
             await _restore(relay, backend, state)
             relay.state = state
     relay.replaying = False
-    relay.cluster.recovery.leave(relay)
-    await relay.cluster.recovery.settled()
+
+
+async def _let_others_take_up(relay: "Relay", limit: asyncio.Timeout) -> None:
+    """It has been run again: nobody gets in between until others have been, too."""
+    cluster = relay.cluster
+    began = cluster.now()
+    deadline = limit.when()
+    limit.reschedule(None)
+    cluster.recovery.leave(relay)
+    await cluster.recovery.settled(holds=True)
     if relay.place is not None and relay.place.key is not None:
-        await relay.cluster.regrouped()
+        await cluster.regrouped()
+    waited = cluster.now() - began
+    if deadline is not None:
+        limit.reschedule(deadline + waited)
+    if relay.attempts is not None:
+        relay.attempts.spare(waited)
 
 
 async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | None:

@@ -59,6 +59,10 @@ class Attempts:
         self.count += 1
         return delay
 
+    def spare(self, seconds: float) -> None:
+        """So long it has waited for others, which does not count."""
+        self._started += seconds
+
     def reset(self) -> None:
         """For the next transaction."""
         self.count = 0
