@@ -70,7 +70,7 @@ class CannotWait(Exception):
 
 
 class Different(Exception):
-    """A replayed statement answered something else than the client has seen."""
+    """A replayed statement answered something else than the client has seen: what, in words for a log."""
 
 
 async def dispatch(relay: "Relay", request: Request | None) -> None:
@@ -183,7 +183,9 @@ async def _lease(relay: "Relay", request: Request | None, limit: asyncio.Timeout
         except CannotWait:
             relay.drop()
             continue
-        except Different:
+        except Different as different:
+            node = relay.node.name if relay.node is not None else ""
+            event(logger, "replay.different", client=relay.id, node=node, reason=str(different))
             places.different(relay)
             await _undo(relay)
             raise GiveUp(relay.original, "different") from None
@@ -561,9 +563,9 @@ async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | Non
         await _equip(relay, backend, request)
         if entry.generated:
             if request.statement.writes_unseen:
-                raise Different  # a trigger might use up the id that is asked for
+                raise Different("a trigger may use up the id that is asked for")
             if entry.affected_rows > 1 and relay.replay_from is not backend.pool.node:
-                raise Different  # the ids behind the first one step differently on each node
+                raise Different("generated ids step differently on another node")
             await _ask(backend, b"SET insert_id=%d" % entry.insert_id, Phase.STATEMENT)
         digest = ReplyDigest()
         answer = await backend.run(request.bind(backend), request.code, digest)
@@ -571,11 +573,11 @@ async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | Non
             verdict = judge(answer.error.code, answer.error.message, Phase.STATEMENT)
             if verdict.retry:
                 raise Failed(verdict, _as_packet(answer.error))
-            raise Different
+            raise Different(f"error {answer.error.code}")
         if digest.digest() != entry.digest:
             if entry.insert_id and answer.insert_id != entry.insert_id and not entry.generated:
                 return entry
-            raise Different
+            raise Different("another reply")
         if answer.insert_id:
             relay.insert_ids.told(backend, answer.insert_id)
         if answer.error is None and request.changes_state:
