@@ -340,9 +340,9 @@ def _committed(relay: "Relay", commit: Commit, node: Node) -> None:
     relay.synced = {node.name}
     if held is not None and held.insert_id:
         relay.insert_ids.told(commit.backend, held.insert_id)
-    relay.end_transaction()
     if relay.retry_reason:
         failure.retried(relay)
+    relay.end_transaction()
     if chain:
         transaction.one_shot, transaction.read_only = one_shot, read_only
         transaction.stage = Stage.BEGUN

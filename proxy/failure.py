@@ -400,7 +400,8 @@ def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
 def retried(relay: "Relay", result: str = "ok") -> None:
     """The repetition that `retry_reason` made necessary has ended."""
     node = relay.node.name if relay.node is not None else ""
-    relay.metrics.retries[node, relay.phase.value, relay.retry_reason, relay.contested, result] += 1
+    by = places.chosen_by(relay)
+    relay.metrics.retries[node, relay.phase.value, relay.retry_reason, relay.contested, by, result] += 1
     if relay.attempts is not None:
         relay.metrics.replays.observe(relay.attempts.count)
     relay.retry_reason = relay.contested = ""

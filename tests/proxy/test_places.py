@@ -400,6 +400,24 @@ def test_settings_of_an_endpoint_hold_for_its_sessions_at_once() -> None:
     stage.end()
 
 
+def test_conflicts_and_replays_are_counted_with_what_their_node_was_chosen_by(adaptive: Stage) -> None:
+    heat(adaptive, Conflict(T))
+    home = owner(adaptive, T)
+    client = waits(adaptive)
+    opens(adaptive, client)
+    client.says("COMMIT")
+    home.hears("COMMIT").says(error(1213))
+    adaptive.passes(0.2)
+    home.hears(OPENING).says(ok(TRANS))
+    home.hears("UPDATE stock SET n=n-1 WHERE id=7").says(ok(TRANS, rows=1))
+    home.hears("COMMIT").says(ok())
+    client.hears(ok())
+    metrics = adaptive.service.metrics
+    assert metrics.conflicts == {(home.name, "commit", "conflict", T, "table"): 1}
+    assert metrics.retries == {(home.name, "commit", "conflict", T, "table", "ok"): 1}
+    assert (metrics.replays.count, metrics.replays.sum) == (1, 1)
+
+
 def test_who_has_lost_three_times_gets_the_right_of_way(adaptive: Stage) -> None:
     """A long transaction among short ones: those that begin with its table wait until it has ended."""
     heat(adaptive, Conflict(T))
