@@ -46,9 +46,12 @@ def place(proxy: Proxy, cluster: Cluster) -> Callable[[], int]:
     """The number of the node that the only open transaction is on."""
 
     def found() -> int:
-        leases = proxy.metrics().by("node", LEASED, state="leased")
-        (address,) = [node for node, count in leases.items() if count]
-        return next(number for number in (1, 2, 3) if cluster[number].address == address)
+        def leases() -> list[str]:
+            return [node for node, count in proxy.metrics().by("node", LEASED, state="leased").items() if count]
+
+        # While it is taken up elsewhere there is none.
+        wait_until(lambda: len(leases()) == 1, 10, lambda: f"leases on {leases()}")
+        return next(number for number in (1, 2, 3) if cluster[number].address in leases())
 
     return found
 
