@@ -40,6 +40,8 @@ REGROUP_PATIENCE: Final = 10.0
 
 
 OWNER_PATIENCE: Final = 1.0  # seconds that lockers of a table wait for those who still hold locks on its last owner
+# Counted from when that owner began to drain: one that shuts down, or helps another to join, is slow for a while.
+DRAIN_PATIENCE: Final = 5.0
 GLANCE: Final = 0.01  # seconds between two looks at what they wait for
 
 
@@ -132,6 +134,9 @@ class Cluster:
     async def owner_is_free(self, key: str) -> None:
         """Wait until nobody holds locks for `key` on an owner that is about to lose it, but not for long."""
         until = self.now() + OWNER_PATIENCE
+        owner = self.owners.draining(key, self.membership.writers)
+        if owner is not None:
+            until = max(until, owner.since + DRAIN_PATIENCE)
         while True:
             if not self.owners.held_elsewhere(key, self.membership.writers) or self.now() >= until:
                 return

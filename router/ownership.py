@@ -84,7 +84,14 @@ class Owners:
             owned.after = {name for name in owned.after if self._open_elsewhere(name, owned.node)}
             if owned.after:
                 return True
-        return owned.open > 0 and owned.node.state is NodeState.DRAINING and owned.node not in writers
+        return self.draining(key, writers) is not None
+
+    def draining(self, key: str, writers: Sequence[Node]) -> Node | None:
+        """The owner of `key`, if it takes no new transactions but lets those finish that are open on it."""
+        owned = self._keys.get(key)
+        if owned is None or not owned.open or owned.node in writers:
+            return None
+        return owned.node if owned.node.state is NodeState.DRAINING else None
 
     def _open_elsewhere(self, key: str, node: Node) -> bool:
         owned = self._keys.get(key)
