@@ -63,12 +63,6 @@ class Attempts:
         """So long it has waited for others, which does not count."""
         self._started += seconds
 
-    def reset(self) -> None:
-        """For the next transaction."""
-        self.count = 0
-        self._backoffs = 0
-        self.exhausted = ""
-
 
 class Budget:
     """A node's retries per second: a token bucket that holds `burst` (default: one second's worth) and starts full."""
