@@ -185,7 +185,7 @@ async def _lease(relay: "Relay", request: Request | None, limit: asyncio.Timeout
             continue
         except Different as different:
             node = relay.node.name if relay.node is not None else ""
-            event(logger, "replay.different", client=relay.id, node=node, reason=str(different))
+            event(logger, "replay.different", level=logging.DEBUG, client=relay.id, node=node, reason=str(different))
             places.different(relay)
             await _undo(relay)
             raise GiveUp(relay.original, "different") from None

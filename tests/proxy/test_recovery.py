@@ -108,6 +108,27 @@ def test_who_has_its_locks_waits_for_those_of_its_own_node_only() -> None:
     clock.close()
 
 
+def test_who_is_looked_up_is_waited_for_until_it_is_known_and_then_as_any() -> None:
+    clock = Clock()
+    recovery = recovery_on(clock, 2.0)
+    clock.does(lambda: recovery.enter("a", "one", 30.0))
+    waiting = [waits(clock, recovery, holds=holds) for holds in (False, True)]
+    clock.passes(20)
+    assert not any(each.done() for each in waiting)
+
+    def goes_on() -> None:
+        recovery.leave("a")
+        recovery.enter("a", "one")
+
+    clock.does(goes_on)
+    clock.passes(1.8)
+    assert not any(each.done() for each in waiting)
+    clock.passes(0.4)  # it has to wait for somebody's lock, which may be one of theirs
+    assert all(each.done() for each in waiting)
+    clock.does(lambda: recovery.leave("a"))
+    clock.close()
+
+
 def test_a_new_loss_is_a_new_wait() -> None:
     clock = Clock()
     recovery = recovery_on(clock, 2.0)

@@ -27,6 +27,7 @@ CLIENTS = 12
 # Seconds that a stopped or isolated node stays away: long enough for the others to expel it.
 GONE = {Cluster.flavor: 2.5, Group.flavor: 12.0}
 PATIENCE = 90.0
+TOLD = 20  # faults after which it is told how it goes
 MARKED = {"endpoint": [{"commit_marker": True}]}
 # The machine is busy with all this: a node may be late without being lost, and a cluster takes its time to regroup.
 PATIENT = {
@@ -49,12 +50,14 @@ class Faults:
     pauses: dict[str, list[float]] = field(default_factory=dict)
     last: str = ""
 
-    def run(self, plan: dict[str, int]) -> None:
-        """Each kind so many times, in an order by chance."""
+    def run(self, plan: dict[str, int], tell: Callable[[str], None]) -> None:
+        """Each kind so many times, in an order by chance. `tell` hears how it goes."""
         kinds = [kind for kind, times in plan.items() for _ in range(times)]
         self.chance.shuffle(kinds)
-        for kind in kinds:
+        for number, kind in enumerate(kinds, 1):
             self.once(kind)
+            if number % TOLD == 0 and number < len(kinds):
+                tell(self.report())
 
     def once(self, kind: str) -> None:
         number = self.chance.randint(1, len(self.cluster.nodes))
@@ -153,7 +156,7 @@ class Setting:
             try:
                 with Work(proxy.port, [getattr(ledger, change)] * CLIENTS) as work:
                     faults = Faults(self.cluster, wires, proxy, work, random.Random(seed))
-                    faults.run(plan)
+                    faults.run(plan, tell)
                     work.go_on(0.5)
                 report = faults.report()
                 tell(report)
