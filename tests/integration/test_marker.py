@@ -146,7 +146,9 @@ def test_no_two_backends_share_a_slot_whosever_they_are(
     ledger.create(direct(1))
     counted = f"SELECT slot, number FROM {marker.TABLE}"
     before = {slot: int(number) for slot, number in cluster[1].query(counted)}
-    proxies = [make_proxy(MARKED), make_proxy(MARKED | {"process": {"workers": 2}})]
+    proxies = [make_proxy(MARKED | more, wait=False) for more in ({}, {"process": {"workers": 2}})]
+    for proxy in proxies:
+        proxy.wait_ready(60)
     with Work([proxy.port for proxy in proxies for _ in range(6)], [ledger.record] * 12) as work:
         work.go_on(seconds(3))
     assert not work.errors, work.seen()
