@@ -34,7 +34,6 @@ from router.retry import Budget
 
 logger = logging.getLogger(__name__)
 
-RECOVERY_PATIENCE: Final = 2.0  # seconds that others wait for the replays of a lost node's transactions
 # Seconds that lockers wait for the survivors to agree that a lost node is gone; with Galera's own settings it takes 6.
 REGROUP_PATIENCE: Final = 10.0
 
@@ -59,7 +58,7 @@ class Cluster:
         self.membership = membership
         self.metrics = metrics
         self.now = monotonic  # the loop's own clock stands still within a turn
-        self.recovery = Recovery(RECOVERY_PATIENCE)
+        self.recovery = Recovery(self.flavor.recovery_patience)
         self.journal_space = JournalSpace(config.replay.total_journal_bytes)
         self.owners = Owners()
         self.contention = Contention()

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from config import Limits, Replay
-from proxy.cluster import RECOVERY_PATIENCE
 from proxy.login import ConnectFailed
 from proxy.recovery import Recovery
+from router.flavor import GALERA
 from tests.proxy.scripted import (
     GUARD,
     OPENING,
@@ -188,7 +188,7 @@ def test_but_not_longer_than_patience(stage: Stage) -> None:
     links = [stage.two.hears(INSERT) for _ in range(2)]
     mine = next(link for link in links if link.thread_id == first_backend(first))
     mine.says(ok(TRANS, rows=1))  # the other waits for a lock that somebody else holds
-    stage.passes(RECOVERY_PATIENCE - 0.1)
+    stage.passes(GALERA.recovery_patience - 0.1)
     stage.quiet()
     stage.passes(0.2)
     assert stage.two.hears(UPDATE).says(ok(TRANS, rows=1)) is mine
