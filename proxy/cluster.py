@@ -35,12 +35,13 @@ from router.retry import Budget
 
 logger = logging.getLogger(__name__)
 
-RECOVERY_PATIENCE: Final = 2.0  # seconds that others wait for the replays of a lost node's transactions
 # Seconds that lockers wait for the survivors to agree that a lost node is gone; with Galera's own settings it takes 6.
 REGROUP_PATIENCE: Final = 10.0
 
 
 OWNER_PATIENCE: Final = 1.0  # seconds that lockers of a table wait for those who still hold locks on its last owner
+# Counted from when that owner began to drain: one that shuts down, or helps another to join, is slow for a while.
+DRAIN_PATIENCE: Final = 5.0
 GLANCE: Final = 0.01  # seconds between two looks at what they wait for
 
 
@@ -58,7 +59,7 @@ class Cluster:
         self.membership = membership
         self.metrics = metrics
         self.now = monotonic  # the loop's own clock stands still within a turn
-        self.recovery = Recovery(RECOVERY_PATIENCE)
+        self.recovery = Recovery(self.flavor.recovery_patience)
         self.journal_space = JournalSpace(config.replay.total_journal_bytes)
         self.owners = Owners()
         self.contention = Contention()
@@ -147,6 +148,9 @@ class Cluster:
     async def owner_is_free(self, key: str) -> None:
         """Wait until nobody holds locks for `key` on an owner that is about to lose it, but not for long."""
         until = self.now() + OWNER_PATIENCE
+        owner = self.owners.draining(key, self.membership.writers)
+        if owner is not None:
+            until = max(until, owner.since + DRAIN_PATIENCE)
         while True:
             if not self.owners.held_elsewhere(key, self.membership.writers) or self.now() >= until:
                 return

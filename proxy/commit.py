@@ -121,7 +121,19 @@ def stands_alone(relay: "Relay", request: Request) -> bool:
     if fits and not relay.cluster.markers.usable(relay.profile.user):
         relay.metrics.commits_unmarked["no_slot"] += 1
         return False
+    if not fits and _commits_unseen(relay, statement):
+        relay.metrics.commits_unmarked["not_markable"] += 1
     return fits
+
+
+def _commits_unseen(relay: "Relay", statement: Statement) -> bool:
+    """Does it commit what it writes, or what was written before it, as a part of its own work?"""
+    transaction = relay.transaction
+    if not statement.may_write or statement.kind is Kind.KILL:
+        return False
+    if statement.commits:
+        return transaction.stage is not Stage.OPEN or transaction.wrote
+    return transaction.stage is Stage.NONE and relay.state.autocommit
 
 
 def begin_alone(relay: "Relay") -> None:
@@ -286,7 +298,7 @@ def _refused(relay: "Relay", commit: Commit, reply: ReplyScanner) -> bool:
 def _in_doubt(relay: "Relay", commit: Commit, verdict: Verdict, error: ProxyError | bytes) -> None:
     relay.drop()
     # Those who want its rows wait for it, as they did on the lost node: it may have to take its locks again.
-    relay.cluster.recovery.enter(relay, relay.cluster.config.limits.marker_wait)
+    relay.cluster.recovery.enter(relay, commit.node.name, relay.cluster.config.limits.marker_wait)
     relay.task = asyncio.get_running_loop().create_task(
         _settle(relay, commit, verdict, error), name=f"doubt {relay.id}"
     )
@@ -328,9 +340,9 @@ def _committed(relay: "Relay", commit: Commit, node: Node) -> None:
     relay.synced = {node.name}
     if held is not None and held.insert_id:
         relay.insert_ids.told(commit.backend, held.insert_id)
-    relay.end_transaction()
     if relay.retry_reason:
         failure.retried(relay)
+    relay.end_transaction()
     if chain:
         transaction.one_shot, transaction.read_only = one_shot, read_only
         transaction.stage = Stage.BEGUN
@@ -349,7 +361,7 @@ def _committed(relay: "Relay", commit: Commit, node: Node) -> None:
 def _never(relay: "Relay", commit: Commit, verdict: Verdict, error: ProxyError | bytes) -> None:
     """It was not committed and never will be: run it again, unless somebody wished that it ends."""
     if isinstance(error, ProxyError) or verdict.reason in ("lost", "commit-failed", "shutdown"):
-        failure.take_up_elsewhere(relay, commit.backend)
+        failure.take_up_elsewhere(relay, commit.backend, freed=verdict.reason != "lost")
         return
     relay.account(ROLLED_BACK, commit.backend)
     failure.answer_and_end(relay, error)

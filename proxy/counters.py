@@ -15,6 +15,7 @@ ByOne = defaultdict[str, int]
 ByTwo = defaultdict[tuple[str, str], int]
 ByThree = defaultdict[tuple[str, str, str], int]
 ByFive = defaultdict[tuple[str, str, str, str, str], int]
+BySix = defaultdict[tuple[str, str, str, str, str, str], int]
 
 # Seconds. From a point select on loopback to the longest wait anybody configures.
 TRANSACTION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -133,7 +134,7 @@ class Metrics:
         self.command_counts = [0] * 256  # by the command's byte
         self.transaction_seconds = Histograms(TRANSACTION_BUCKETS)
         self.conflicts: ByFive = defaultdict(int)
-        self.retries: ByFive = defaultdict(int)
+        self.retries: BySix = defaultdict(int)
         self.replays = Histogram(ATTEMPT_BUCKETS)
         self.queue_seconds = Histograms(WAIT_BUCKETS)
         self._tables: set[str] = set()  # those that have a label of their own

@@ -8,7 +8,6 @@ the limits of the replay settings.
 
 import asyncio
 import logging
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 from proxy import causality, commit, failure, places, sentinel
@@ -71,7 +70,7 @@ class CannotWait(Exception):
 
 
 class Different(Exception):
-    """A replayed statement answered something else than the client has seen."""
+    """A replayed statement answered something else than the client has seen: what, in words for a log."""
 
 
 async def dispatch(relay: "Relay", request: Request | None) -> None:
@@ -80,8 +79,8 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
     Ends with the command sent, or with its answer.
     """
     try:
-        async with asyncio.timeout(relay.policy.limits.max_time) if relay.replaying else nullcontext():
-            backend, wanted = await _lease(relay, request)
+        async with asyncio.timeout(relay.policy.limits.max_time if relay.replaying else None) as limit:
+            backend, wanted = await _lease(relay, request, limit)
     except GiveUp as given_up:
         relay.task = None
         if given_up.goes_on and relay.sent is None:
@@ -122,16 +121,17 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
 async def adopt(relay: "Relay") -> ProxyError | bytes | None:
     """Show that the session's state can be had on a backend; the error if it can't."""
     try:
-        await _lease(relay, Request(COM_PING, b"", PROBE))
+        async with asyncio.timeout(None) as limit:
+            await _lease(relay, Request(COM_PING, b"", PROBE), limit)
     except GiveUp as given_up:
         return given_up.error
     relay.give_back()
     return None
 
 
-async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan]:
+async def _lease(relay: "Relay", request: Request | None, limit: asyncio.Timeout) -> tuple[Backend, Plan]:
     """A backend in the session's state, with its transaction on it as far as the journal goes, and what is left to
-    do.
+    do. `limit`: of the time for it, not counting what others are waited for.
     """
     while True:
         if relay.delay:
@@ -145,6 +145,7 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
                 await _take_slot(relay, backend)
             if relay.replaying:
                 await _take_up(relay, backend, request)
+                await _let_others_take_up(relay, limit)
             wanted = ANYWHERE
             if request is not None:
                 wanted = relay.plan(request)
@@ -172,6 +173,9 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
                 raise GiveUp(error, verdict.reason, goes_on=True) from None
             elif relay.pinned is None:
                 relay.recycle()
+            if relay.node is not None:
+                # Or the same node would be tried again, and all attempts be used up in a moment.
+                relay.cluster.sign(relay.node, verdict.node_sign, verdict.reason)
         except sentinel.Undone as gone:
             verdict, error = undone(conflict=gone.conflict), _as_packet(sentinel.DEADLOCK)
             if relay.pinned is None:
@@ -179,7 +183,9 @@ async def _lease(relay: "Relay", request: Request | None) -> tuple[Backend, Plan
         except CannotWait:
             relay.drop()
             continue
-        except Different:
+        except Different as different:
+            node = relay.node.name if relay.node is not None else ""
+            event(logger, "replay.different", level=logging.DEBUG, client=relay.id, node=node, reason=str(different))
             places.different(relay)
             await _undo(relay)
             raise GiveUp(relay.original, "different") from None
@@ -499,7 +505,7 @@ async def _enter(backend: Backend, schema: bytes) -> None:
 
 
 async def _take_up(relay: "Relay", backend: Backend, request: Request | None) -> None:
-    """Run the transaction again up to where it was, and let nobody in between until others have done so, too."""
+    """Run the transaction again up to where it was."""
     transaction = relay.transaction
     state = transaction.state or relay.state
     was_on = relay.replay_from
@@ -531,10 +537,23 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
             await _restore(relay, backend, state)
             relay.state = state
     relay.replaying = False
-    relay.cluster.recovery.leave(relay)
-    await relay.cluster.recovery.settled()
+
+
+async def _let_others_take_up(relay: "Relay", limit: asyncio.Timeout) -> None:
+    """It has been run again: nobody gets in between until others have been, too."""
+    cluster = relay.cluster
+    began = cluster.now()
+    deadline = limit.when()
+    limit.reschedule(None)
+    cluster.recovery.leave(relay)
+    await cluster.recovery.settled(holds=True)
     if relay.place is not None and relay.place.key is not None:
-        await relay.cluster.regrouped()
+        await cluster.regrouped()
+    waited = cluster.now() - began
+    if deadline is not None:
+        limit.reschedule(deadline + waited)
+    if relay.attempts is not None:
+        relay.attempts.spare(waited)
 
 
 async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | None:
@@ -544,9 +563,9 @@ async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | Non
         await _equip(relay, backend, request)
         if entry.generated:
             if request.statement.writes_unseen:
-                raise Different  # a trigger might use up the id that is asked for
+                raise Different("a trigger may use up the id that is asked for")
             if entry.affected_rows > 1 and relay.replay_from is not backend.pool.node:
-                raise Different  # the ids behind the first one step differently on each node
+                raise Different("generated ids step differently on another node")
             await _ask(backend, b"SET insert_id=%d" % entry.insert_id, Phase.STATEMENT)
         digest = ReplyDigest()
         answer = await backend.run(request.bind(backend), request.code, digest)
@@ -554,11 +573,11 @@ async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | Non
             verdict = judge(answer.error.code, answer.error.message, Phase.STATEMENT)
             if verdict.retry:
                 raise Failed(verdict, _as_packet(answer.error))
-            raise Different
+            raise Different(f"error {answer.error.code}")
         if digest.digest() != entry.digest:
             if entry.insert_id and answer.insert_id != entry.insert_id and not entry.generated:
                 return entry
-            raise Different
+            raise Different("another reply")
         if answer.insert_id:
             relay.insert_ids.told(backend, answer.insert_id)
         if answer.error is None and request.changes_state:

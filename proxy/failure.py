@@ -118,7 +118,7 @@ def lost_while_idle(relay: "Relay", backend: Backend) -> None:
             relay.replay_from = node
             relay.retry_reason = "lost"
             relay.original = answers.lost_in_transaction(name, "its replay failed")
-            relay.cluster.recovery.enter(relay)
+            relay.cluster.recovery.enter(relay, name)
             relay.work(None)
         else:
             relay.metrics.unreplayable[obstacle] += 1
@@ -262,9 +262,9 @@ def unknown(relay: "Relay", backend: Backend) -> None:
     answer_and_end(relay, answers.unknown_outcome(name))
 
 
-def take_up_elsewhere(relay: "Relay", backend: Backend) -> None:
+def take_up_elsewhere(relay: "Relay", backend: Backend, *, freed: bool = False) -> None:
     """The transaction was lost with `backend`, and its commit certainly with it: run it again with the command under
-    way, if it can be.
+    way, if it can be. `freed`: the node had undone it, so that others there may have got its locks.
     """
     node = backend.pool.node
     obstacle = why_not(relay, lost(Phase.STATEMENT), node, ran=True)
@@ -273,7 +273,7 @@ def take_up_elsewhere(relay: "Relay", backend: Backend) -> None:
         relay.retry_reason = "lost"
         relay.replaying = True
         relay.replay_from = node
-        relay.cluster.recovery.enter(relay)
+        relay.cluster.recovery.enter(relay, f"{node.name} {relay.id}" if freed else node.name)
         relay.work(relay.request)
         return
     relay.metrics.unreplayable[obstacle] += 1
@@ -350,7 +350,7 @@ def retry(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, backend: 
     if verdict.close_backend:
         relay.drop()
         if relay.replaying:
-            relay.cluster.recovery.enter(relay)
+            relay.cluster.recovery.enter(relay, relay.replay_from.name)
     elif relay.pinned is None:
         relay.give_back()
     relay.work(relay.request)
@@ -400,7 +400,8 @@ def give_up(relay: "Relay", error: ProxyError | bytes, reason: str) -> None:
 def retried(relay: "Relay", result: str = "ok") -> None:
     """The repetition that `retry_reason` made necessary has ended."""
     node = relay.node.name if relay.node is not None else ""
-    relay.metrics.retries[node, relay.phase.value, relay.retry_reason, relay.contested, result] += 1
+    by = places.chosen_by(relay)
+    relay.metrics.retries[node, relay.phase.value, relay.retry_reason, relay.contested, by, result] += 1
     if relay.attempts is not None:
         relay.metrics.replays.observe(relay.attempts.count)
     relay.retry_reason = relay.contested = ""

@@ -68,10 +68,10 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "multiwriter_retries_total",
         "counter",
-        ("node", "phase", "reason", "table", "result"),
+        ("node", "phase", "reason", "table", "key", "result"),
         "retries",
         "Repeated statements and replayed transactions, by the node and phase that they ended in, what made them "
-        "necessary, the table of the conflict, and how they ended.",
+        "necessary, the table of the conflict, what the node was chosen by, and how they ended.",
     ),
     Family(
         "multiwriter_replay_attempts",

@@ -268,21 +268,25 @@ def leave(relay: "Relay", *, wrote: bool) -> None:
         cluster.openers.ended(place.opener, wrote=wrote)
 
 
+def chosen_by(relay: "Relay") -> str:
+    """What kind of key its node was chosen by, for people."""
+    place = relay.place
+    return place.by if place is not None and place.key is not None else "none"
+
+
 # -- losing it --------------------------------------------------------------------------------------------------------
 
 
 def lost(relay: "Relay", verdict: Verdict, phase: str, *, visible: bool) -> None:
     """The transaction, or the statement by itself, has lost a conflict. `visible`: the client gets the error."""
     cluster = relay.cluster
-    place = relay.place
     touched = _touched(relay, relay.request)
     opener = touched[0][1] if touched else ""
     changed = tuple(dict.fromkeys(table for statement, table in touched if _changes(statement)))
     metrics = cluster.metrics
     node = relay.node.name if relay.node is not None else ""
     relay.contested = metrics.table_label(changed[0] if changed else opener)
-    by = place.by if place is not None and place.key is not None else "none"
-    metrics.conflicts[node, phase, verdict.reason, relay.contested, by] += 1
+    metrics.conflicts[node, phase, verdict.reason, relay.contested, chosen_by(relay)] += 1
     learn(relay, opener, changed, visible=visible)
 
 

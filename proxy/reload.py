@@ -1,9 +1,9 @@
 """New settings for a running proxy: read again, refused as a whole if one is wrong, and taken over where that is
 possible.
 
-Placement, causality, snapshot isolation and the limits of replays change for open sessions with their next
-transaction. Everything else needs a restart, and is named in the log when it differs. It must not know who holds the
-settings.
+Placement, causality, snapshot isolation, the commit marker and the limits of replays change for open sessions with
+their next transaction. Everything else needs a restart, and is named in the log when it differs. It must not know who
+holds the settings.
 """
 
 import logging
@@ -19,7 +19,16 @@ logger = logging.getLogger(__name__)
 Settings = TypeVar("Settings", Endpoint, User)
 
 CHANGEABLE: Final = frozenset(
-    ("placement", "affinity", "causality", "snapshot_isolation", "queue_length", "queue_wait", "replay")
+    (
+        "placement",
+        "affinity",
+        "causality",
+        "snapshot_isolation",
+        "commit_marker",
+        "queue_length",
+        "queue_wait",
+        "replay",
+    )
 )
 """Settings of an endpoint and a user. Of the tables, [replay] without its total."""
 

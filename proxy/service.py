@@ -78,7 +78,6 @@ class Endpoint:
     def __init__(self, service: "Service", settings: EndpointSettings) -> None:
         limits = service.config.limits
         self.name = settings.name
-        self.commit_marker = settings.commit_marker
         self.listening = False
         self._service = service
         self._configured = settings
@@ -140,8 +139,12 @@ class Endpoint:
             policy = self._policies[name] = Policy(self._service.config, self._configured, user)
         return policy
 
+    @property
+    def commit_marker(self) -> bool:
+        return self._configured.commit_marker
+
     def reload(self, config: Config, settings: EndpointSettings) -> None:
-        """Take what may change while clients are there: placement, causality, replays."""
+        """Take what may change while clients are there: placement, causality, replays, the commit marker."""
         self._configured = settings
         users = {user.name: user for user in config.users}
         for name, policy in self._policies.items():
@@ -230,7 +233,7 @@ class Service:
             self.run(self._catalog.run(), "catalog")
             await self._catalog.looked(CATALOG_PATIENCE)
         if self.config.marks_commits:
-            self.run(self.cluster.markers.look_at_start(), "look for the commit marker")
+            self._look_for_the_marker()
         for endpoint in self.endpoints:
             await endpoint.listen()
         if self.console is not None:
@@ -384,6 +387,7 @@ class Service:
     def reload(self, config: Config) -> list[str]:
         """Take the settings that may change while clients are there; the names of those that changed but may not."""
         ignored = unchangeable(self.config, config)
+        marked = self.config.marks_commits
         self.config = adopted(self.config, config)
         self._users = {user.name: user for user in self.config.users}
         for endpoint, settings in zip(self.endpoints, self.config.endpoints, strict=True):
@@ -391,6 +395,9 @@ class Service:
         self.cluster.reload(config.replay)
         for session in self.sessions.values():
             session.relay.journal.resize(session.relay.policy.journal_bytes)
+            session.relay.marks = self.marks_commits(session.endpoint, session.login.account)
+        if self.config.marks_commits and not marked:
+            self._look_for_the_marker()
         return ignored
 
     def _console(self, config: Config) -> "Console":
@@ -435,6 +442,9 @@ class Service:
         if user is not None and user.commit_marker is not None:
             return user.commit_marker
         return endpoint.commit_marker
+
+    def _look_for_the_marker(self) -> None:
+        self.run(self.cluster.markers.look_at_start(), "look for the commit marker")
 
     def gone(self, session: Session) -> None:
         """The client's connection is closed."""

@@ -85,6 +85,8 @@ def succeeded(relay: "Relay", answer: ReplyScanner) -> None:
         relay.synced.add(backend.pool.node.name)
         if relay.place is not None:
             places.synced(relay)
+    if relay.retry_reason:
+        failure.retried(relay)  # before the transaction ends, which forgets how often it was tried
     now: float | None = None
     if request.code != COM_STMT_PREPARE and request.code != COM_STATISTICS:  # their replies carry no flags
         if (reply.status ^ relay.flags) & LASTING or request.changes_state:
@@ -94,8 +96,6 @@ def succeeded(relay: "Relay", answer: ReplyScanner) -> None:
             _inside(relay, request, reply, backend)
         else:
             now = _outside(relay, request, backend)
-    if relay.retry_reason:
-        failure.retried(relay)
     # A statement without tables leaves the warnings of those before it.
     relay.warned = reply.warnings > 0 or (relay.warned and not statement.tables)
     if statement.kind is Kind.MULTI and backend.diagnostics & Asks.WARNINGS:

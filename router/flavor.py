@@ -28,6 +28,7 @@ class Flavor:
     reset_ends_waiting: after COM_RESET_CONNECTION a connection can't be made to wait any more.
     reset_changes_charset: COM_RESET_CONNECTION leaves the server's character set, not that of the login.
     view_delivers: what a lost node had sent is delivered to the others with the view that it is not in.
+    recovery_patience: seconds that others wait for the transactions of a lost node to have their locks back.
     savepoints_hide_aborts: after a SAVEPOINT, COMMIT succeeds though the transaction was undone while it idled.
     unknown_execute: how error 1243 names COM_STMT_EXECUTE.
     """
@@ -42,6 +43,7 @@ class Flavor:
     reset_ends_waiting: bool
     reset_changes_charset: bool
     view_delivers: bool
+    recovery_patience: float
     savepoints_hide_aborts: bool
     unknown_execute: str
 
@@ -57,6 +59,7 @@ GALERA: Final = Flavor(
     reset_ends_waiting=True,  # seen on MariaDB 10.11
     reset_changes_charset=False,
     view_delivers=True,
+    recovery_patience=2.0,
     savepoints_hide_aborts=False,
     unknown_execute="mysqld_stmt_execute",
 )
@@ -73,6 +76,8 @@ GROUP_REPLICATION: Final = Flavor(
     reset_changes_charset=True,
     # Messages have one order for all members: who waits for its own has got every one that came before.
     view_delivers=False,
+    # Until a silent member is expelled whatever waits for the group takes a quarter of a second, and often several.
+    recovery_patience=8.0,
     savepoints_hide_aborts=True,
     unknown_execute="mysql_stmt_precheck",
 )

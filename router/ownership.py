@@ -121,8 +121,15 @@ class Owners:
             if owned.after:
                 return True
         if owned.node not in writers:
-            return owned.node.state is NodeState.DRAINING and self._is_open(key, owned)
+            return self.draining(key, writers) is not None
         return owned.moved and self._others_elsewhere(key, owned.node)
+
+    def draining(self, key: str, writers: Sequence[Node]) -> Node | None:
+        """The owner of `key`, if it takes no new transactions but lets those finish that are open on it."""
+        owned = self._keys.get(key)
+        if owned is None or owned.node in writers or not self._is_open(key, owned):
+            return None
+        return owned.node if owned.node.state is NodeState.DRAINING else None
 
     def _open_elsewhere(self, key: str, node: Node) -> bool:
         owned = self._keys.get(key)

@@ -59,11 +59,9 @@ class Attempts:
         self.count += 1
         return delay
 
-    def reset(self) -> None:
-        """For the next transaction."""
-        self.count = 0
-        self._backoffs = 0
-        self.exhausted = ""
+    def spare(self, seconds: float) -> None:
+        """So long it has waited for others, which does not count."""
+        self._started += seconds
 
 
 class Budget:

@@ -520,6 +520,11 @@ FIRING = {
     "MultiwriterNodeOut": ('multiwriter_node_state{instance="p",node="n",state="up"}', "0x20", 7),
     "MultiwriterNodeRefuses": ('multiwriter_backend_connects_total{instance="p",node="n",result="1045"}', "0+1x20", 2),
     "MultiwriterUnknownOutcomes": ('multiwriter_unknown_outcomes_total{instance="p",node="n"}', "0 0 1x20", 4),
+    "MultiwriterCommitsUnmarked": (
+        'multiwriter_commits_unmarked_total{instance="p",reason="missing"}',
+        "0 0 1x20",
+        4,
+    ),
     "MultiwriterUnreplayable": (
         'multiwriter_unreplayable_transactions_total{instance="p",reason="procedure"}',
         "0+60x20",
@@ -560,6 +565,50 @@ def test_a_rule_fires_on_what_it_is_about_and_not_before(tmp_path: Path, rule: d
     promtool("test", "rules", str(file))
 
 
+# -- Grafana ----------------------------------------------------------------------------------------------------------
+
+
+def panels() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((DEPLOY / "grafana-dashboard.json").read_text())["panels"]
+    return found
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_a_panel_asks_for_metrics_and_labels_that_there_are(panel: dict[str, Any]) -> None:
+    known = {name: {*labels, "instance"} for name, _, labels, _ in documentation()}
+    assert panel["targets"]
+    for target in panel["targets"]:
+        expression, labels = target["expr"], {"le"}
+        metrics = [name.removesuffix("_bucket") for name in re.findall(r"multiwriter_\w+", expression)]
+        for name in metrics:
+            assert name in known
+            labels |= known[name]
+        assert metrics
+        grouped = re.findall(r"by \(([^)]*)\)", expression)
+        kept = {label.strip() for group in grouped for label in group.split(",")}
+        assert kept | set(re.findall(r'(\w+)=~?"', expression)) <= labels
+        assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept
+        assert 'instance=~"$instance"' in expression
+
+
+def test_prometheus_understands_what_the_dashboard_asks(tmp_path: Path) -> None:
+    asked = [target["expr"].replace("$instance", ".*") for panel in panels() for target in panel["targets"]]
+    rules = [{"record": f"asked:{number}", "expr": expression} for number, expression in enumerate(asked)]
+    file = tmp_path / "asked.yml"
+    file.write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}))
+    promtool("check", "rules", str(file))
+
+
+def test_the_panels_do_not_overlap() -> None:
+    taken = set()
+    for panel in panels():
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not taken & cells
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
+
+
 def test_every_file_in_deploy_is_known_here() -> None:
     with contextlib.chdir(DEPLOY):
         there = {str(path) for path in Path().rglob("*") if path.is_file()}
@@ -570,6 +619,7 @@ def test_every_file_in_deploy_is_known_here() -> None:
         "galera/accounts.sh",
         "galera/galera.cnf",
         "galera/start",
+        "grafana-dashboard.json",
         "install-packages",
         "multiwriter.rules.yml",
         "multiwriter.service",

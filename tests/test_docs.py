@@ -25,7 +25,7 @@ from proxy.wire import constants
 from router.answers import Told
 from router.facts import PinReason, Unreplayable
 from router.membership import NodeState
-from router.outcomes import Outcome, Phase
+from router.outcomes import UNMARKED, Outcome, Phase
 from router.transaction import Stage
 from router.variables import CARRIED
 from tests.bench import report
@@ -236,6 +236,11 @@ def test_the_configuration_in_the_readme_works_as_it_stands() -> None:
 @pytest.mark.parametrize("reason", [*PinReason, *Unreplayable], ids=str)
 def test_every_reason_is_explained(reason: PinReason | Unreplayable) -> None:
     assert f"`{reason.value}`" in text_of("SUPPORTED.md")
+
+
+@pytest.mark.parametrize("reason", sorted({why for *_, why in UNMARKED} | {"no_slot", "warnings"}))
+def test_every_reason_for_a_commit_without_a_marker_is_explained(reason: str) -> None:
+    assert f"`{reason}`" in text_of("SUPPORTED.md").partition("multiwriter_commits_unmarked_total`:")[2]
 
 
 def test_the_capabilities_that_are_not_offered_are_the_ones_named() -> None:

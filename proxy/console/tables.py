@@ -125,20 +125,53 @@ def _hot(service: "Service") -> Iterable[Row]:
         yield each.what, each.name, owner, state, round(each.seconds_left, 3)
 
 
-def _metrics(service: "Service") -> Iterable[Row]:
-    return _sample_rows(service.exposition.samples())
-
-
-def _sample_rows(samples: Iterable[Sample]) -> Iterable[Row]:
+def _metrics(samples: Iterable[Sample]) -> Iterable[Row]:
     for name, labels, value in samples:
         shown = ",".join(f"{label}={text}" for label, text in labels.items())
         yield name, shown, float(value)
 
 
+def _conflicts(samples: Iterable[Sample]) -> Iterable[Row]:
+    return _counted(samples, "multiwriter_conflicts_total", "table", "key", "node", "phase", "reason")
+
+
+def _retries(samples: Iterable[Sample]) -> Iterable[Row]:
+    return _counted(samples, "multiwriter_retries_total", "table", "key", "node", "phase", "reason", "result")
+
+
+def _marked(samples: Iterable[Sample]) -> Iterable[Row]:
+    known = list(samples)
+    for what, name, label in (
+        ("marked", "multiwriter_commit_markers_total", "node"),
+        ("unmarked", "multiwriter_commits_unmarked_total", "reason"),
+        ("looked up", "multiwriter_marker_lookups_total", "answer"),
+        ("unknown", "multiwriter_unknown_outcomes_total", "node"),
+    ):
+        yield from ((what, *row) for row in _counted(known, name, label))
+
+
+def _counted(samples: Iterable[Sample], name: str, *by: str) -> Iterable[Row]:
+    """The labels of each sample of a counter, in this order, and its number."""
+    return ((*(labels[label] for label in by), int(value)) for found, labels, value in samples if found == name)
+
+
+FROM_SAMPLES: Final[Mapping[str, Callable[[Iterable[Sample]], Iterable[Row]]]] = {
+    "metrics": _metrics,
+    "conflicts": _conflicts,
+    "retries": _retries,
+    "marked": _marked,
+}
+"""Tables that tell what the metrics count, of all workers together."""
+
+
+def _sampled(name: str) -> "Callable[[Service], Iterable[Row]]":
+    return lambda service: FROM_SAMPLES[name](service.exposition.samples())
+
+
 def merged(name: str, workers: Sequence[Sequence[Row]], samples: Iterable[Sample]) -> Iterable[Row]:
     """The rows of one table from those of several workers; `samples` are all of theirs."""
-    if name == "metrics":
-        return _sample_rows(samples)
+    if name in FROM_SAMPLES:
+        return FROM_SAMPLES[name](samples)
     rows = [row for each in workers for row in each]
     return _nodes_together(rows) if name == "nodes" else rows
 
@@ -223,6 +256,47 @@ TABLES: Final[Mapping[str, Table]] = {
             _hot,
         ),
         Table(
+            "conflicts",
+            "Transactions that a node rolled back since another one won.",
+            (
+                _text("on_table", "A table that it had changed, or begun with."),
+                _text("chosen_by", "What its node was chosen by: `row`, `table`, `schema`, `user`, `hint` or `none`."),
+                _text("node", "The node."),
+                _text("phase", "Where it showed: `statement`, `autocommit` or `commit`."),
+                _text("reason", "As in `multiwriter_conflicts_total`."),
+                _count("times", "How often."),
+            ),
+            _sampled("conflicts"),
+        ),
+        Table(
+            "retries",
+            "Repeated statements and replayed transactions.",
+            (
+                _text("on_table", "The table of the conflict; empty where a node was lost."),
+                _text("chosen_by", "What its node was chosen by."),
+                _text("node", "The node that it ended on."),
+                _text("phase", "Where it ended."),
+                _text("reason", "What made it necessary: `conflict`, `lost` and others."),
+                _text("result", "`ok`, or `gave_up`."),
+                _count("times", "How often."),
+            ),
+            _sampled("retries"),
+        ),
+        Table(
+            "marked",
+            "What became of commits under `commit_marker`, and of those without.",
+            (
+                _text(
+                    "what",
+                    "`marked`, `unmarked` where something stood against it, `looked up` after its answer was lost, "
+                    "or `unknown`: the client was told so.",
+                ),
+                _text("detail", "The node; of `unmarked` the reason, of `looked up` the answer."),
+                _count("times", "How often."),
+            ),
+            _sampled("marked"),
+        ),
+        Table(
             "metrics",
             "Every sample of `/metrics`.",
             (
@@ -230,7 +304,7 @@ TABLES: Final[Mapping[str, Table]] = {
                 _text("labels", "Its labels, as `name=value,...`."),
                 Column("value", "DOUBLE", "Its value."),
             ),
-            _metrics,
+            _sampled("metrics"),
         ),
     )
 }

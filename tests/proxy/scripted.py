@@ -725,7 +725,7 @@ class Stage:
     def retries(self) -> Counter[tuple[str, str]]:
         """By reason and result."""
         found: Counter[tuple[str, str]] = Counter()
-        for (_, _, reason, _, result), count in self.service.metrics.retries.items():
+        for (_, _, reason, *_, result), count in self.service.metrics.retries.items():
             found[reason, result] += count
         return found
 

@@ -1,6 +1,8 @@
 """Commits that leave a marker: each is one statement, and one whose answer was lost is looked up."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -261,12 +263,32 @@ def test_warnings_are_kept_by_a_plain_commit(stage: Stage, single: Client) -> No
         "CALL p()",
     ],
 )
-def test_what_cannot_be_marked_goes_as_it_is(stage: Stage, single: Client, sql: str) -> None:
+def test_what_cannot_be_marked_goes_as_it_is_and_is_counted(stage: Stage, single: Client, sql: str) -> None:
     single.says(sql)
     stage.one.hears(OPENING).says(ok(TRANS))
     take(stage, stage.one)
     stage.one.hears(sql).says(ok())
     single.hears(ok())
+    assert stage.service.metrics.commits_unmarked == {"not_markable": 1}
+
+
+def test_a_commit_within_a_definition_is_counted(stage: Stage) -> None:
+    client = writer(stage)
+    client.says("CREATE TABLE x (a INT)")
+    stage.one.hears(UNGUARD).says(ok(TRANS))
+    stage.one.hears("CREATE TABLE x (a INT)").says(ok())
+    client.hears(ok())
+    assert stage.service.metrics.commits_unmarked == {"not_markable": 1}
+
+
+@pytest.mark.parametrize("sql", [READ, "SHOW TABLES"])
+def test_what_commits_nothing_is_not_counted(stage: Stage, single: Client, sql: str) -> None:
+    single.says(sql)
+    stage.one.hears(OPENING).says(ok(TRANS))
+    take(stage, stage.one)
+    stage.one.hears(sql).says(rows("1"))
+    single.hears(rows("1"))
+    assert not stage.service.metrics.commits_unmarked
 
 
 # -- the answer is lost -----------------------------------------------------------------------------------------------
@@ -467,3 +489,71 @@ def test_a_reset_session_keeps_its_markers(stage: Stage) -> None:
     stage.one.hears("COM_RESET_CONNECTION").says(ok())
     client.hears(ok())
     assert client.session.relay.marks
+
+
+# -- on and off while clients are there -------------------------------------------------------------------------------
+
+
+def reloads(stage: Stage, endpoint: dict[str, Any], user: dict[str, Any] | None = None) -> None:
+    """The settings file says this of the endpoint and of the user app, and is read again."""
+    config = stage.service.config
+    changed = replace(
+        config,
+        endpoints=(replace(config.endpoints[0], **endpoint),),
+        users=(replace(config.users[0], **user or {}), *config.users[1:]),
+    )
+    ignored: list[str] = []
+    stage.clock.does(lambda: ignored.extend(stage.service.reload(changed)))
+    assert ignored == []
+
+
+@pytest.mark.parametrize("where", ["endpoint", "user"])
+def test_a_reload_turns_it_on_and_off_for_open_sessions(build: Build, where: str) -> None:
+    stage = build()
+    client = stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1))
+    on, off = ({"commit_marker": value} for value in (True, False))
+    reloads(stage, *((on,) if where == "endpoint" else (off, on)))
+    client.says(INSERT)
+    opens(stage, stage.one)
+    stage.one.hears(OPENING, INSERT).says(ok(TRANS), ok(TRANS, rows=1))
+    commits(stage, stage.one)
+    client.hears(ok(AUTO, rows=1))
+    reloads(stage, off, {"commit_marker": None})
+    client.says(INSERT)
+    stage.one.hears(UNGUARD).says(ok())
+    stage.one.hears(INSERT).says(ok(rows=1))
+    client.hears(ok(rows=1))
+
+
+def test_turned_on_within_a_transaction_its_commit_is_plain_and_counted(build: Build) -> None:
+    stage = build()
+    client = stage.client()
+    client.begins(stage.one, INSERT)
+    reloads(stage, {"commit_marker": True})
+    client.runs(stage.one, "COMMIT", ok())
+    assert stage.service.metrics.commits_unmarked == {"no_slot": 1}
+
+
+def test_turned_off_within_a_commit_it_is_still_looked_up(stage: Stage) -> None:
+    client = writer(stage)
+    client.says("COMMIT")
+    link, said = hears_call(stage.one)
+    stage.call(said)
+    reloads(stage, {"commit_marker": False})
+    link.breaks()
+    settles(stage)
+    client.hears(ok(AUTO))
+
+
+def test_what_a_user_says_counts_before_what_the_endpoint_does(build: Build) -> None:
+    stage = build(marker=True)
+    reloads(stage, {}, {"commit_marker": False})
+    client = stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1))
+    other = stage.client(user="other")
+    other.says(INSERT)
+    opens(stage, stage.one)
+    stage.one.hears(OPENING, INSERT).says(ok(TRANS), ok(TRANS, rows=1))
+    commits(stage, stage.one)
+    other.hears(ok(AUTO, rows=1))

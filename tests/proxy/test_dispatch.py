@@ -582,3 +582,39 @@ def test_no_backend_in_time_is_an_error_that_names_the_limit(build: Build) -> No
     other.says(READ)
     stage.one.hears(READ).says(rows("1"))
     other.hears(rows("1"))
+
+
+# -- a node that cannot do what goes ahead of a command ----------------------------------------------------------------
+
+NOT_READY = error(1047, "WSREP has not yet prepared node for application use")
+
+
+def test_who_refuses_what_goes_ahead_since_it_left_the_cluster_is_not_asked_again(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    client.says("BEGIN", INSERT)
+    client.hears(ok(TRANS))
+    refused = stage.somewhere(GUARD).says(NOT_READY)
+    assert refused.closed
+    assert refused.node.member.state is NodeState.DOWN
+    link = stage.somewhere(GUARD).says(ok())
+    assert link.node is not refused.node
+    link.node.hears(OPENING, INSERT).says(ok(TRANS), ok(TRANS, rows=1))
+    client.hears(ok(TRANS, rows=1))
+
+
+def test_while_every_node_refuses_the_command_waits_for_one_that_does_not(build: Build) -> None:
+    """A cluster that regroups: each node says so for a moment, and thirty attempts are made in less than that."""
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    client.says("BEGIN", INSERT)
+    client.hears(ok(TRANS))
+    for _ in range(2):
+        stage.somewhere(GUARD).says(NOT_READY)
+    stage.quiet()
+    stage.passes(5)
+    client.hears_nothing()
+    stage.two.comes_up()
+    stage.two.hears(GUARD).says(ok())
+    stage.two.hears(OPENING, INSERT).says(ok(TRANS), ok(TRANS, rows=1))
+    client.hears(ok(TRANS, rows=1))

@@ -8,6 +8,7 @@ import pytest
 
 from config import Endpoint
 from proxy import causality
+from proxy.cluster import DRAIN_PATIENCE
 from proxy.console.tables import TABLES
 from proxy.wire.constants import COM_RESET_CONNECTION, COM_STMT_EXECUTE, COM_STMT_PREPARE
 from router.catalog import Catalog, Name, Table
@@ -398,6 +399,53 @@ def test_settings_of_an_endpoint_hold_for_its_sessions_at_once() -> None:
     assert policy.adapts
     assert causality.level(client.session.relay).value == "strong"
     stage.end()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_next_owner_waits_for_those_on_a_draining_one_but_not_for_ever(adaptive: Stage, ends: bool) -> None:
+    heat(adaptive, Conflict(T))
+    home = owner(adaptive, T)
+    first = waits(adaptive)
+    link = opens(adaptive, first)
+    cluster = adaptive.service.cluster
+    adaptive.clock.does(lambda: cluster.apply(cluster.membership.drain(home.member.name, cluster.now())))
+    adaptive.passes(3)  # it is slow in what it still has to do
+    second = waits(adaptive)
+    adaptive.passes(DRAIN_PATIENCE - 3.5)
+    adaptive.quiet()
+    if ends:
+        first.says("COMMIT")
+        assert home.hears("COMMIT") is link
+        link.says(ok())
+        first.hears(ok())
+        adaptive.passes(0.1)
+    else:
+        adaptive.passes(0.6)
+    talking = [node for node in adaptive.nodes if node.heard]
+    assert len(talking) == 1
+    assert talking[0] is not home
+    for client in (first, second):
+        client.vanishes()
+    for node in adaptive.nodes:
+        node.heard.clear()
+
+
+def test_conflicts_and_replays_are_counted_with_what_their_node_was_chosen_by(adaptive: Stage) -> None:
+    heat(adaptive, Conflict(T))
+    home = owner(adaptive, T)
+    client = waits(adaptive)
+    opens(adaptive, client)
+    client.says("COMMIT")
+    home.hears("COMMIT").says(error(1213))
+    adaptive.passes(0.2)
+    home.hears(OPENING).says(ok(TRANS))
+    home.hears("UPDATE stock SET n=n-1 WHERE id=7").says(ok(TRANS, rows=1))
+    home.hears("COMMIT").says(ok())
+    client.hears(ok())
+    metrics = adaptive.service.metrics
+    assert metrics.conflicts == {(home.name, "commit", "conflict", T, "table"): 1}
+    assert metrics.retries == {(home.name, "commit", "conflict", T, "table", "ok"): 1}
+    assert (metrics.replays.count, metrics.replays.sum) == (1, 1)
 
 
 def test_who_has_lost_three_times_gets_the_right_of_way(adaptive: Stage) -> None:

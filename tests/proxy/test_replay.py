@@ -117,6 +117,7 @@ def test_a_backend_whose_commit_was_not_certified_lets_go_of_its_metadata_locks(
     replays(stage, (INSERT, ok(TRANS, rows=1)), ("COMMIT", ok()))
     client.hears(ok())
     assert stage.conflicts() == {("one:3306", "commit"): 1}
+    assert stage.service.metrics.replays.count == 1
 
 
 def test_the_first_statement_may_be_the_one_that_lost(stage: Stage) -> None:

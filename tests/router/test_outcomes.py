@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 
 from router.outcomes import (
+    ANY_CODE,
     AURORA,
     GALERA,
     GROUP,
@@ -14,6 +15,7 @@ from router.outcomes import (
     NodeSign,
     Outcome,
     Phase,
+    Row,
     Verdict,
     before_tables,
     judge,
@@ -145,10 +147,72 @@ MATRIX = [
 ]
 
 
+@pytest.mark.parametrize("flavor", [GALERA, GROUP, AURORA, TIDB])
 @pytest.mark.parametrize(("code", "message", "phase", "happens", "sign", "reason"), MATRIX)
-def test_matrix(code: int, message: str, phase: Phase, happens: str, sign: NodeSign, reason: str) -> None:
-    verdict = judge(code, message, phase, flavor=GALERA)
+def test_matrix(code: int, message: str, phase: Phase, happens: str, sign: NodeSign, reason: str, flavor: str) -> None:
+    verdict = judge(code, message, phase, flavor=flavor)
     assert (short(verdict), verdict.node_sign, verdict.reason) == (happens, sign, reason)
+
+
+# How the same things show in each kind of cluster, in its servers' own words: code, message, phase, what happens.
+SHOWS = {
+    GALERA: [
+        (1213, "Deadlock found when trying to get lock; try restarting transaction", K, "conflict"),
+        (1020, "Record has changed since last read in table 't'", S, "conflict"),
+        (1047, NOT_READY, K, "elsewhere"),
+        (1180, PRIMARY, K, "unknown"),
+        (1180, 'Got error 90 "Message too long" during COMMIT', K, "ended"),
+        (1290, READ_ONLY, S, "elsewhere"),
+        (1105, "Maximum writeset size exceeded by 12", A, "ended"),
+    ],
+    GROUP: [
+        (3101, "Plugin instructed the server to rollback the current transaction.", K, "conflict"),
+        (3101, "Plugin instructed the server to rollback the current transaction.", A, "conflict"),
+        (1180, CERTIFIED_AWAY, K, "conflict"),
+        (1213, "Deadlock found when trying to get lock; try restarting transaction", S, "conflict"),
+        (1181, "Got error 153 - 'No savepoint with that name' during ROLLBACK", S, "replay"),
+        (3100, "Error on observer while running replication hook 'before_commit'.", K, "unknown"),
+        (3100, "Error on observer while running replication hook 'before_begin'.", P, "elsewhere"),
+        (1290, "The MySQL server is running with the --super-read-only option so it cannot", K, "elsewhere"),
+        (3797, "Cannot begin a transaction while the member is leaving the group", P, "elsewhere"),
+        (1317, "Query execution was interrupted", K, "hung-up"),
+        (1053, "Server shutdown in progress", K, "unknown"),
+    ],
+    AURORA: [
+        (1213, "Deadlock found when trying to get lock; try restarting transaction", K, "conflict"),
+        (1213, "Deadlock found when trying to get lock; try restarting transaction", A, "conflict"),
+        (1290, "The MySQL server is running with the --read-only option so it cannot execute this", S, "elsewhere"),
+        (1290, "The MySQL server is running with the --innodb-read-only option so it cannot execute", A, "elsewhere"),
+        (1836, "Running in read-only mode", K, "elsewhere"),
+    ],
+    TIDB: [
+        (9007, "Write conflict, txnStartTS=1, conflictStartTS=2, conflictCommitTS=3", K, "conflict"),
+        (8005, "Write Conflict, txnStartTS is stale", A, "conflict"),
+        (8022, "Error: KV error safe to retry", K, "conflict"),
+        (8002, "[1] can not retry select for update statement", K, "conflict"),
+        (1213, "Deadlock found when trying to get lock; try restarting transaction", S, "conflict"),
+        (9002, "TiKV server timeout", K, "unknown"),
+        (9005, "Region is unavailable", A, "unknown"),
+        (9005, "Region is unavailable", S, "error"),
+        (8501, "execution result undetermined", K, "unknown"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flavor", "code", "message", "phase", "happens"),
+    [(flavor, *row) for flavor, shown in SHOWS.items() for row in shown],
+)
+def test_as_each_kind_of_cluster_says_it(flavor: str, code: int, message: str, phase: Phase, happens: str) -> None:
+    assert short(judge(code, message, phase, flavor=flavor)) == happens
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.flavors])
+def test_every_row_of_one_kind_only_is_shown_for_it(row: Row) -> None:
+    for flavor in row.flavors:
+        assert any(
+            row.code in (code, ANY_CODE) and row.text in message.lower() for code, message, _, _ in SHOWS[flavor]
+        )
 
 
 @pytest.mark.parametrize("code", sorted({row.code for row in ROWS if row.code and not row.flavors}))

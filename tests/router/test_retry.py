@@ -64,12 +64,12 @@ def test_a_thousand_attempts_do_not_overflow() -> None:
     assert delays[-1] == pytest.approx(0.05)
 
 
-def test_reset_is_for_the_next_transaction() -> None:
+def test_what_others_are_waited_for_does_not_count() -> None:
     attempts = Attempts(LIMITS)
-    while attempts.next(0.0, 0.0) is not None:
-        pass
-    attempts.reset()
-    assert attempts.next(99.0, 0.0) == pytest.approx(0.001)
+    assert attempts.next(0.0, 0.0) is not None
+    attempts.spare(100.0)
+    assert attempts.next(100.0, 0.0) is not None
+    assert attempts.next(100.0 + LIMITS.max_time, 0.0) is None
 
 
 def test_a_budget_starts_full_and_refills_by_its_rate() -> None:

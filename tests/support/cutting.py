@@ -1,13 +1,30 @@
 """A network that can be cut: a relay of TCP between clients and servers, all of whose connections end when a test says.
 
-What a server has received by then it goes on with, as it would when a network fails; its answer reaches nobody.
+What a server has received by then it goes on with, as it would when a network fails; its answer reaches nobody. A
+`Snip` cuts one connection at a byte: of a command, or of the answer to it.
 """
 
 import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
+
+HEAD: Final = 4  # bytes ahead of a command
+
+
+@dataclass(slots=True)
+class Snip:
+    """Ends the first connection on which a command with these bytes comes along, once so many bytes of the command, or
+    of the `answer` to it, have been passed on.
+    """
+
+    command: bytes
+    after: int
+    answer: bool
+    met: int = 0  # how long the command is, once it was seen
+    done: bool = False
 
 
 class Cable:
@@ -17,7 +34,9 @@ class Cable:
         self.server_port = server_port
         self.port = 0
         self.cuts = 0  # connections that were cut
+        self.snip: Snip | None = None
         self._ends: set[asyncio.StreamWriter] = set()
+        self._waits: dict[asyncio.StreamWriter, Snip] = {}  # by the end to which the answer goes
 
     async def listen(self) -> asyncio.Server:
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -32,7 +51,7 @@ class Cable:
             return
         self._ends |= {writer, out}
         try:
-            await asyncio.gather(self._pass_on(reader, out), self._pass_on(there, writer))
+            await asyncio.gather(self._commands(reader, out, writer), self._pass_on(there, writer))
         finally:
             self._ends -= {writer, out}
             for end in (writer, out):
@@ -41,9 +60,39 @@ class Cable:
     async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(1 << 16):
+                snip = self._waits.pop(target, None)
+                if snip is not None and snip.after < len(data):
+                    target.write(data[: snip.after])
+                    await target.drain()
+                    snip.done = True
+                    break
                 target.write(data)
                 await target.drain()
         target.transport.abort()
+
+    async def _commands(
+        self, source: asyncio.StreamReader, out: asyncio.StreamWriter, back: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(1 << 16):
+                snip = self.snip
+                at = data.find(snip.command) if snip is not None else -1
+                if snip is None or at < 0 or snip.met:
+                    out.write(data)
+                    await out.drain()
+                    continue
+                begin = data.rindex(b"\x03", 0, at) - HEAD
+                snip.met = len(data) - begin
+                if snip.answer:
+                    self._waits[back] = snip
+                    out.write(data)
+                else:
+                    out.write(data[: begin + snip.after])
+                    await out.drain()
+                    snip.done = True
+                    back.transport.abort()
+                    break
+        out.transport.abort()
 
     def cut(self) -> None:
         """In the loop: every connection ends now, in the middle of whatever is on it."""
@@ -68,6 +117,11 @@ class Network:
     def cut(self, number: int) -> None:
         """End all connections to the server with this number, counted from 1."""
         self._loop.call_soon_threadsafe(self.cables[number - 1].cut)
+
+    def snip(self, snip: Snip) -> None:
+        """From now on look for this command on the way to any of the servers."""
+        for cable in self.cables:
+            cable.snip = snip
 
     def __enter__(self) -> "Network":
         self._thread.start()

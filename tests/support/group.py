@@ -22,6 +22,7 @@ import pymysql
 from proxy.demo.galera import server_account
 from proxy.demo.node import Site, own_account
 from proxy.demo.processes import Process, StartError, free_ports, is_free, tail, wait_until
+from router import marker
 
 INSTALL_SECONDS = 180.0
 START_SECONDS = 90.0
@@ -393,6 +394,8 @@ class Group:
             node.wait_answering()
         first = self._most_advanced()
         first.join(begin=True)
+        for statement in (*marker.STRUCTURE, *marker.grants_to_service("'monitor'@'%'")):
+            first.query(statement)
         self._each([node for node in self.nodes if node is not first], Member.join)
         for node in self.nodes:
             node.wait_synced(size=len(self.nodes))
@@ -402,6 +405,10 @@ class Group:
         """End every member, also paused ones; return when all are gone. Not `clean`: SIGKILL."""
         self._each([node for node in self.nodes if node.process is not None], Member.term if clean else Member.kill)
 
+    def rejoin(self, number: int) -> None:
+        """Bring one member back that was ended or expelled, while the others are a group; return when it is ONLINE."""
+        self._bring_back([self[number]])
+
     def heal(self) -> None:
         """Bring every member back into one group, whatever was done to them; return when all are in step."""
         if all(node.in_step(len(self.nodes)) for node in self.nodes):
@@ -410,23 +417,27 @@ class Group:
             if node.paused:
                 node.resume()
         with contextlib.suppress(StartError, pymysql.MySQLError, OSError):
-            self._bring_back()
+            self._bring_back(self.nodes)
             return
         self.stop()
         self.start()
 
-    def _bring_back(self) -> None:
-        running = [node for node in self.nodes if node.running]
-        wait_until(lambda: any(node.in_step(len(running)) for node in running), 30, lambda: "no group is left")
-        for node in self.nodes:
+    def _bring_back(self, nodes: Sequence[Member]) -> None:
+        """Those of `nodes` that have left the group, once the others agree that they have."""
+
+        def agree() -> bool:
+            members = [node for node in self.nodes if node.state()[0] == "ONLINE"]
+            return any(node.in_step(len(members)) for node in members)
+
+        wait_until(agree, 30, lambda: "no group is left")
+        for node in nodes:
             if not node.running:
                 node.launch()
                 node.wait_answering()
-                node.join()
-            elif node.state()[0] in ("OFFLINE", "ERROR"):
+            if node.state()[0] in ("OFFLINE", "ERROR"):
                 node.query("STOP GROUP_REPLICATION")
                 node.join()
-        for node in self.nodes:
+        for node in nodes:
             node.wait_synced(len(self.nodes), seconds=60)
 
     def _most_advanced(self) -> Member:

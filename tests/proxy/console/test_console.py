@@ -1,6 +1,7 @@
 """The console, asked by a real client. Its cluster is two nodes that nobody runs."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -103,6 +104,67 @@ async def test_metrics_are_those_of_a_scrape(tmp_path: Path) -> None:
         rows = await ask(connection, "SELECT * FROM metrics WHERE name = 'multiwriter_node_state'")
         assert len(rows) == len(service.membership) * 5
         assert sum(row["value"] for row in rows) == len(service.membership)
+
+
+async def test_conflicts_and_commits_in_doubt_are_tables_of_their_own(tmp_path: Path) -> None:
+    async with started(tmp_path) as service, operator(service) as connection:
+        node = service.nodes[0]
+        metrics = service.metrics
+        metrics.conflicts[node, "commit", "conflict", "shop.stock", "row"] += 3
+        metrics.retries[node, "commit", "conflict", "shop.stock", "row", "ok"] += 2
+        metrics.markers_written[node] += 5
+        metrics.commits_unmarked["warnings"] += 1
+        metrics.marker_lookups["committed"] += 4
+        assert await ask(connection, "SELECT * FROM conflicts") == [
+            {"on_table": "shop.stock", "chosen_by": "row", "node": node, "phase": "commit", "reason": "conflict",
+             "times": 3}
+        ]  # fmt: skip
+        told = await ask(connection, "SELECT on_table, chosen_by, result, times FROM retries WHERE reason = 'conflict'")
+        assert told == [{"on_table": "shop.stock", "chosen_by": "row", "result": "ok", "times": 2}]
+        marked = await ask(connection, "SELECT what, detail, times FROM marked WHERE times > 0 ORDER BY times")
+        assert marked == [
+            {"what": "unmarked", "detail": "warnings", "times": 1},
+            {"what": "looked up", "detail": "committed", "times": 4},
+            {"what": "marked", "detail": node, "times": 5},
+        ]
+        unknown = await ask(connection, "SELECT SUM(times) AS left_over FROM marked WHERE what = 'unknown'")
+        assert unknown == [{"left_over": 0}]
+
+
+# What has to be seen of conflicts and of commits in doubt: the metric and its labels.
+SEEN = {
+    "multiwriter_conflicts": {"table", "key", "node", "phase", "reason"},
+    "multiwriter_retries": {"table", "key", "node", "phase", "reason", "result"},
+    "multiwriter_replay_attempts": set(),
+    "multiwriter_unreplayable_transactions": {"reason"},
+    "multiwriter_hot": {"what", "table", "owner", "state"},
+    "multiwriter_queue_waiting": set(),
+    "multiwriter_queue_wait_seconds": {"result"},
+    "multiwriter_commit_markers": {"node"},
+    "multiwriter_commits_unmarked": {"reason"},
+    "multiwriter_marker_lookups": {"answer"},
+    "multiwriter_marker_lookup_seconds": set(),
+    "multiwriter_unknown_outcomes": {"node"},
+}
+
+
+async def test_what_has_to_be_seen_is_in_a_scrape_and_in_the_console(tmp_path: Path) -> None:
+    async with started(tmp_path) as service, operator(service) as connection:
+        metrics, node = service.metrics, service.nodes[0]
+        metrics.conflicts[node, "commit", "conflict", "shop.stock", "row"] += 1
+        metrics.retries[node, "commit", "conflict", "shop.stock", "row", "ok"] += 1
+        metrics.unreplayable["procedure"] += 1
+        metrics.commits_unmarked["warnings"] += 1
+        metrics.queue_seconds["turn"].observe(0.1)
+        metrics.hot_now = lambda: {("key", "shop.stock", node, "owned"): 1}
+        text = service.exposition.render().decode()
+        for name, labels in SEEN.items():
+            (kind,) = re.findall(rf"^# TYPE {name}(?:_total)? (\w+)", text, re.MULTILINE)
+            suffix = {"counter": "_total", "gauge": "", "histogram": "_count"}[kind]
+            rows = await ask(connection, f"SELECT labels, value FROM metrics WHERE name = '{name}{suffix}'")
+            assert rows, name
+            shown = {label.partition("=")[0] for row in rows for label in filter(None, row["labels"].split(","))}
+            assert shown == labels, name
 
 
 async def test_a_session_shows_why_it_is_pinned_and_can_be_killed(tmp_path: Path) -> None:
