@@ -346,6 +346,14 @@ class Limits:
             least=0.1,
         ),
     ] = 30.0
+    kept_answer_bytes: Annotated[
+        int,
+        Setting(
+            "Memory for the warnings that clients may still ask for when another has needed their connection to a "
+            "node. Without room these are lost.",
+            kind="size",
+        ),
+    ] = 16 * 2**20
     drain_timeout: Annotated[float, Setting("At shutdown, time for open transactions to finish.", kind="duration")] = (
         30.0
     )

@@ -12,7 +12,7 @@ import asyncio
 from typing import Final
 
 from proxy import commit as commits
-from proxy import dispatch, failure, holding, places
+from proxy import dispatch, failure, holding, kept, places
 from proxy.backend import Backend, Sink
 from proxy.cluster import Cluster
 from proxy.continued import Continuation, Sent
@@ -105,6 +105,8 @@ class Relay:
         "initial",
         "insert_ids",
         "journal",
+        "keeping",
+        "kept",
         "leading",
         "lease",
         "level",
@@ -126,6 +128,7 @@ class Relay:
         "replaying",
         "request",
         "retry_reason",
+        "row_count",
         "savepoints",
         "sent",
         "state",
@@ -168,6 +171,9 @@ class Relay:
         self.lease: Backend | None = None
         self.lingering = False  # the lease is only kept because the client may ask for warnings
         self.warned = False  # the lease holds warnings, or an error, that it may ask for
+        self.kept: kept.Kept | None = None  # what it may ask for and no backend has any more
+        self.keeping = False  # `task` is asking the backend for that
+        self.row_count = 0  # ROW_COUNT() of its last statement
         self.pins = Pins()
         self.pinned: str | None = None  # the oldest of them
         self.closing = False  # close when the transaction has ended
@@ -219,6 +225,8 @@ class Relay:
             failure.answer_deferred(self, request)
             return
         statement = request.statement
+        if self.kept is not None and kept.answered(self, request):
+            return
         if self.lingering:
             if self._answered_here(request):
                 return
@@ -397,7 +405,7 @@ class Relay:
             or statement.result is not None
         )
         self._collected = [] if collects else None
-        if statement.result is Result.CONNECTION_ID:
+        if statement.result is Result.CONNECTION_ID or statement.result is Result.REMEMBERED:
             self._digest = None  # the node's is another in each run
         backend.last_user = self  # a reset on the way here has forgotten it
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
@@ -506,6 +514,8 @@ class Relay:
                 defined, whole = whole, b""
             elif statement.result is Result.CONNECTION_ID:
                 whole = holding.with_value(whole, self.id, binary=request.code == COM_STMT_EXECUTE)
+            elif statement.result is Result.REMEMBERED:
+                whole = kept.put_in(self, request, whole)
             self.frontend.write(whole)
         if request.code == COM_STMT_PREPARE:
             assert self._collected is not None
@@ -531,12 +541,14 @@ class Relay:
                 self._outside(request, backend)
         if self.retry_reason:
             failure.retried(self)
+        self.row_count = -1 if answer.has_rows else reply.affected_rows
         # A statement without tables leaves the warnings of those before it.
         self.warned = reply.warnings > 0 or (self.warned and not statement.tables)
         if statement.kind is Kind.MULTI and backend.diagnostics & Asks.WARNINGS:
             self.warned = True  # the count is that of the last of them, which may be a SHOW
         if self.warned:
             backend.diagnostics |= Asks.WARNINGS
+            kept.drop(self)
         if transaction.stage is not Stage.OPEN and self.pinned is None:
             if self.warned or statement.calculates_found_rows or statement.asks & (Asks.WARNINGS | Asks.ROWS):
                 self.linger(backend)
@@ -734,7 +746,8 @@ class Relay:
 
     # -- the lease ----------------------------------------------------------------------------------------------------
 
-    def _unhold(self) -> Backend | None:
+    def unhold(self) -> Backend | None:
+        """It is not this session's any more; the caller gives it to the pool."""
         backend, self.lease = self.lease, None
         if backend is None:
             return None
@@ -752,7 +765,7 @@ class Relay:
         if self.lease is not None and self.lease.one_shot:
             self.recycle()
             return
-        backend = self._unhold()
+        backend = self.unhold()
         if backend is not None:
             backend.pool.release(backend)
 
@@ -763,20 +776,24 @@ class Relay:
 
     def recycle(self) -> None:
         """It may hold an open transaction or session state: it is reset before anybody else gets it."""
-        backend = self._unhold()
+        backend = self.unhold()
         if backend is not None:
             backend.pool.recycle(backend)
 
     def drop(self) -> None:
         """It must not be used again."""
-        backend = self._unhold()
+        backend = self.unhold()
         if backend is not None:
             backend.pool.discard(backend)
 
     def linger(self, backend: Backend) -> None:
         """Keep the lease while the client may ask for the warnings of its last statement."""
         self.lingering = True
-        self.cluster.lingering[backend.pool.node.name][self] = self.give_back
+        self.cluster.lingering[backend.pool.node.name][self] = self.part
+
+    def part(self) -> None:
+        """Somebody else needs the lease that is only kept for what may be asked."""
+        kept.part(self)
 
     def _end_lingering(self, backend: Backend) -> None:
         self.lingering = False
@@ -835,6 +852,8 @@ class Relay:
             self.recycle()
         self.savepoints = False
         self.node = None  # nothing that is left there is to be asked for
+        kept.forget(self)
+        self.row_count = 0
         self.end_transaction()
         self.commit = None
         self.state = self.initial.with_schema(self.state.schema)

@@ -747,6 +747,7 @@ class Stage:
         assert not service.sessions
         assert not service.endpoints[0].listener.clients
         assert not service.cluster.journal_space.used
+        assert not service.cluster.kept_space.used
         assert not service.cluster.recovery.active
         assert not len(service.cluster.turns)
         assert not service.cluster.turns.waiting
