@@ -144,6 +144,14 @@ class Endpoint:
         ),
     ] = ()
     compression: Annotated[bool, Setting("Let clients compress their connection, with zlib or zstd.")] = True
+    connection_attributes: Annotated[
+        Literal["proxy", "program", "all"],
+        Setting(
+            "What the nodes' `session_connect_attrs` say. `program`: what clients say of program, driver and platform; "
+            "clients that differ in it share no connections. `all`: all that they say, such as `_pid`, so that each "
+            "process has connections of its own. `proxy`: nothing of the client's."
+        ),
+    ] = "program"
     commit_marker: Annotated[
         bool,
         Setting(

@@ -36,6 +36,7 @@ __all__ = [
     "auth_more_data",
     "auth_switch_request",
     "decode",
+    "encode",
     "encoded",
     "nonce",
     "result_set",
@@ -82,6 +83,14 @@ def decode(text: bytes, collation: int) -> str:
         return text.decode(codec, "replace")
     except (ValueError, KeyError, LookupError):
         return text.decode("utf-8", "replace")
+
+
+def encode(text: str, collation: int) -> bytes:
+    """A name as a client with this collation writes it; in utf8 where that has not all of its characters."""
+    try:
+        return text.encode(Collation(collation).charset.codec)
+    except (ValueError, KeyError, LookupError):  # UnicodeError is a ValueError
+        return text.encode("utf-8", "replace")
 
 
 async def result_set(answer: object) -> Any:

@@ -29,7 +29,7 @@ from proxy.log import event
 from proxy.metrics import CONTENT_TYPE, Exposition
 from proxy.monitor import Monitor
 from proxy.policy import Policy
-from proxy.profile import Profile
+from proxy.profile import Attributes, Profile, introduced
 from proxy.reload import adopted, unchangeable
 from proxy.session import Session
 from proxy.tls import server_context
@@ -133,6 +133,10 @@ class Endpoint:
         if policy is None:
             policy = self._policies[name] = Policy(self._service.config, self._configured, user)
         return policy
+
+    def profile(self, login: Login) -> Profile:
+        """What the backends of such a client log in with."""
+        return self._service.profile(login, introduced(login.attributes, self._configured.connection_attributes))
 
     def reload(self, config: Config, settings: EndpointSettings) -> None:
         """Take what may change while clients are there: placement, causality, replays."""
@@ -291,7 +295,7 @@ class Service:
 
     # -- its clients --------------------------------------------------------------------------------------------------
 
-    def profile(self, login: Login) -> Profile:
+    def profile(self, login: Login, introduced: Attributes) -> Profile:
         """What the backends of such a client log in with; equal ones are the same object.
 
         An account of the cluster has a new one whenever something about it changed: rights that a server looks up
@@ -303,16 +307,23 @@ class Service:
         # Here and not below: each login brings what opens the nodes, after a change something new.
         credential = account.credential(login.native_key) if isinstance(account, ClusterAccount) else None
         client = login.host if self.config.cluster.proxy_protocol else None
-        key = (account.name, found, capabilities, login.collation, client)
+        key = (account.name, found, capabilities, login.collation, client, introduced)
         profile = self._profiles.get(key)
         if profile is None:
             if credential is not None:
-                profile = Profile(account.name, credential, capabilities, login.collation, str(found), client)
+                profile = Profile(
+                    account.name, credential, capabilities, login.collation, str(found), client, introduced
+                )
             else:
                 user = self._users[account.name]
                 password = (user.backend_password or user.password).reveal()
                 profile = Profile(
-                    user.backend_name or user.name, password, capabilities, login.collation, client=client
+                    user.backend_name or user.name,
+                    password,
+                    capabilities,
+                    login.collation,
+                    client=client,
+                    introduced=introduced,
                 )
             self._profiles[key] = profile
         return profile

@@ -11,7 +11,6 @@ from proxy.channel import ClientChannel
 from proxy.compression import FromClient
 from proxy.frontend import Conversation, Frontend
 from proxy.handshake import Login, LoginFailed, accept, change_user, refuse
-from proxy.profile import Profile
 from proxy.relay import Relay
 from proxy.wire.constants import COM_CHANGE_USER
 from proxy.wire.framing import payload_of
@@ -43,7 +42,7 @@ class Session:
         policy = endpoint.policy(login)
         self.relay = Relay(
             service.cluster,
-            self._profile(login),
+            endpoint.profile(login),
             login.connection_id,
             policy,
             service.initial(policy),
@@ -62,9 +61,6 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.login.connection_id} {self.login.account.name}@{self.login.host} {self.relay!r}>"
-
-    def _profile(self, login: Login) -> Profile:
-        return self.service.profile(login)
 
     # -- what the frontend calls --------------------------------------------------------------------------------------
 
@@ -125,7 +121,7 @@ class Session:
         self.login = login
         policy = self.endpoint.policy(login)
         self.relay.restart(
-            self._profile(login),
+            self.endpoint.profile(login),
             policy,
             self.service.initial(policy),
             foreign=login.collation in FOREIGN_COLLATIONS,
