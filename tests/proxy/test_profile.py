@@ -1,7 +1,7 @@
 """Which sessions share backends: what the nodes are told of their clients' programs is a part of it."""
 
 from proxy.profile import MOST_BYTES, OURS, introduced
-from tests.proxy.scripted import Client, Stage, rows
+from tests.proxy.scripted import Stage, rows
 
 SAID = {"program_name": "shop", "_client_name": "pymysql", "_pid": "17", "_thread": "9", "team": "blue"}
 
@@ -25,12 +25,10 @@ def test_nobody_says_more_than_servers_take() -> None:
 
 
 def test_sessions_of_one_program_share_and_others_do_not(stage: Stage) -> None:
-    def backend(client: Client) -> object:
-        return client.runs(stage.one, "SELECT c FROM t", rows("1"))
-
     shop, same = (stage.client(attributes={"program_name": "shop", "_pid": pid}) for pid in ("1", "2"))
     other = stage.client(attributes={"program_name": "billing"})
-    assert backend(shop) is backend(same)
-    assert backend(other) is not backend(shop)
-    told = [dict(pool_backend.profile.introduced) for pool_backend in stage.one.pool.idle_backends()]
-    assert sorted(each["program_name"] for each in told) == ["billing", "shop"]
+    assert shop.session.relay.profile is same.session.relay.profile
+    assert other.session.relay.profile is not same.session.relay.profile
+    other.runs(stage.one, "SELECT c FROM t", rows("1"))
+    (backend,) = stage.one.pool.idle_backends()
+    assert backend.profile.introduced == (("program_name", "billing"),)
