@@ -878,7 +878,11 @@ class Relay:
     async def select(self, schema: bytes) -> ProxyError | bytes | None:
         """Begin the session in a schema, as the login asked; the error if there is no such schema."""
         self.state = self.initial.with_schema(schema)
-        error = await dispatch.adopt(self)
+        try:
+            error = await dispatch.adopt(self)
+        except BaseException:
+            self.recycle()  # it may owe an answer
+            raise
         if error is not None:
             self.state = self.initial
         return error

@@ -401,10 +401,16 @@ class Service:
 
     def gone(self, session: Session) -> None:
         """The client's connection is closed."""
-        if self.sessions.pop(session.login.connection_id, None) is not None:
+        if self.forget(session):
             session.endpoint.listener.released()
-            if not self.sessions:
-                self._deserted.set()
+
+    def forget(self, session: Session) -> bool:
+        """It has ended; false if that was known. The place of its client is given back by somebody else."""
+        if self.sessions.pop(session.login.connection_id, None) is None:
+            return False
+        if not self.sessions:
+            self._deserted.set()
+        return True
 
     def greeted_version(self) -> str:
         """The version that clients are greeted with: what the nodes greet with."""

@@ -7,7 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy import commands
-from proxy.channel import ClientChannel
+from proxy.channel import ClientChannel, while_there
 from proxy.compression import FromClient
 from proxy.frontend import Conversation, Frontend
 from proxy.handshake import Login, LoginFailed, accept, change_user, refuse
@@ -94,12 +94,20 @@ class Session:
             await self._answer_login()
         except ConnectionResetError:
             self._end()
+        except BaseException:
+            # The listener closes the connection and gives its place back.
+            self.frontend.closed = True
+            self.relay.client_gone()
+            self.service.forget(self)
+            raise
 
     async def _answer_login(self) -> None:
         login = self.login
         # An account of the cluster is one only if a node says so, which sees our address and not the client's.
         unconfirmed = not self.relay.profile.confirmed
-        error = await self.relay.select(login.database.encode()) if login.database or unconfirmed else None
+        error = None
+        if login.database or unconfirmed:
+            error = await while_there(login.channel, self.relay.select(login.database.encode()))
         if error is None:
             login.hand_over(cast("asyncio.Protocol", self.frontend), accept(login, self.relay.status))
             return
