@@ -25,7 +25,7 @@ from proxy.wire.constants import (
     SERVER_STATUS_IN_TRANS_READONLY,
 )
 from proxy.wire.framing import HEADER, ProtocolError, frame, payload_of
-from proxy.wire.packets import lenenc_str, read_lenenc_str, single_value
+from proxy.wire.packets import lenenc_str, read_lenenc_str
 from router.diagnostics import Listing, Number, Question, question
 from router.facts import MIGHT_ASK, Asks, Kind, Result
 from router.session import State
@@ -116,19 +116,45 @@ async def _part(relay: "Relay", backend: Backend, warned: bool) -> None:
 
 
 async def _fetch(relay: "Relay", backend: Backend, warned: bool) -> Kept:
-    """The warnings first: on MySQL they are gone with whatever is no question about them."""
+    """Each engine in the order in which no question spoils the answer to the next one: on MySQL the warnings are gone
+    with whatever is no question about them, on MariaDB with nothing that reads no table.
+    """
     found = Kept(relay.state)
-    if warned:
-        found.listing = (await _ask(backend, b"SHOW WARNINGS")).data
-        if len(found.listing) >= Answer.KEPT:
-            raise Unanswered
-        found.warnings = int(single_value((await _ask(backend, b"SHOW COUNT(*) WARNINGS")).data))
-        found.errors = int(single_value((await _ask(backend, b"SHOW COUNT(*) ERRORS")).data))
-    elif relay.kept is not None:
-        before = relay.kept  # of a statement before, which no other has replaced
+    if relay.cluster.flavor.engine == "mysql":
+        if warned:
+            found.listing = await _list(backend)
+            levels = [read_lenenc_str(row, HEADER)[0] for row in _rows(relay, found.listing)]
+            found.warnings, found.errors = len(levels), levels.count(b"Error")
+        (found.found_rows,) = await _numbers(backend, b"SELECT FOUND_ROWS() LIMIT 1", 1)
+    else:
+        asks = b"SELECT FOUND_ROWS(), @@warning_count, @@error_count LIMIT 1"
+        found.found_rows, found.warnings, found.errors = await _numbers(backend, asks, 3)
+        if warned:
+            found.listing = await _list(backend)
+    before = relay.kept
+    if not warned and before is not None:  # of a statement before, whose warnings no other has replaced
         found.listing, found.warnings, found.errors = before.listing, before.warnings, before.errors
         found.shown = before.shown
-    found.found_rows = int(single_value((await _ask(backend, b"SELECT FOUND_ROWS() LIMIT 1")).data))
+    return found
+
+
+async def _list(backend: Backend) -> bytes:
+    listing = (await _ask(backend, b"SHOW WARNINGS")).data
+    if len(listing) >= Answer.KEPT:
+        raise Unanswered
+    return listing
+
+
+async def _numbers(backend: Backend, sql: bytes, count: int) -> list[int]:
+    """So many columns of its one row."""
+    packets = packets_of((await _ask(backend, sql)).data)
+    if not has_row(packets):
+        raise Unanswered
+    found: list[int] = []
+    at = HEADER
+    for _ in range(count):
+        value, at = read_lenenc_str(packets[-2], at)
+        found.append(int(value))
     return found
 
 
@@ -237,7 +263,7 @@ def put_in(relay: "Relay", request: Request, reply: bytes) -> bytes:
     """The reply to a command of which these numbers were `told`, with them in its row."""
     if relay.kept is not None:
         relay.metrics.kept_answers["served"] += 1
-        if relay.cluster.flavor.engine == "mysql":
+        if relay.cluster.flavor.engine == "mysql" and request.statement.kind is not Kind.SHOW:
             drop(relay)
         else:
             relay.kept.found_rows = None  # the backend that ran it knows
@@ -257,8 +283,8 @@ def put_in(relay: "Relay", request: Request, reply: bytes) -> bytes:
 def _listed(relay: "Relay", reply: bytes, asked: Listing, *, binary: bool) -> bytes:
     """The part of a listing that is asked for."""
     packets = packets_of(reply)
-    head = 1 + COLUMNS + (0 if relay.profile.capabilities & CLIENT_DEPRECATE_EOF else 1)
-    rows = packets[head:-1]
+    head = _head(relay)
+    rows = _rows(relay, reply)
     if asked.errors:
         rows = [row for row in rows if read_lenenc_str(row, HEADER)[0] == b"Error"]
     rows = rows[asked.skip : None if asked.most is None else asked.skip + asked.most]
@@ -269,6 +295,15 @@ def _listed(relay: "Relay", reply: bytes, asked: Listing, *, binary: bool) -> by
     if not relay.profile.capabilities & CLIENT_DEPRECATE_EOF:
         chosen[head - 1] = _with_status(relay, chosen[head - 1])
     return b"".join(packet[:3] + bytes((number & 0xFF,)) + packet[4:] for number, packet in enumerate(chosen, 1))
+
+
+def _head(relay: "Relay") -> int:
+    """Packets ahead of the rows of a listing."""
+    return 1 + COLUMNS + (0 if relay.profile.capabilities & CLIENT_DEPRECATE_EOF else 1)
+
+
+def _rows(relay: "Relay", reply: bytes) -> list[bytes]:
+    return packets_of(reply)[_head(relay) : -1]
 
 
 def _with_status(relay: "Relay", packet: bytes) -> bytes:
