@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -14,7 +16,7 @@ import pytest
 
 from proxy.demo.node import provider
 from proxy.demo.processes import free_ports, wait_until
-from proxy.wire.constants import COM_QUERY
+from proxy.wire.constants import COM_QUERY, COM_RESET_CONNECTION
 from proxy.wire.framing import frame
 from tests.differential.client import Client
 from tests.proxy.login_client import write_certificate
@@ -30,6 +32,9 @@ GRANT SELECT ON performance_schema.* TO ann@'%';
 CREATE USER signer@'%' IDENTIFIED VIA ed25519 USING PASSWORD('sécret');
 CREATE USER watcher@'%' IDENTIFIED VIA ed25519 USING PASSWORD('wätch');
 GRANT SELECT ON *.* TO watcher@'%';
+GRANT ALL ON shop.* TO ann@'%';
+CREATE TABLE shop.t (id INT);
+CREATE USER initial@'%';
 CREATE USER slow@'%', slower@'%', hung@'%';
 GRANT SELECT ON performance_schema.* TO slower@'%';
 CREATE USER nobody@'%' IDENTIFIED VIA pam USING 'su';
@@ -68,6 +73,7 @@ def everything(node: PlainMariadb, tmp_path_factory: pytest.TempPathFactory) -> 
         {"name": "program"},
         *({"name": how, "socket": str(directory / how), "connection_attributes": how} for how in ("all", "proxy")),
     ]
+    endpoints.append({"name": "no files", "socket": str(directory / "no-files"), "local_infile": False})
     users = [{"name": "signer", "password": "sécret"}, {"name": "nobody", "password": "any"}]
     settings = {"cluster": tls | {"user": "watcher", "password": "wätch"}, "endpoint": endpoints, "user": users}
     proxy = Proxy(directory, [f"127.0.0.1:{node.address[1]}"], settings)
@@ -138,6 +144,38 @@ def test_so_may_a_pam_account_be(proxy: Proxy, node: PlainMariadb) -> None:
     except pymysql.err.OperationalError as error:
         found = str(error.args[0])
     assert found == node.client("nobody", "any")
+
+
+def test_init_connect_is_run_for_each_connection_to_the_node(proxy: Proxy, node: PlainMariadb) -> None:
+    """And not for each client: what it sets goes with a reset, as at the node."""
+    node.sql("SET GLOBAL init_connect = 'SET div_precision_increment = 7'")
+    try:
+        with contextlib.closing(proxy.connect("initial", "")) as session, session.cursor() as cursor:
+            cursor.execute("SELECT 1/3")
+            assert cursor.fetchone() == (Decimal("0.3333333"),)
+            session._execute_command(COM_RESET_CONNECTION, b"")  # type: ignore[attr-defined]
+            session._read_ok_packet()  # type: ignore[attr-defined]
+            cursor.execute("SELECT 1/3")
+            assert cursor.fetchone() == (Decimal("0.3333"),)
+    finally:
+        node.sql("SET GLOBAL init_connect = ''")
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_no_file_is_asked_of_clients_where_the_operator_says_so(proxy: Proxy, tmp_path: Path) -> None:
+    """Also not of one that did not look whether it may send any."""
+    file = tmp_path / "rows"
+    file.write_text("1\n2\n")
+    load = f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE shop.t"
+    closed = str(proxy.directory / "no-files")
+    with contextlib.closing(proxy.connect("ann", "hers", local_infile=True, unix_socket=closed)) as one:
+        with pytest.raises(pymysql.err.OperationalError, match="4166"):
+            one.cursor().execute(load)
+        one.cursor().execute("SELECT 1")  # the connection has not lost its step
+    with contextlib.closing(proxy.connect("ann", "hers", local_infile=True)) as one:
+        assert one.cursor().execute(load) == 2
 
 
 # -- clients that leave -----------------------------------------------------------------------------------------------
