@@ -35,6 +35,7 @@ GRANT SELECT ON *.* TO watcher@'%';
 GRANT ALL ON shop.* TO ann@'%';
 CREATE TABLE shop.t (id INT);
 CREATE USER initial@'%';
+CREATE USER secure@'%' IDENTIFIED BY 'x' REQUIRE SSL;
 CREATE USER slow@'%', slower@'%', hung@'%';
 GRANT SELECT ON performance_schema.* TO slower@'%';
 CREATE USER nobody@'%' IDENTIFIED VIA pam USING 'su';
@@ -68,9 +69,10 @@ def node() -> Iterator[PlainMariadb]:
 def everything(node: PlainMariadb, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """Watches the node by an ed25519 account; endpoints for each way of telling nodes of clients."""
     directory = tmp_path_factory.mktemp("lone")
-    tls = {"tls": "verify-identity", "tls_ca": str(node.directory / "server.pem")}
-    endpoints = [
-        {"name": "program"},
+    pem, key = (str(node.directory / name) for name in ("server.pem", "server.key"))
+    tls = {"tls": "verify-identity", "tls_ca": pem}
+    endpoints: list[dict[str, Any]] = [
+        {"name": "program", "tls_certificate": pem, "tls_key": key},
         *({"name": how, "socket": str(directory / how), "connection_attributes": how} for how in ("all", "proxy")),
     ]
     endpoints.append({"name": "no files", "socket": str(directory / "no-files"), "local_infile": False})
@@ -144,6 +146,13 @@ def test_so_may_a_pam_account_be(proxy: Proxy, node: PlainMariadb) -> None:
     except pymysql.err.OperationalError as error:
         found = str(error.args[0])
     assert found == node.client("nobody", "any")
+
+
+def test_an_account_that_requires_tls_gets_in_where_both_ways_have_it(proxy: Proxy, node: PlainMariadb) -> None:
+    authority = {"ca": str(node.directory / "server.pem")}
+    assert current_user(proxy, "secure", "x", ssl=authority) == "secure@%"
+    with pytest.raises(pymysql.err.OperationalError, match="1045"):
+        current_user(proxy, "secure", "x", ssl_disabled=True)
 
 
 def test_init_connect_is_run_for_each_connection_to_the_node(proxy: Proxy, node: PlainMariadb) -> None:
