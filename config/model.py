@@ -144,6 +144,14 @@ class Endpoint:
         ),
     ] = ()
     compression: Annotated[bool, Setting("Let clients compress their connection, with zlib or zstd.")] = True
+    connection_attributes: Annotated[
+        Literal["proxy", "program", "all"],
+        Setting(
+            "What the nodes' `session_connect_attrs` say. `program`: what clients say of program, driver and platform; "
+            "clients that differ in it share no connections. `all`: all that they say, such as `_pid`, so that each "
+            "process has connections of its own. `proxy`: nothing of the client's."
+        ),
+    ] = "program"
     commit_marker: Annotated[
         bool,
         Setting(
@@ -346,6 +354,14 @@ class Limits:
             least=0.1,
         ),
     ] = 30.0
+    kept_answer_bytes: Annotated[
+        int,
+        Setting(
+            "Memory for the warnings that clients may still ask for when another has needed their connection to a "
+            "node. Without room these are lost.",
+            kind="size",
+        ),
+    ] = 16 * 2**20
     drain_timeout: Annotated[float, Setting("At shutdown, time for open transactions to finish.", kind="duration")] = (
         30.0
     )

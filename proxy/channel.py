@@ -9,10 +9,11 @@ Knows lengths and sequence ids, not what a packet says.
 """
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from proxy.wire import proxied
 from proxy.wire.framing import HEADER, PacketTooLarge, ProtocolError, frame
@@ -20,7 +21,13 @@ from proxy.wire.framing import HEADER, PacketTooLarge, ProtocolError, frame
 SHUTDOWN_SECONDS = 1.0
 """How long a connection that is being closed may take to read our last packet."""
 
+GLANCE = 0.1
+"""Seconds between two looks whether a client that is made to wait is still there."""
+
 _DISCARD_BYTES = 1 << 20
+_TCP_ENDED = (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT of the kernel's tcp_states.h
+
+Result = TypeVar("Result")
 
 
 class ClientChannel(asyncio.BufferedProtocol):
@@ -164,6 +171,27 @@ class ClientChannel(asyncio.BufferedProtocol):
         finally:
             self.transport.abort()
 
+    def left(self) -> bool:
+        """Whether the client has gone, though nothing is read from it: the system is asked, it does not tell by itself.
+
+        One that has sent ahead and sends no more may still be there; under TLS, which knows no such end, it is not.
+        """
+        if self.closed or self.transport.is_closing():
+            return True
+        found = self.transport.get_extra_info("socket")
+        if found is None or found.fileno() < 0:
+            return False
+        tls = self.transport.get_extra_info("sslcontext") is not None
+        with socket.fromfd(found.fileno(), found.family, found.type) as sock:
+            try:
+                if tls and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _TCP_ENDED:
+                    return True
+                return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            except OSError:  # it was reset
+                return True
+
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -264,3 +292,19 @@ class ClientChannel(asyncio.BufferedProtocol):
         if self._heard is not None:
             heard, self._heard = self._heard, None
             heard()
+
+
+async def while_there(channel: ClientChannel, work: Coroutine[Any, Any, Result]) -> Result:
+    """What `work` comes to. It may wait for a node, and nothing is read from the client meanwhile: if that leaves, the
+    work is cancelled, and ConnectionResetError raised.
+    """
+    task = asyncio.get_running_loop().create_task(work, name="answer to a login")
+    try:
+        while not (await asyncio.wait((task,), timeout=GLANCE))[0]:
+            if channel.left():
+                raise ConnectionResetError("the client is gone")
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))

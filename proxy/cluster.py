@@ -61,6 +61,7 @@ class Cluster:
         self.now = monotonic  # the loop's own clock stands still within a turn
         self.recovery = Recovery(self.flavor.recovery_patience)
         self.journal_space = JournalSpace(config.replay.total_journal_bytes)
+        self.kept_space = JournalSpace(config.limits.kept_answer_bytes)
         self.owners = Owners()
         self.contention = Contention()
         self.openers = Openers()
@@ -267,7 +268,7 @@ class Cluster:
             self.sign(node, NodeSign.SUSPECT, reason)
 
     def _end_a_lingering(self, node: Node) -> bool:
-        """A session waits for a backend: one that is only kept for the sake of its warnings is given up, the oldest
+        """A session waits for a backend: one that is only kept for what its session may ask is given up, the oldest
         first.
         """
         lingering = self.lingering[node.name]

@@ -98,11 +98,11 @@ class Compressed(asyncio.Transport, asyncio.Protocol, ABC):
         self._unpacker.feed(data)
         self._deliver()
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
         self._deliver()  # what came before the end was sent before the end
         protocol = self._protocol
         assert protocol is not None
-        protocol.eof_received()  # type: ignore[attr-defined]  # both kinds of protocol have it
+        return bool(protocol.eof_received())  # type: ignore[attr-defined]  # both kinds of protocol have it
 
     def pause_writing(self) -> None:
         assert self._protocol is not None

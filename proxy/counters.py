@@ -98,6 +98,7 @@ class Metrics:
         "errors_made",
         "hot_now",
         "journal_bytes_now",
+        "kept_answers",
         "logins",
         "loop_lag_seconds",
         "marker_lookups",
@@ -139,6 +140,7 @@ class Metrics:
         self.queue_seconds = Histograms(WAIT_BUCKETS)
         self._tables: set[str] = set()  # those that have a label of their own
         self.unreplayable: ByOne = defaultdict(int)
+        self.kept_answers: ByOne = defaultdict(int)
         self.pinned: ByOne = defaultdict(int)
         self.pinned_now: ByOne = defaultdict(int)
         self.errors_made: ByOne = defaultdict(int)

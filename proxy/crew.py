@@ -81,7 +81,11 @@ def share(config: Config, number: int, workers: int) -> Config:
         console=Console(),
         pool=replace(config.pool, max_backends=backends + (number < more)),
         endpoints=tuple(replace(each, queue_length=-(-each.queue_length // workers)) for each in config.endpoints),
-        limits=replace(limits, max_pending_logins=-(-limits.max_pending_logins // workers)),
+        limits=replace(
+            limits,
+            max_pending_logins=-(-limits.max_pending_logins // workers),
+            kept_answer_bytes=limits.kept_answer_bytes // workers,
+        ),
         replay=replace(
             config.replay,
             total_journal_bytes=config.replay.total_journal_bytes // workers,

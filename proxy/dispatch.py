@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from proxy import causality, commit, failure, places, sentinel
+from proxy import causality, commit, failure, kept, places, sentinel
 from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
 from proxy.holding import text_value
@@ -87,6 +87,8 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
             if relay.transaction.alone:
                 failure.abandon(relay)
             relay.warned = True
+            relay.row_count = -1
+            kept.drop(relay)
             if relay.lease is not None:
                 relay.lease.diagnostics |= Asks.WARNINGS
             relay.tell(given_up.error)
@@ -486,7 +488,7 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
         await _save_insert_id(relay, backend)
     if statement.asks & Asks.LAST_INSERT_ID and not knows_insert_id(relay, backend):
         await _settle_insert_id(relay, backend)
-    if would_see_others(statement, backend):
+    if would_see_others(statement, backend) and not kept.told(relay, request):
         await _ask(backend, CLEARS_WARNINGS)
         backend.diagnostics |= Asks.WARNINGS | Asks.ROWS
 

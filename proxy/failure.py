@@ -6,7 +6,7 @@ Nothing here looks at an error number.
 
 from typing import TYPE_CHECKING, Final
 
-from proxy import holding, places, success
+from proxy import holding, kept, places, success
 from proxy.backend import Backend
 from proxy.counters import ROLLED_BACK
 from proxy.request import Request
@@ -210,7 +210,9 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only
     relay.warned = True
+    relay.row_count = -1
     backend.diagnostics |= Asks.WARNINGS
+    kept.drop(relay)
     if transaction.stage is not Stage.OPEN and relay.pinned is None:
         relay.linger(backend)
     relay.tell(error)

@@ -45,6 +45,7 @@ class Frontend:
     __slots__ = (
         "_busy",
         "_conversation",
+        "_ended",
         "_file",
         "_framer",
         "_handing_on",
@@ -69,6 +70,7 @@ class Frontend:
         self._conversation = conversation
         self._framer = CommandFramer(max_command_bytes)
         self._busy = False
+        self._ended = False  # the client sends no more
         self._file: Callable[[bytes], None] | None = None  # takes the client's file, packet by packet
         self._handing_on = False
         self._reading_paused = False
@@ -90,7 +92,7 @@ class Frontend:
         """The command is answered: hand on the next one."""
         self._busy = False
         self.last_command = self._now()
-        if self._framer.pending:
+        if self._framer.pending or self._ended:
             self._hand_on()
 
     def stream_file(self, take: Callable[[bytes], None]) -> None:
@@ -106,7 +108,7 @@ class Frontend:
 
     def go_on(self) -> None:
         """Read again."""
-        if self._reading_paused and not self.closed:
+        if self._reading_paused and not self.closed and not self._ended:
             self._reading_paused = False
             self._transport.resume_reading()
 
@@ -178,6 +180,8 @@ class Frontend:
                 raw = self._framer.next()
                 self.go_on()
                 if raw is None:
+                    if self._ended:
+                        self._transport.close()
                     break
                 self._busy = True
                 self._conversation.command(raw)
@@ -193,11 +197,15 @@ class Frontend:
     def resume_writing(self) -> None:
         self.paused = False
         self._conversation.client_resumed()
-        if not self._busy and self._framer.pending:
+        if not self._busy and (self._framer.pending or self._ended):
             self._hand_on()
 
-    def eof_received(self) -> None:
-        """The transport closes itself."""
+    def eof_received(self) -> bool:
+        """The client sends no more. What it has asked for is answered, as by a server, which does not look before it
+        reads again; true: the connection stays as long as that takes (under TLS it cannot).
+        """
+        self._ended = True
+        return self._file is None and (self._busy or self.paused)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True

@@ -20,7 +20,9 @@ from typing import Any, NoReturn, cast
 import aiomysql
 from aiomysql import connection as client
 
+from proxy import mimic
 from proxy.compression import ToNode
+from proxy.ed25519 import signature
 from proxy.link import PLAIN, Link
 from proxy.wire import compression
 from proxy.wire.attributes import NONE
@@ -66,9 +68,15 @@ _MAX_PACKET = 1 << 30  # what we tell the server; its own max_allowed_packet is 
 _ZSTD_LEVEL = 3  # what clients ask for if nobody tells them
 _MAX_BUFFERED = 1 << 20  # a login and a monitor's answer are a few KiB: more is not a server we should read on from
 
-# A plugin missing here is refused when the server asks for it. mysql_clear_password above all: this connection may be
-# in clear, and whoever answers on the node's address would get the password by asking.
-_PLUGINS = frozenset({b"mysql_native_password", b"caching_sha2_password", b"sha256_password"})
+# A plugin that is in neither is refused when the server asks for it.
+_PLUGINS = frozenset({b"mysql_native_password", b"caching_sha2_password", b"sha256_password", b"client_ed25519"})
+# These show the password as it is (PAM). Whoever answers on the node's address would get it by asking, so that it has
+# to be the node, by a certificate that was verified.
+_IN_CLEAR = frozenset({b"mysql_clear_password", b"dialog"})
+# The first byte of a question of the dialog: its kind in the upper bits, and in the lowest whether it is the last one.
+_DIALOG_PASSWORD = 2
+_DIALOG_LAST = 1
+_MOST_QUESTIONS = 8
 
 _UNREACHABLE = 2003
 _UNKNOWN_HOST = 2005
@@ -354,7 +362,7 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         # Both forms of the answer's length are the same byte, since no answer is longer than 32.
         parts = [
             head,
-            self.user.encode() + b"\0",
+            mimic.encode(self.user, self.collation) + b"\0",
             bytes((len(answer),)) + answer,
         ]
         if self.database is not None:
@@ -362,10 +370,8 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         if flags & CLIENT_PLUGIN_AUTH:
             parts.append(plugin + b"\0")
         if flags & CLIENT_CONNECT_ATTRS:
-            pairs = self.attributes.items()
-            parts.append(
-                lenenc_str(b"".join(lenenc_str(key.encode()) + lenenc_str(value.encode()) for key, value in pairs))
-            )
+            texts = (text for pair in self.attributes.items() for text in pair)
+            parts.append(lenenc_str(b"".join(lenenc_str(mimic.encode(text, self.collation)) for text in texts)))
         if self.algorithm is compression.Algorithm.ZSTD:
             parts.append(bytes((_ZSTD_LEVEL,)))
         self.write_packet(b"".join(parts))
@@ -389,21 +395,56 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         found: bytes = row.read_length_coded_string() or b""
         while not _ends(self.last):
             await self._read_packet()
-        return found.decode("utf-8", "replace")
+        return mimic.decode(found, self.collation)
 
     async def _process_auth(self, plugin_name: bytes | None, auth_packet: Any) -> None:
-        if plugin_name not in _PLUGINS:
-            name = (plugin_name or b"mysql_old_password").decode("ascii", "replace")
+        name = (plugin_name or b"mysql_old_password").decode("ascii", "replace")
+        if plugin_name not in _PLUGINS | _IN_CLEAR:
             raise ConnectFailed(_PLUGIN_MISSING, f"The node asks for unsupported authentication: {name}")
         if self.native_key is not None:
             if plugin_name != b"mysql_native_password":
-                name = plugin_name.decode("ascii")
                 raise ConnectFailed(_PLUGIN_MISSING, f"The node asks for {name}, which needs the password itself")
             self.write_packet(_native_answer(self.native_key, auth_packet.read_all()))
             packet = await self._read_packet()
             packet.check_error()
             return
-        await super()._process_auth(plugin_name, auth_packet)
+        secret = self._password.encode("latin-1")
+        if plugin_name in _IN_CLEAR:
+            if self.link.tls is None or self.link.tls.verify_mode is not ssl.CERT_REQUIRED:
+                why = "only shown to a node whose certificate is verified"
+                raise ConnectFailed(_PLUGIN_MISSING, f"The node asks for {name}, which shows the password: {why}")
+            await self._show_password(plugin_name, secret, auth_packet)
+        elif plugin_name == b"client_ed25519":
+            challenge = auth_packet.get_all_data()[len("\xfeclient_ed25519\0") :][:32]
+            # Not on the loop: it takes as long as a hundred queries.
+            self.write_packet(await asyncio.to_thread(signature, secret, challenge))
+            (await self._read_packet()).check_error()
+        else:
+            await super()._process_auth(plugin_name, auth_packet)
+
+    async def _show_password(self, plugin_name: bytes, secret: bytes, packet: Any) -> None:
+        """PAM's conversation, as far as the password answers it: a question for anything else ends it
+        (https://mariadb.com/kb/en/authentication-plugin-pam/#dialog).
+        """
+        if plugin_name == b"mysql_clear_password":
+            self.write_packet(secret + b"\0")
+            (await self._read_packet()).check_error()
+            return
+        asked: bytes = packet.get_all_data()[len("\xfedialog\0") :]
+        for _ in range(_MOST_QUESTIONS):
+            kind = asked[0] if asked else _DIALOG_PASSWORD << 1
+            if kind >> 1 != _DIALOG_PASSWORD:
+                text = asked[1:].decode("utf-8", "replace").strip()
+                raise ConnectFailed(
+                    _ACCESS_DENIED, f"Access denied: the node asks {text!r}, not for a password", "28000"
+                )
+            self.write_packet(secret + b"\0")
+            packet = await self._read_packet()
+            packet.check_error()
+            if packet.is_ok_packet() or kind & _DIALOG_LAST:
+                return
+            asked = packet.get_all_data()[1:] if packet.is_extra_auth_data() else packet.get_all_data()
+        raise ConnectFailed(_MALFORMED, "The node does not stop asking for the password")
 
 
 def _ends(packet: Any) -> bool:

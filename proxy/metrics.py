@@ -110,6 +110,15 @@ FAMILIES: tuple[Family, ...] = (
         "Transactions that were lost and could not be replayed, so that the client got the error.",
     ),
     Family(
+        "multiwriter_kept_answers_total",
+        "counter",
+        ("result",),
+        "kept_answers",
+        "Sessions whose connection to a node another needed while they could ask about their last statement: `kept`, "
+        "or without room (`no_room`) or lost with the node (`lost`); and questions answered from memory (`served`), or "
+        "in a form in which they cannot be (`lost`).",
+    ),
+    Family(
         "multiwriter_pins_total",
         "counter",
         ("reason",),

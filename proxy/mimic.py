@@ -17,7 +17,7 @@ from mysql_mimic.packets import make_column_definition_41, make_text_resultset_r
 from mysql_mimic.results import ensure_result_set
 from mysql_mimic.session import Session
 
-__all__ = ["MysqlError", "Session", "decode", "encoded", "result_set", "sqlstate"]
+__all__ = ["MysqlError", "Session", "decode", "encode", "encoded", "result_set", "sqlstate"]
 
 
 def decode(text: bytes, collation: int) -> str:
@@ -34,6 +34,14 @@ def _codec(collation: int) -> str:
         return codecs.lookup(Collation(collation).charset.codec).name
     except (ValueError, LookupError):
         return "utf-8"
+
+
+def encode(text: str, collation: int) -> bytes:
+    """A name as a client with this collation writes it; in utf8 where that has not all of its characters."""
+    try:
+        return text.encode(Collation(collation).charset.codec)
+    except (ValueError, KeyError, LookupError):  # UnicodeError is a ValueError
+        return text.encode("utf-8", "replace")
 
 
 async def result_set(answer: object) -> Any:

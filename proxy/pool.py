@@ -23,7 +23,6 @@ from proxy.counters import COMMITTED, ROLLED_BACK, Metrics
 from proxy.hello import OF_THE_NODES
 from proxy.link import PLAIN, Link
 from proxy.profile import Profile
-from proxy.version import VERSION
 from proxy.wire.constants import COM_QUERY
 from proxy.wire.packets import single_value
 from router.flavor import GALERA, Flavor
@@ -31,9 +30,6 @@ from router.marker import FORGOTTEN, Slot
 from router.membership import Node
 from router.session import State, reachable
 
-ATTRIBUTES: Final = {"program_name": "multiwriter", "_client_name": "multiwriter", "_client_version": VERSION}
-"""Connection attributes towards nodes. Not the clients' own: they are fixed when a backend logs in, and it serves many
-clients."""
 # The command that brings the character set back to what it is now.
 CHARSET: Final = (
     b"SELECT CONCAT('SET character_set_client=', @@character_set_client,"
@@ -309,7 +305,7 @@ class NodePool:
             capabilities=profile.capabilities,
             collation=profile.collation,
             database=None,
-            attributes=ATTRIBUTES,
+            attributes=dict(profile.introduced),
             on_behalf_of=profile.client,
             link=self._link,
             timeout=self.settings.connect_timeout,

@@ -3,12 +3,41 @@
 Apart from the pool because a compiled class has no weak references, and the profiles that nobody uses are forgotten.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from proxy import login
+from proxy.version import VERSION
 from proxy.wire.attributes import NONE
 from proxy.wire.constants import CLIENT_QUERY_ATTRIBUTES
 from proxy.wire.framing import frame
+
+Attributes = tuple[tuple[str, str], ...]
+
+OURS: Final[Attributes] = (
+    ("program_name", "multiwriter"),
+    ("_client_name", "multiwriter"),
+    ("_client_version", VERSION),
+)
+"""What nodes are told of a backend whose clients say nothing of themselves."""
+
+OF_PROGRAM: Final = frozenset((
+    "program_name", "_client_name", "_client_version", "_client_license", "_client_role", "_connector_name",
+    "_connector_version", "_connector_license", "_os", "_os_version", "_os_details", "_platform", "_runtime_vendor",
+    "_runtime_version", "_server_type",
+))  # fmt: skip
+"""Connection attributes that are the same for all processes of one program."""
+
+MOST_BYTES: Final = 4096
+"""Of names and values together. Servers keep 512 by default, and refuse a login with more than 64 KiB."""
+
+
+def introduced(said: Mapping[str, str], how: Literal["proxy", "program", "all"]) -> Attributes:
+    """What nodes are told of who uses a backend, from what its client said at login."""
+    told = tuple((name, value) for name, value in said.items() if how == "all" or name in OF_PROGRAM)
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in told)
+    return told if told and how != "proxy" and size <= MOST_BYTES else OURS
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -25,6 +54,8 @@ class Profile:
     """The account ("user@host") that a node has to take it for; None: the settings say who logs in."""
     client: str | None = None
     """The clients' address that nodes are told; None: they are told nothing, and see ours."""
+    introduced: Attributes = OURS
+    """Connection attributes: what nodes are told of the clients' program."""
 
     @property
     def attributes(self) -> bool:

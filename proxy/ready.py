@@ -4,21 +4,18 @@ Asked for every command, so that it looks at plain attributes only. It knows ses
 is done about what is missing.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from proxy import causality, commit, sentinel
 from proxy.backend import Backend
 from proxy.request import Prepared, Request
 from proxy.wire.constants import COM_STMT_PREPARE
-from router.facts import Asks, Kind, PinReason, Statement
+from router.facts import MIGHT_ASK, Asks, Kind, Statement
 from router.plan import Opening, Plan, keeps_one_shot
 from router.transaction import Stage
 
 if TYPE_CHECKING:
     from proxy.relay import Relay
-
-# Of these it is only not known that they do not ask.
-MIGHT_ASK: Final = frozenset((PinReason.UNCLASSIFIED, PinReason.PROCEDURE))
 
 
 def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bool:

@@ -12,7 +12,7 @@ import asyncio
 from typing import Final
 
 from proxy import commit as commits
-from proxy import dispatch, failure, holding, places
+from proxy import dispatch, failure, holding, kept, places
 from proxy.backend import Backend, Sink
 from proxy.causality import is_synced
 from proxy.cluster import Cluster
@@ -102,6 +102,8 @@ class Relay(Sink):
         "initial",
         "insert_ids",
         "journal",
+        "keeping",
+        "kept",
         "leading",
         "lease",
         "level",
@@ -123,6 +125,7 @@ class Relay(Sink):
         "replaying",
         "request",
         "retry_reason",
+        "row_count",
         "savepoints",
         "sent",
         "state",
@@ -167,6 +170,9 @@ class Relay(Sink):
         self.lease: Backend | None = None
         self.lingering = False  # the lease is only kept because the client may ask for warnings
         self.warned = False  # the lease holds warnings, or an error, that it may ask for
+        self.kept: kept.Kept | None = None  # what it may ask for and no backend has any more
+        self.keeping = False  # `task` is asking the backend for that
+        self.row_count = 0  # ROW_COUNT() of its last statement
         self.pins = Pins()
         self.pinned: str | None = None  # the oldest of them
         self.closing = False  # close when the transaction has ended
@@ -218,6 +224,8 @@ class Relay(Sink):
             failure.answer_deferred(self, request)
             return
         statement = request.statement
+        if self.kept is not None and kept.answered(self, request):
+            return
         if self.lingering:
             if self._answered_here(request):
                 return
@@ -398,7 +406,7 @@ class Relay(Sink):
             or statement.result is not None
         )
         self.collected = [] if collects else None
-        if statement.result is Result.CONNECTION_ID:
+        if statement.result is Result.CONNECTION_ID or statement.result is Result.REMEMBERED:
             self.digest = None  # the node's is another in each run
         backend.last_user = self  # a reset on the way here has forgotten it
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
@@ -538,7 +546,8 @@ class Relay(Sink):
 
     # -- the lease ----------------------------------------------------------------------------------------------------
 
-    def _unhold(self) -> Backend | None:
+    def unhold(self) -> Backend | None:
+        """It is not this session's any more; the caller gives it to the pool."""
         backend, self.lease = self.lease, None
         if backend is None:
             return None
@@ -556,7 +565,7 @@ class Relay(Sink):
         if self.lease is not None and self.lease.one_shot:
             self.recycle()
             return
-        backend = self._unhold()
+        backend = self.unhold()
         if backend is not None:
             backend.pool.release(backend, now)
 
@@ -567,20 +576,24 @@ class Relay(Sink):
 
     def recycle(self) -> None:
         """It may hold an open transaction or session state: it is reset before anybody else gets it."""
-        backend = self._unhold()
+        backend = self.unhold()
         if backend is not None:
             backend.pool.recycle(backend)
 
     def drop(self) -> None:
         """It must not be used again."""
-        backend = self._unhold()
+        backend = self.unhold()
         if backend is not None:
             backend.pool.discard(backend)
 
     def linger(self, backend: Backend) -> None:
         """Keep the lease while the client may ask for the warnings of its last statement."""
         self.lingering = True
-        self.cluster.lingering[backend.pool.node.name][self] = self.give_back
+        self.cluster.lingering[backend.pool.node.name][self] = self.part
+
+    def part(self) -> None:
+        """Somebody else needs the lease that is only kept for what may be asked."""
+        kept.part(self)
 
     def _end_lingering(self, backend: Backend) -> None:
         self.lingering = False
@@ -639,6 +652,8 @@ class Relay(Sink):
             self.recycle()
         self.savepoints = False
         self.node = None  # nothing that is left there is to be asked for
+        kept.forget(self)
+        self.row_count = 0
         self.end_transaction()
         self.commit = None
         self.state = self.initial.with_schema(self.state.schema)
@@ -664,7 +679,11 @@ class Relay(Sink):
     async def select(self, schema: bytes) -> ProxyError | bytes | None:
         """Begin the session in a schema, as the login asked; the error if there is no such schema."""
         self.state = self.initial.with_schema(schema)
-        error = await dispatch.adopt(self)
+        try:
+            error = await dispatch.adopt(self)
+        except BaseException:
+            self.recycle()  # it may owe an answer
+            raise
         if error is not None:
             self.state = self.initial
         return error

@@ -64,7 +64,18 @@ class Prepared:
 class Request:
     """`raw` are its wire bytes with our statement id in them; `code` its command byte."""
 
-    __slots__ = ("code", "facts", "long_data", "opens_cursor", "prepared", "raw", "read_as", "statement", "types")
+    __slots__ = (
+        "code",
+        "facts",
+        "long_data",
+        "numbers",
+        "opens_cursor",
+        "prepared",
+        "raw",
+        "read_as",
+        "statement",
+        "types",
+    )
 
     def __init__(self, code: int, raw: bytes, statement: Statement) -> None:
         self.code = code
@@ -75,6 +86,7 @@ class Request:
         self.prepared: Prepared | None = None
         self.types: bytes | None = None
         self.opens_cursor = False
+        self.numbers: tuple[int, ...] = ()  # to be put into the row that answers it
         self.long_data: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:

@@ -30,7 +30,7 @@ from proxy.log import event
 from proxy.metrics import CONTENT_TYPE, Exposition
 from proxy.monitor import Monitor
 from proxy.policy import Policy
-from proxy.profile import Profile
+from proxy.profile import Attributes, Profile, introduced
 from proxy.reload import adopted, unchangeable
 from proxy.session import Session
 from proxy.takeover import GRACE
@@ -142,6 +142,10 @@ class Endpoint:
     @property
     def commit_marker(self) -> bool:
         return self._configured.commit_marker
+
+    def profile(self, login: Login) -> Profile:
+        """What the backends of such a client log in with."""
+        return self._service.profile(login, introduced(login.attributes, self._configured.connection_attributes))
 
     def reload(self, config: Config, settings: EndpointSettings) -> None:
         """Take what may change while clients are there: placement, causality, replays, the commit marker."""
@@ -337,7 +341,7 @@ class Service:
 
     # -- its clients --------------------------------------------------------------------------------------------------
 
-    def profile(self, login: Login) -> Profile:
+    def profile(self, login: Login, introduced: Attributes) -> Profile:
         """What the backends of such a client log in with; equal ones are the same object.
 
         An account of the cluster has a new one whenever something about it changed: rights that a server looks up
@@ -349,16 +353,23 @@ class Service:
         # Here and not below: each login brings what opens the nodes, after a change something new.
         credential = account.credential(login.native_key) if isinstance(account, ClusterAccount) else None
         client = login.host if self.config.cluster.proxy_protocol else None
-        key = (account.name, found, capabilities, login.collation, client)
+        key = (account.name, found, capabilities, login.collation, client, introduced)
         profile = self._profiles.get(key)
         if profile is None:
             if credential is not None:
-                profile = Profile(account.name, credential, capabilities, login.collation, str(found), client)
+                profile = Profile(
+                    account.name, credential, capabilities, login.collation, str(found), client, introduced
+                )
             else:
                 user = self._users[account.name]
                 password = (user.backend_password or user.password).reveal()
                 profile = Profile(
-                    user.backend_name or user.name, password, capabilities, login.collation, client=client
+                    user.backend_name or user.name,
+                    password,
+                    capabilities,
+                    login.collation,
+                    client=client,
+                    introduced=introduced,
                 )
             self._profiles[key] = profile
         return profile
@@ -448,10 +459,16 @@ class Service:
 
     def gone(self, session: Session) -> None:
         """The client's connection is closed."""
-        if self.sessions.pop(session.login.connection_id, None) is not None:
+        if self.forget(session):
             session.endpoint.listener.released()
-            if not self.sessions:
-                self._deserted.set()
+
+    def forget(self, session: Session) -> bool:
+        """It has ended; false if that was known. The place of its client is given back by somebody else."""
+        if self.sessions.pop(session.login.connection_id, None) is None:
+            return False
+        if not self.sessions:
+            self._deserted.set()
+        return True
 
     def greeted_version(self) -> str:
         """The version that clients are greeted with: what the nodes greet with."""

@@ -8,11 +8,10 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy import commands
-from proxy.channel import ClientChannel
+from proxy.channel import ClientChannel, while_there
 from proxy.compression import FromClient
 from proxy.frontend import Conversation, Frontend
 from proxy.handshake import Login, LoginFailed, accept, change_user, refuse
-from proxy.profile import Profile
 from proxy.relay import Relay
 from proxy.wire.constants import COM_CHANGE_USER
 from proxy.wire.framing import payload_of
@@ -44,7 +43,7 @@ class Session(Conversation):
         policy = endpoint.policy(login)
         self.relay = Relay(
             service.cluster,
-            self._profile(login),
+            endpoint.profile(login),
             login.connection_id,
             policy,
             service.initial(policy),
@@ -63,9 +62,6 @@ class Session(Conversation):
 
     def __repr__(self) -> str:
         return f"<Session {self.login.connection_id} {self.login.account.name}@{self.login.host} {self.relay!r}>"
-
-    def _profile(self, login: Login) -> Profile:
-        return self.service.profile(login)
 
     # -- what the frontend calls --------------------------------------------------------------------------------------
 
@@ -108,6 +104,12 @@ class Session(Conversation):
             await self._answer_login()
         except ConnectionResetError:
             self._end()
+        except BaseException:
+            # The listener closes the connection and gives its place back.
+            self.frontend.closed = True
+            self.relay.client_gone()
+            self.service.forget(self)
+            raise
 
     def _asks_a_node(self) -> bool:
         # An account of the cluster is one only if a node says so, which sees our address and not the client's.
@@ -119,7 +121,9 @@ class Session(Conversation):
 
     async def _answer_login(self) -> None:
         login = self.login
-        error = await self.relay.select(login.database.encode()) if self._asks_a_node() else None
+        error = None
+        if self._asks_a_node():
+            error = await while_there(login.channel, self.relay.select(login.database.encode()))
         if error is None:
             self._accept()
             return
@@ -141,7 +145,7 @@ class Session(Conversation):
         self.login = login
         policy = self.endpoint.policy(login)
         self.relay.restart(
-            self._profile(login),
+            self.endpoint.profile(login),
             policy,
             self.service.initial(policy),
             foreign=login.collation in FOREIGN_COLLATIONS,

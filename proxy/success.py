@@ -6,7 +6,7 @@ The counterpart of `proxy.failure`. It knows the whole reply only where the clie
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from proxy import causality, failure, holding, places
+from proxy import causality, failure, holding, kept, places
 from proxy import commit as commits
 from proxy.backend import Backend
 from proxy.counters import COMMITTED, ROLLED_BACK
@@ -96,12 +96,14 @@ def succeeded(relay: "Relay", answer: ReplyScanner) -> None:
             _inside(relay, request, reply, backend)
         else:
             now = _outside(relay, request, backend)
+    relay.row_count = -1 if answer.has_rows else reply.affected_rows
     # A statement without tables leaves the warnings of those before it.
     relay.warned = reply.warnings > 0 or (relay.warned and not statement.tables)
     if statement.kind is Kind.MULTI and backend.diagnostics & Asks.WARNINGS:
         relay.warned = True  # the count is that of the last of them, which may be a SHOW
     if relay.warned:
         backend.diagnostics |= Asks.WARNINGS
+        kept.drop(relay)
     if relay.transaction.stage is not Stage.OPEN and relay.pinned is None:
         if relay.warned or statement.calculates_found_rows or statement.asks & (Asks.WARNINGS | Asks.ROWS):
             relay.linger(backend)
@@ -144,6 +146,8 @@ def _tell_changed(relay: "Relay", request: Request, whole: bytes) -> bytes | Non
         return whole
     if result is Result.CONNECTION_ID:
         whole = holding.with_value(whole, relay.id, binary=request.code == COM_STMT_EXECUTE)
+    elif result is Result.REMEMBERED:
+        whole = kept.put_in(relay, request, whole)
     relay.frontend.write(whole)
     return None
 

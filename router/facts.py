@@ -58,6 +58,10 @@ class PinReason(Enum):
     UNCLASSIFIED = "unclassified"  # not understood, or an unknown function: might do anything
 
 
+# Of these it is only not known that they do not ask for what the statement before left.
+MIGHT_ASK: Final = frozenset((PinReason.UNCLASSIFIED, PinReason.PROCEDURE))
+
+
 class Unreplayable(Enum):
     """Why a statement must not be run a second time in a replay. The values are metric labels."""
 
@@ -90,6 +94,7 @@ class Result(Enum):
     UNLOCKED = "unlocked"  # 1: RELEASE_LOCK() has given one back
     CONNECTION_ID = "connection_id"  # the client's is another
     DEFINED = "defined"  # a definition was changed: what is known of them has to be read anew
+    REMEMBERED = "remembered"  # a row of numbers that no node knows any more
     RELEASES = "releases"  # COMMIT RELEASE, ROLLBACK RELEASE: it is the client's connection that ends, not the backend
 
 

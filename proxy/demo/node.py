@@ -308,7 +308,7 @@ class Node:
                 port=self.port,
                 files=self.site.files,
                 storage=STORAGE,
-                provider=_provider(),
+                provider=provider(),
                 options=";".join(f"{name}={value}" for name, value in options.items()),
                 members=",".join(self.site.members) if self.number else "",
                 name=self.name,
@@ -382,7 +382,7 @@ def program(name: str) -> str:
     return found
 
 
-def _provider() -> str:
+def provider() -> str:
     for path in _PROVIDERS:
         if Path(path).exists():
             return path

@@ -159,6 +159,11 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         "SELECT LENGTH(b), d, at FROM u WHERE name = 'ann'", "SELECT * FROM w", "COMMIT",
         capabilities=TRACKS | NEW_EOF),
     ),
+    "OUT parameters of a prepared CALL come as rows of their own": (
+        said(Prepare("p", "CALL gives(?, ?)"), Execute("p", (1, 2)), Execute("p", (None, 41), types=False), "SELECT 1"),
+        said(Prepare("p", "CALL gives(?, ?)"), Execute("p", (1, 2)), "SET @b = 4", "CALL gives(@a, @b)",
+        "SELECT @a, @b", capabilities=0),
+    ),
     "a cursor that is not open is looked for nowhere": (
         said(Prepare("p", "UPDATE u SET b = ? WHERE id = ?"), "HANDLER t OPEN", "SET TRANSACTION READ ONLY",
         Fetch("p", 1)),

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
 from tests.integration.conftest import MakeProxy
+from tests.proxy.login_client import write_certificate
 from tests.support.proxy import Proxy
 
 Sql = Callable[..., None]
@@ -78,6 +80,18 @@ def test_every_driver_logs_in(open_proxy: Proxy, sql: Sql) -> None:
     command = ["mysql", "--no-defaults", "--skip-ssl", "-h127.0.0.1", f"-P{open_proxy.port}", "-uann", "-phers", "-NB"]
     done = subprocess.run([*command, "-eSELECT CURRENT_USER()"], capture_output=True, text=True, check=True, timeout=20)
     assert done.stdout == "ann@%\n"
+
+
+def test_passwords_are_shown_under_tls_where_it_is_wanted(make_proxy: MakeProxy, sql: Sql, tmp_path: Path) -> None:
+    """At MySQL the first login shows the password itself, the later ones do not."""
+    certificate, key = map(str, write_certificate(tmp_path))
+    endpoint = {"tls_certificate": certificate, "tls_key": key, "tls_required": True}
+    proxy = make_proxy({**SETTINGS, "endpoint": [endpoint]})
+    sql("CREATE USER ann@'%' IDENTIFIED BY 'hers'")
+    for _ in range(2):
+        assert who(proxy, "ann", "hers", ssl={"ca": certificate}) == ("ann@%", "ann")
+        assert refused(proxy, "ann", "his", ssl={"ca": certificate}) == 1045
+    assert refused(proxy, "ann", "hers", ssl_disabled=True) == 3159
 
 
 def test_a_new_account_and_a_new_password_work_at_once(open_proxy: Proxy, sql: Sql) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -172,6 +173,38 @@ def test_guessing_passwords_is_no_faster_with_more_workers(careful: Proxy) -> No
     for _ in range(4):
         careful.connect().close()
     assert time.monotonic() - began < 10, "a success forgives all, in every worker"
+
+
+def test_control_c_in_the_mysql_client_reaches_whichever_worker(workers: Proxy, connect: Connect) -> None:
+    """It kills over a connection of its own: of several, some come to another worker than the one that they mean."""
+    command = ["mariadb", "--no-defaults", "-h127.0.0.1", f"-P{workers.port}", "-uapp", "-papp", "-Ne"]
+    with contextlib.ExitStack() as running:
+        clients = [
+            running.enter_context(
+                subprocess.Popen(
+                    [*command, "SELECT SLEEP(60) + 7"],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    start_new_session=True,
+                )
+            )
+            for _ in range(4)
+        ]
+        try:
+            wait_until(
+                lambda: workers.metrics().total("multiwriter_backends", state="leased") >= len(clients),
+                20,
+                lambda: "they do not sleep",
+            )
+            for client in clients:
+                client.send_signal(signal.SIGINT)
+            for client in clients:
+                text, _ = client.communicate(timeout=20)
+                assert "Query execution was interrupted" in text or "8" in text, text
+        finally:
+            for client in clients:
+                client.kill()
 
 
 def test_places_for_clients_are_common_to_all_workers(workers: Proxy, connect: Connect) -> None:

@@ -42,6 +42,23 @@ class PlainMariadb:
         ]
         return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
+    def client(self, user: str, password: str) -> str:
+        """CURRENT_USER() of the server's own client over TCP under TLS, or the number of its error."""
+        host, port = self.address
+        command = [
+            "mariadb",
+            "--no-defaults",
+            f"-h{host}",
+            f"-P{port}",
+            "--ssl",
+            f"-u{user}",
+            f"-p{password}",
+            "-N",
+            "-B",
+        ]
+        done = subprocess.run([*command, "-eSELECT CURRENT_USER()"], capture_output=True, text=True, timeout=30)
+        return done.stdout.strip() if done.returncode == 0 else done.stderr.split()[1]
+
     def connections(self, user: str) -> int:
         return int(self.sql(f"SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{user}'"))
 

@@ -660,7 +660,13 @@ class Stage:
         return None
 
     def client(
-        self, *, user: str = "app", database: str = "", collation: int = 45, capabilities: int = CAPABILITIES
+        self,
+        *,
+        user: str = "app",
+        database: str = "",
+        collation: int = 45,
+        capabilities: int = CAPABILITIES,
+        attributes: Mapping[str, str] | None = None,
     ) -> Client:
         """One that has sent its login. Without a database the answer has come, too, and is not shown again."""
         client = Client(self)
@@ -676,7 +682,7 @@ class Stage:
             capabilities=capabilities,
             collation=collation,
             database=database,
-            attributes={},
+            attributes=dict(attributes or {}),
             max_packet=1 << 24,
             host="10.0.0.9",
             port=50000 + len(self.clients),
@@ -752,6 +758,7 @@ class Stage:
         assert not service.sessions
         assert not service.endpoints[0].listener.clients
         assert not service.cluster.journal_space.used
+        assert not service.cluster.kept_space.used
         assert not service.cluster.recovery.active
         assert not len(service.cluster.turns)
         assert not service.cluster.turns.waiting

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from config import Limits
 from proxy.frontend import PIPELINED_BYTES
-from proxy.wire.constants import COM_PING, COM_QUIT
+from proxy.wire.constants import COM_PING, COM_QUIT, COM_RESET_CONNECTION
 from proxy.wire.framing import frame
 from tests.proxy.conftest import Build
 from tests.proxy.scripted import TRANS, Stage, command, ok, packets, query, rows
@@ -143,14 +143,60 @@ def test_a_client_that_sends_no_more_is_closed(stage: Stage) -> None:
     assert not stage.service.sessions
 
 
-def test_a_client_that_half_closes_while_its_command_runs_leaves_nothing(stage: Stage) -> None:
+def test_who_half_closes_still_gets_what_it_has_asked_for(stage: Stage) -> None:
+    client = stage.client()
+    client.says("SELECT 1", "SELECT 2")
+    link = stage.one.hears("SELECT 1")
+    client.half_closes()
+    link.says(rows("1"))
+    assert not client.closed
+    stage.one.hears("SELECT 2").says(rows("2"))
+    client.hears(rows("1"), rows("2"))
+    assert client.closed
+    assert not stage.service.sessions
+    assert not stage.one.pool.leased
+
+
+def test_half_a_command_is_not_waited_for_then(stage: Stage) -> None:
+    client = stage.client()
+    client.says("SELECT 1", query("SELECT 2")[:-1])
+    link = stage.one.hears("SELECT 1")
+    client.half_closes()
+    link.says(rows("1"))
+    client.hears(rows("1"))
+    assert client.closed
+
+
+def test_a_transaction_ends_with_the_client_that_half_closed_in_it(stage: Stage) -> None:
+    client = stage.client()
+    client.begins(stage.one, "INSERT INTO t (c) VALUES (1)")
+    client.half_closes()
+    assert client.closed
+    stage.one.hears(command(COM_RESET_CONNECTION)).says(ok())
+
+
+def test_nor_is_the_rest_of_a_file(stage: Stage) -> None:
+    client = stage.client()
+    client.says("LOAD DATA LOCAL INFILE 'f' INTO TABLE t")
+    link = stage.one.hears("LOAD DATA LOCAL INFILE 'f' INTO TABLE t").says(frame(b"\xfbf", 1))
+    client.hears(frame(b"\xfbf", 1))
+    client.half_closes()
+    assert client.closed
+    assert link.closed
+
+
+def test_who_half_closes_and_does_not_read_is_closed_once_it_has(stage: Stage) -> None:
     client = stage.client()
     client.says("SELECT 1")
     link = stage.one.hears("SELECT 1")
+    client.stops_reading()
     client.half_closes()
-    assert not stage.one.pool.leased
-    assert link.closed  # its reply would be the next one's
-    link.says(rows("1"))
+    reply = rows(*["x" * 1000] * 100)
+    link.says(reply)
+    assert not client.closed
+    client.reads_on()
+    client.hears(reply)
+    assert client.closed
 
 
 def test_a_reply_that_comes_after_the_client_has_gone_goes_nowhere(stage: Stage) -> None:
