@@ -281,7 +281,7 @@ class Generator:
     def _one_of(self, texts: tuple[str, ...]) -> None:
         text = self._lot.choice(texts)
         self._query(text)
-        if any(word in text for word in ("COMMIT", "commits", "autocommit", "BEGIN", "begins")):
+        if any(word in text for word in ("COMMIT", "commits", "BEGIN", "begins")):
             self._at_risk.clear()
 
     def _generate_id(self) -> None:
@@ -354,7 +354,6 @@ class Generator:
                 )
             )
         )
-        self._at_risk.clear()
 
     def _set_transaction(self) -> None:
         self._query(self._lot.choice((
@@ -444,7 +443,6 @@ class Generator:
             "LOCK TABLES t READ", "LOCK TABLES t WRITE, w WRITE", "UNLOCK TABLES", "HANDLER t OPEN",
             "HANDLER t READ FIRST", "HANDLER t CLOSE",
         )))  # fmt: skip
-        self._at_risk.clear()
 
     def _ddl(self) -> None:
         if self._one_shot_waits():
@@ -456,7 +454,6 @@ class Generator:
             "CREATE TABLE n1 (id INT PRIMARY KEY) AS SELECT id FROM t",
             "INSERT INTO n0 (id) VALUES (1)", "RENAME TABLE n0 TO n1", "CREATE TABLE t (id INT)", "SELECT * FROM n0",
         )))  # fmt: skip
-        self._at_risk.clear()
 
     def _sql_prepare(self) -> None:
         self._query(self._lot.choice((
@@ -559,8 +556,8 @@ class Generator:
             Query("SELECT LAST_INSERT_ID(55)"),
             Query("UPDATE t SET v = LAST_INSERT_ID(66) WHERE id = 1"), ChangeUser("{one}"),
         )))  # fmt: skip
-        self._at_risk.clear()
         if isinstance(self._steps[-1], ChangeUser):
+            self._gaps |= self._at_risk
             self._prepared.clear()
 
 

@@ -5,6 +5,8 @@ A difference is reported as the shortest conversation that shows it; once it is 
 
 import os
 
+import pytest
+
 from tests.differential.generator import conversation
 from tests.differential.runner import AT_ONCE, Runner
 
@@ -14,6 +16,7 @@ SHOWN = 5
 """Differences after which it ends: to make one short takes a while."""
 
 
+@pytest.mark.timeout(0)  # as long as so many take
 def test_random_sessions(runner: Runner) -> None:
     found: list[str] = []
     for seed in range(FIRST, FIRST + SESSIONS, AT_ONCE):
