@@ -206,6 +206,7 @@ class Generator:
         self._names = 0
         self._gaps: set[str] = set()  # AUTO_INCREMENT tables whose next id not every node agrees on
         self._at_risk: set[str] = set()  # those that an open transaction may have inserted into
+        self._schema = "{one}"  # the one named at login
         self._kinds: tuple[tuple[int, Callable[[], None]], ...] = (
             (20, lambda: self._one_of(READS)),
             (4, lambda: self._one_of(LOCKING)),
@@ -243,7 +244,7 @@ class Generator:
         """Not more than some steps above `most`."""
         lot = self._lot
         size = lot.randint(least, most)
-        schema = lot.choice(("{one}",) * 8 + ("{two}", ""))
+        schema = self._schema = lot.choice(("{one}",) * 8 + ("{two}", ""))
         capabilities = lot.choice(CAPABILITIES) | (c.CLIENT_FOUND_ROWS if lot.random() < 0.1 else 0)
         if not schema:
             # A statement prepared in no schema is prepared elsewhere in the session's: the way there is not reported.
@@ -468,6 +469,8 @@ class Generator:
         if self._one_shot_waits():
             return
         index = self._lot.randrange(len(PREPARABLE))
+        if not self._schema and "DATABASE()" in PREPARABLE[index][0]:
+            return  # prepared in no schema it is prepared elsewhere in the session's
         name = f"p{self._names}"
         self._names += 1
         self._prepared[name] = index

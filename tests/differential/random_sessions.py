@@ -5,6 +5,7 @@ A difference is reported as the shortest conversation that shows it; once it is 
 
 import os
 
+
 import pytest
 
 from tests.differential.generator import conversation
