@@ -5,7 +5,6 @@ A difference is reported as the shortest conversation that shows it; once it is 
 
 import os
 
-
 import pytest
 
 from tests.differential.generator import conversation
