@@ -12,7 +12,7 @@ import asyncio
 from typing import Final
 
 from proxy import commit as commits
-from proxy import dispatch, failure, holding, places
+from proxy import dispatch, failure, holding, learning, places
 from proxy.backend import Backend, Sink
 from proxy.cluster import Cluster
 from proxy.continued import Continuation, Sent
@@ -461,10 +461,15 @@ class Relay:
         if self.lease is not None:
             self.lease.lifted = True
 
-    def _succeeded(self, answer: ReplyScanner) -> None:
-        reply: ReplyScanner | commits.Told = answer
+    def go_on_behind(self, told: commits.Told) -> None:
+        """The command succeeded, and what had to be asked behind it is answered; the client has its reply."""
+        self._succeeded(told)
+
+    def _succeeded(self, answer: ReplyScanner | commits.Told) -> None:
+        reply = answer
         if self.commit is not None or self.transaction.alone:
             assert self._collected is not None
+            assert isinstance(answer, ReplyScanner)
             raw = b"".join(self._collected)
             self.collect()
             told = commits.succeeded(self, answer, raw)
@@ -500,6 +505,10 @@ class Relay:
                 backend.reusable = False  # MariaDB's reset leaves it
         if statement.result is not None and self._collected is not None:
             whole = b"".join(self._collected)
+            if statement.result is Result.UNSEEN:
+                assert isinstance(answer, ReplyScanner)
+                learning.ask(self, answer, whole)
+                return
             if statement.result is Result.RELEASES and self.cluster.flavor.engine == "mariadb":
                 whole = b""  # there the connection ends without an answer
             elif statement.result is Result.DEFINED and self.cluster.definitions_changed is not None:
@@ -509,6 +518,7 @@ class Relay:
             self.frontend.write(whole)
         if request.code == COM_STMT_PREPARE:
             assert self._collected is not None
+            assert isinstance(answer, ReplyScanner)
             given = self.prepared.add(
                 request, b"".join(self._collected), answer, backend, self.state.without_user_variables()
             )

@@ -47,9 +47,10 @@ _WRITES: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
 class Reader:
     """Reads texts for one engine: "mariadb", "mysql", or None where it is not known which."""
 
-    __slots__ = ("_catalog", "_effects")
+    __slots__ = ("_catalog", "_effects", "_engine")
 
     def __init__(self, engine: str | None = None, catalog: Catalog = NOTHING_KNOWN) -> None:
+        self._engine = engine
         self._catalog = catalog
         self._effects = Effects(engine, catalog.functions)
 
@@ -79,7 +80,7 @@ class Reader:
         if word in _SHOWS:
             return self._show(tokens, word, second)
         if word == "SET":
-            return read_set(tokens[1:], self._expression(values(tokens[1:]), Kind.SET))
+            return read_set(tokens[1:], self._expression(values(tokens[1:]), Kind.SET), self._engine)
         if word in ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"):
             return boundary([token.upper for token in tokens], tokens)
         if word == "DO":
@@ -135,7 +136,11 @@ class Reader:
     def _expression(self, tokens: Sequence[Token], kind: Kind) -> Statement:
         """The facts about a statement of which only the expressions count."""
         scan = self._effects.scan(tokens, None)
-        if has_word(tokens, ("SELECT",) if kind is Kind.SHOW else ("SELECT", "TABLE")) and scan.pins is None:
+        if (
+            has_word(tokens, ("SELECT",) if kind is Kind.SHOW else ("SELECT", "TABLE"))
+            and has_word(tokens, ("FROM", "TABLE"))
+            and scan.pins is None
+        ):
             scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)  # its tables are not looked for
         return _facts(kind, scan, (), False)
 
@@ -267,7 +272,7 @@ def several(parts: Sequence[Statement]) -> Statement:
     for part in parts:
         if pins is None:
             pins = part.pins
-            if pins is None and (part.carries or part.one_shot or part.schema is not None):
+            if pins is None and (part.carries or part.learns or part.one_shot or part.schema is not None):
                 pins = PinReason.VARIABLE
         asks |= part.asks
         if unreplayable is None:

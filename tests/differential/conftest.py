@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 
 from proxy.demo.galera import Cluster
+from proxy.demo.node import FAILURE_DETECTION
 from proxy.demo.processes import Process
 from tests.differential.runner import Runner
 from tests.support.proxy import Proxy
+
+
+PATIENCE = "evs.inactive_timeout=PT60S; evs.suspect_timeout=PT30S"
+"""Nothing dies here: a node that a busy machine keeps from answering for a moment is not to be expelled for it."""
+AS_BEFORE = "; ".join(f"{name}={FAILURE_DETECTION[name]}" for name in ("evs.suspect_timeout", "evs.inactive_timeout"))
 
 
 class MovingProxy(Proxy):
@@ -33,7 +39,7 @@ def runner(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -
     schemas = "SELECT schema_name FROM information_schema.schemata"
     before = running_cluster[1].query(schemas)
     for node in running_cluster:
-        node.query("SET GLOBAL wsrep_auto_increment_control = OFF")
+        node.query(f"SET GLOBAL wsrep_auto_increment_control = OFF, wsrep_provider_options = '{PATIENCE}'")
 
     def connect(number: int) -> Any:
         return running_cluster[number].connect("app", "app")
@@ -50,6 +56,6 @@ def runner(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -
     finally:
         proxy.kill()
         for node in running_cluster:
-            node.query("SET GLOBAL wsrep_auto_increment_control = ON")
+            node.query(f"SET GLOBAL wsrep_auto_increment_control = ON, wsrep_provider_options = '{AS_BEFORE}'")
         for (made,) in set(running_cluster[1].query(schemas)) - set(before):
             running_cluster[1].query(f"DROP DATABASE {made}")

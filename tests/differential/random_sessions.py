@@ -24,6 +24,7 @@ def test_random_sessions(runner: Runner) -> None:
         for difference in runner.run(conversations, seed):
             which = seed + conversations.index(difference.conversation)
             found.append(f"seed {which}, in the run of {seed}:\n{runner.minimise(difference)}")
+            print(found[-1])  # in case that it does not come to its end
         if len(found) >= SHOWN:
             break
     assert not found, "\n\n".join(found)
