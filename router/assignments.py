@@ -88,6 +88,7 @@ def read_set(tokens: Sequence[Token], expression: Statement, engine: str | None 
         unreplayable = unreplayable or Unreplayable.UNCLASSIFIED
     return Statement(
         kind=Kind.SET,
+        tables=expression.tables,
         pins=pins,
         held=held,
         frees=tuple((PinReason.USER_VARIABLE, name) for name, _ in leaves.carries if name[0] == "@"),
@@ -259,6 +260,22 @@ def values(tokens: Sequence[Token]) -> list[Token]:
         else:
             found.extend(part)
         found.append(Token(MARK, ",", False))
+    return found
+
+
+def queries(tokens: Sequence[Token]) -> list[Token]:
+    """What has a query in it, as one SELECT: of the `values` of a SET, or of a DO with its keyword."""
+    found = [Token(WORD, "SELECT", False)]
+    for part in split(tokens):
+        if not any(token.kind == WORD and token.upper in ("SELECT", "TABLE") for token in part):
+            continue
+        opening = next((at for at, token in enumerate(part) if token.text == "("), len(part))
+        start = next((at + 1 for at in range(opening) if _is_assign(part, at) or part[at].upper == "DO"), 0)
+        if len(found) > 1:
+            found.append(Token(MARK, ",", False))
+        if start < len(part):
+            found.append(Token(part[start].kind, part[start].text, True))
+        found.extend(part[start + 1 :])
     return found
 
 

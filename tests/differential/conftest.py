@@ -30,17 +30,20 @@ class MovingProxy(Proxy):
 
 @pytest.fixture(scope="package")
 def patient_cluster(running_cluster: Cluster) -> Iterator[Cluster]:
-    """AUTO_INCREMENT counts in ones on every node, so that the ids that it generates do not tell the nodes apart. What
-    was made meanwhile is gone in the end.
+    """AUTO_INCREMENT counts in ones on every node, so that the ids that it generates do not tell the nodes apart. They
+    do not run again what lost a conflict, since the rows of an INSERT .. RETURNING would come twice. What was made
+    meanwhile is gone in the end.
     """
     running_cluster.heal()
     schemas = "SELECT schema_name FROM information_schema.schemata"
     before = running_cluster[1].query(schemas)
     for node in running_cluster:
-        node.query(f"SET GLOBAL wsrep_auto_increment_control = OFF, wsrep_provider_options = '{PATIENCE}'")
+        node.query("SET GLOBAL wsrep_auto_increment_control = OFF, wsrep_retry_autocommit = 0")
+        node.query(f"SET GLOBAL wsrep_provider_options = '{PATIENCE}'")
     yield running_cluster
     for node in running_cluster:
-        node.query(f"SET GLOBAL wsrep_auto_increment_control = ON, wsrep_provider_options = '{AS_BEFORE}'")
+        node.query("SET GLOBAL wsrep_auto_increment_control = ON, wsrep_retry_autocommit = 1")
+        node.query(f"SET GLOBAL wsrep_provider_options = '{AS_BEFORE}'")
     for (made,) in set(running_cluster[1].query(schemas)) - set(before):
         running_cluster[1].query(f"DROP DATABASE {made}")
 
