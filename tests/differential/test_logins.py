@@ -6,6 +6,7 @@ Each is taken from the library's own source, in the version that its name says o
 import pytest
 
 from proxy.wire import constants as c
+from router.variables import CARRIED, UNTOLD
 from tests.differential.conftest import MovingProxy
 from tests.differential.runner import Runner
 from tests.differential.test_kept import NEW_EOF, TRACKS, said
@@ -151,5 +152,14 @@ def test_a_login_binds_nothing(library: str, capabilities: int, runner: Runner, 
     before = moving_proxy.metrics().total("multiwriter_pins_total")
     conversation = said(*LOGINS[library], *STATE, *STATE, capabilities=capabilities)
     for difference in runner.run([conversation], 0):
+        raise AssertionError(str(difference))
+    assert moving_proxy.metrics().total("multiwriter_pins_total") == before
+
+
+def test_every_variable_can_be_set_again_as_the_node_tells_it(runner: Runner, moving_proxy: MovingProxy) -> None:
+    names = sorted(CARRIED - UNTOLD)
+    sets = tuple(f"SET SESSION {name} = @@session.{name}" for name in names)
+    before = moving_proxy.metrics().total("multiwriter_pins_total")
+    for difference in runner.run([said(*sets, *(f"SELECT @@session.{name}" for name in names))], 0):
         raise AssertionError(str(difference))
     assert moving_proxy.metrics().total("multiwriter_pins_total") == before
