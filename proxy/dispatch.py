@@ -11,7 +11,7 @@ import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
-from proxy import commit, failure, places, sentinel
+from proxy import commit, failure, places, recall, sentinel
 from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
 from proxy.holding import text_value
@@ -481,8 +481,12 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
     if statement.asks & Asks.LAST_INSERT_ID and not knows_insert_id(relay, backend):
         await _settle_insert_id(relay, backend)
     if would_see_others(statement, backend):
-        await _ask(backend, CLEARS_WARNINGS)
-        backend.diagnostics |= Asks.WARNINGS | Asks.ROWS
+        known = await recall.answer(relay, statement.result) if request is relay.request else None
+        if known is not None:
+            relay.recalled = request, known
+        else:
+            await _ask(backend, CLEARS_WARNINGS)
+            backend.diagnostics |= Asks.WARNINGS | Asks.ROWS
 
 
 async def _hidden_schema(relay: "Relay", backend: Backend) -> bytes:

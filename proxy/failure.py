@@ -207,6 +207,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only
     relay.warned = True
+    relay.row_count = -1
     backend.diagnostics |= Asks.WARNINGS
     if transaction.stage is not Stage.OPEN and relay.pinned is None:
         relay.linger(backend)

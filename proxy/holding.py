@@ -138,7 +138,7 @@ def with_value(reply: bytes, number: int, *, binary: bool) -> bytes:
         return reply
     row = packets[-2]
     if binary:  # behind the row's head and its bitmap of NULLs
-        packets[-2] = row[:6] + number.to_bytes(len(row) - 6, "little")
+        packets[-2] = row[:6] + number.to_bytes(len(row) - 6, "little", signed=True)
     else:
         value = str(number).encode()
         packets[-2] = frame(bytes((len(value),)) + value, row[3])

@@ -12,7 +12,7 @@ import asyncio
 from typing import Final
 
 from proxy import commit as commits
-from proxy import dispatch, failure, holding, learning, places
+from proxy import dispatch, failure, holding, learning, places, recall
 from proxy.backend import Backend, Sink
 from proxy.cluster import Cluster
 from proxy.continued import Continuation, Sent
@@ -105,6 +105,7 @@ class Relay:
         "initial",
         "insert_ids",
         "journal",
+        "kept",
         "leading",
         "lease",
         "level",
@@ -121,11 +122,13 @@ class Relay:
         "policy",
         "prepared",
         "profile",
+        "recalled",
         "refusal",
         "replay_from",
         "replaying",
         "request",
         "retry_reason",
+        "row_count",
         "savepoints",
         "sent",
         "state",
@@ -168,6 +171,9 @@ class Relay:
         self.lease: Backend | None = None
         self.lingering = False  # the lease is only kept because the client may ask for warnings
         self.warned = False  # the lease holds warnings, or an error, that it may ask for
+        self.row_count: int | None = 0  # ROW_COUNT() as it is for the client; None: not known
+        self.kept: recall.Kept | None = None  # what it may ask for, where another session was given the lease
+        self.recalled: tuple[Request, int | bytes] | None = None  # what a command is answered with, from memory
         self.pins = Pins()
         self.pinned: str | None = None  # the oldest of them
         self.closing = False  # close when the transaction has ended
@@ -309,6 +315,7 @@ class Relay:
         transaction.begin = request.statement.transaction
         transaction.begin_text = request.as_query(self.profile)
         transaction.state = self.state
+        self.row_count = 0
         self.answer_ok()
 
     def _take(self, request: Request, wanted: Plan) -> Backend | None:
@@ -513,6 +520,8 @@ class Relay:
                 whole = b""  # there the connection ends without an answer
             elif statement.result is Result.DEFINED and self.cluster.definitions_changed is not None:
                 defined, whole = whole, b""
+            elif self.recalled is not None and self.recalled[0] is request:
+                whole = recall.put(self.recalled[1], whole, binary=request.code == COM_STMT_EXECUTE)
             elif statement.result is Result.CONNECTION_ID:
                 whole = holding.with_value(whole, self.id, binary=request.code == COM_STMT_EXECUTE)
             self.frontend.write(whole)
@@ -541,6 +550,12 @@ class Relay:
                 self._outside(request, backend)
         if self.retry_reason:
             failure.retried(self)
+        if request.journaled:
+            self.row_count = -1 if reply.has_rows else reply.affected_rows
+            if statement.kind is Kind.MULTI or statement.kind is Kind.CALL:
+                self.row_count = None
+            if self.kept is not None and not recall.outlives(statement):
+                self.kept = None
         # A statement without tables leaves the warnings of those before it.
         self.warned = reply.warnings > 0 or (self.warned and not statement.tables)
         if statement.kind is Kind.MULTI and backend.diagnostics & Asks.WARNINGS:
@@ -786,7 +801,18 @@ class Relay:
     def linger(self, backend: Backend) -> None:
         """Keep the lease while the client may ask for the warnings of its last statement."""
         self.lingering = True
-        self.cluster.lingering[backend.pool.node.name][self] = self.give_back
+        if self.warned:
+            self.kept = None
+        self.cluster.lingering[backend.pool.node.name][self] = self._give_way
+
+    def _give_way(self) -> None:
+        """Somebody needs the lease that is only kept for the sake of what may be asked."""
+        if self.lease is not None and self.lease.one_shot:
+            self.recycle()
+            return
+        backend = self._unhold()
+        if backend is not None:
+            recall.keep(self, backend)
 
     def _end_lingering(self, backend: Backend) -> None:
         self.lingering = False
@@ -844,6 +870,8 @@ class Relay:
         else:
             self.recycle()
         self.savepoints = False
+        self.kept = None
+        self.row_count = 0
         self.node = None  # nothing that is left there is to be asked for
         self.end_transaction()
         self.commit = None

@@ -89,6 +89,10 @@ class Result(Enum):
     LOCKED = "locked"  # 1: GET_LOCK() has got it
     UNLOCKED = "unlocked"  # 1: RELEASE_LOCK() has given one back
     CONNECTION_ID = "connection_id"  # the client's is another
+    ROW_COUNT = "row_count"  # as are the next two: known to us where the backend is no longer the session's
+    FOUND_ROWS = "found_rows"
+    WARNING_COUNT = "warning_count"  # also that of SHOW COUNT(*) WARNINGS
+    WARNINGS = "warnings"  # SHOW WARNINGS and nothing else
     DEFINED = "defined"  # a definition was changed: what is known of them has to be read anew
     UNSEEN = "unseen"  # a SET has left values that only the server knows: it has to be asked for them, see `learns`
     RELEASES = "releases"  # COMMIT RELEASE, ROLLBACK RELEASE: it is the client's connection that ends, not the backend

@@ -159,7 +159,11 @@ class Reader:
         words = {token.upper for token in tokens if token.kind == WORD}
         statement = self._expression(tokens, Kind.SHOW)
         if words & {"WARNINGS", "ERRORS"}:
-            statement = replace(statement, asks=statement.asks | Asks.WARNINGS)
+            said = [token.upper for token in tokens]
+            result = Result.WARNINGS if said == ["SHOW", "WARNINGS"] else None
+            if said == ["SHOW", "COUNT", "(", "*", ")", "WARNINGS"]:
+                result = Result.WARNING_COUNT
+            statement = replace(statement, asks=statement.asks | Asks.WARNINGS, result=result)
         if "VARIABLES" in words:
             statement = replace(statement, sees_guard=True)
         if words & {"PROCESSLIST", "EXPLAIN", "ANALYZE"}:
@@ -423,14 +427,18 @@ def _one_row(tokens: Sequence[Token]) -> bool:
 
 _LOCK_CALLS: Final = {
     "GET_LOCK": Result.LOCKED, "RELEASE_LOCK": Result.UNLOCKED, "CONNECTION_ID": Result.CONNECTION_ID,
+    "ROW_COUNT": Result.ROW_COUNT, "FOUND_ROWS": Result.FOUND_ROWS,
 }  # fmt: skip
+
+
+_LONE_VARIABLES: Final = {"PSEUDO_THREAD_ID": Result.CONNECTION_ID, "WARNING_COUNT": Result.WARNING_COUNT}
 
 
 def _of_one_call(facts: Statement, tokens: Sequence[Token]) -> Statement:
     """SELECT or DO of one function alone, or of @@pseudo_thread_id: what becomes of its value."""
     words = [token.upper if token.kind == WORD else token.text for token in tokens]
-    if words[1:3] == ["@@", "PSEUDO_THREAD_ID"] and _is_alias(tokens[3:]) and facts.kind is Kind.READ:
-        return replace(facts, result=Result.CONNECTION_ID)
+    if words[1:2] == ["@@"] and _is_alias(tokens[3:]) and facts.kind is Kind.READ:
+        return replace(facts, result=_LONE_VARIABLES.get("".join(words[2:3])))
     if len(words) < 4 or words[2] != "(" or words.count(words[1]) > 1:
         return facts
     depth = 0

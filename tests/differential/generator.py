@@ -268,6 +268,7 @@ class Generator:
             if lot.random() < 0.25:
                 self._ask()
         self._set_before_use()
+        self._read_before_asking()
         return Conversation(tuple(self._steps), capabilities, schema)
 
     def _set_before_use(self) -> None:
@@ -275,6 +276,16 @@ class Generator:
         for at, step in enumerate(self._steps):
             if isinstance(step, Query | Prepare) and ("@a" in step.sql or "@b" in step.sql):
                 self._steps.insert(at, Query("SET @a = 0, @b = 0"))
+                return
+
+    def _read_before_asking(self) -> None:
+        """A connection of MariaDB's may begin with the warnings of the one before it, until a statement has tables."""
+        for at, step in enumerate(self._steps):
+            text = step.sql if isinstance(step, Query | Prepare) else ""
+            if any(word in text for word in ("FROM t", "FROM w", "FROM u", "INTO t", "INTO w", "UPDATE t")):
+                return
+            if any(word in text for word in ("_count", "WARNINGS", "ERRORS", "DIAGNOSTICS")):
+                self._steps.insert(at, Query("SELECT COUNT(*) FROM {one}.w"))
                 return
 
     def _ask(self) -> None:

@@ -138,3 +138,19 @@ def test_a_prepared_set_is_asked_for_each_time(stage: Stage) -> None:
     stage.one.hears("SET sql_select_limit=6").says(ok())
     stage.one.hears(READ).says(rows("1"))
     client.hears(rows("1"))
+
+
+def test_a_set_asks_for_no_cursor_whatever_its_client_says(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, "SET sql_select_limit = ?", there=4)
+    client.says(execute(1, 5, cursor=1))
+    link = stage.one.hears(execute(4, 5, cursor=1)).says(ok())
+    stage.one.hears("SELECT CAST(@@session.sql_select_limit AS BINARY) LIMIT 1")
+    link.says(row("5"))
+    client.hears(ok())
+    link.breaks()
+    stage.one.comes_up()
+    client.says(READ)
+    stage.one.hears("SET sql_select_limit=5").says(ok())
+    stage.one.hears(READ).says(rows("1"))
+    client.hears(rows("1"))

@@ -432,13 +432,6 @@ def test_it_lingers_for_found_rows(stage: Stage, asks: str) -> None:
     assert client.runs(stage.one, asks, rows("9")) is link
 
 
-def test_it_is_given_up_when_somebody_else_waits_for_a_backend(build: Callable[..., Stage]) -> None:
-    stage = build(pool=Pool(max_backends=1))
-    client, other = stage.client(), stage.client()
-    link = client.runs(stage.one, READ, ok(warnings=1))
-    assert other.runs(stage.one, READ, rows("1")) is link
-
-
 def test_the_status_that_we_answer_with_is_the_servers(stage: Stage) -> None:
     client = stage.client()
     no_backslash_escapes = 0x200
