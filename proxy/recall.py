@@ -15,7 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from proxy.backend import Answer, Backend, Lost
-from proxy.holding import text_value, with_value
+from proxy.holding import text_values, with_value
 from proxy.wire.constants import COM_QUERY
 from router.facts import Asks, Kind, Result, Statement
 from router.transaction import Stage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WARNINGS: Final = b"SHOW WARNINGS"
 # A statement without tables leaves warnings and FOUND_ROWS().
-COUNTS: Final = b"SELECT CONCAT(FOUND_ROWS(), ' ', @@warning_count) LIMIT 1"
+COUNTS: Final = b"SELECT FOUND_ROWS(),@@warning_count LIMIT 1"
 # These leave them, too.
 LEAVING: Final = frozenset((Kind.SET, Kind.SETTING, Kind.USE, Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK))
 
@@ -58,9 +58,9 @@ async def _ask(backend: Backend, kept: Kept) -> None:
     except Lost:
         pass
     else:
-        value = text_value(counts.data)
-        if value is not None:
-            kept.found_rows, kept.warning_count = map(int, value.split())
+        numbers = [int(value) for value in text_values(counts.data) if value is not None]
+        if len(numbers) == 2:
+            kept.found_rows, kept.warning_count = numbers
         if warnings.error is None and len(warnings.data) < Answer.KEPT:
             kept.warnings = warnings.data
         backend.pool.release(backend)

@@ -187,7 +187,7 @@ def literal(value: str | None) -> str | None:
         return _NULL
     if _NUMBER.fullmatch(value):
         return value
-    if not value.isascii() or any(mark in value for mark in "'\"`\\"):
+    if not value.isascii() or not value.isprintable() or any(mark in value for mark in "'\"`\\"):
         return None
     return f"'{value}'"
 

@@ -64,7 +64,7 @@ def test_together_with_literals_in_the_order_of_the_statement(stage: Stage) -> N
     link.breaks()
 
 
-@pytest.mark.parametrize("told", ["it's", "a\\b", "grün"])
+@pytest.mark.parametrize("told", ["it's", "a\\b", "grün", "\0a"])
 def test_a_value_that_cannot_be_set_again_everywhere_pins(stage: Stage, told: str) -> None:
     client = stage.client()
     learns(stage, client, "SET lc_messages = @a", "SELECT CAST(@@session.lc_messages AS BINARY) LIMIT 1", told)

@@ -7,6 +7,7 @@ from proxy.recall import COUNTS
 from tests.proxy.conftest import Build
 from tests.proxy.scripted import Client, Link, Stage, error, ok, rows
 from tests.proxy.test_holding import ONE, READ, RESET
+from tests.proxy.test_learning import row
 from tests.wire.speaking import Server
 
 ASKED = COUNTS.decode()
@@ -21,10 +22,10 @@ def shared(build: Build) -> tuple[Stage, Client, Client]:
     return stage, stage.client(), stage.client()
 
 
-def taken(stage: Stage, other: Client, counts: bytes, warnings: bytes) -> Link:
+def taken(stage: Stage, other: Client, counts: tuple[int, int], warnings: bytes) -> Link:
     """The other client is given the backend, which has answered what it was asked."""
     other.says(READ)
-    stage.one.hears(ASKED).says(counts)
+    stage.one.hears(ASKED).says(row(*map(str, counts)))
     stage.one.hears("SHOW WARNINGS").says(warnings)
     link = stage.one.hears(READ).says(rows("1"))
     other.hears(rows("1"))
@@ -34,7 +35,7 @@ def taken(stage: Stage, other: Client, counts: bytes, warnings: bytes) -> Link:
 def test_warnings(build: Build) -> None:
     stage, client, other = shared(build)
     client.runs(stage.one, WRITE, ok(warnings=2))
-    taken(stage, other, rows("1 2"), rows("w1", "w2"))
+    taken(stage, other, (1, 2), rows("w1", "w2"))
     for _ in range(2):
         client.says("SHOW WARNINGS")
         stage.one.hears("SHOW WARNINGS").says(rows())
@@ -50,7 +51,7 @@ def test_warnings(build: Build) -> None:
 def test_also_behind_statements_that_leave_them(build: Build) -> None:
     stage, client, other = shared(build)
     client.runs(stage.one, WRITE, error(1146))
-    taken(stage, other, rows("0 1"), rows("w1"))
+    taken(stage, other, (0, 1), rows("w1"))
     client.runs(stage.one, "SET sql_notes = 1", ok())
     client.says("BEGIN", "COMMIT", "SHOW WARNINGS")
     stage.one.hears("SHOW WARNINGS").says(rows())
@@ -62,7 +63,7 @@ def test_also_behind_statements_that_leave_them(build: Build) -> None:
 def test_until_the_next_one_that_does_not(build: Build, next_one: str) -> None:
     stage, client, other = shared(build)
     client.runs(stage.one, WRITE, ok(warnings=2))
-    taken(stage, other, rows("1 2"), rows("w1", "w2"))
+    taken(stage, other, (1, 2), rows("w1", "w2"))
     client.runs(stage.one, next_one, rows("1"))
     client.says("SHOW WARNINGS")
     if stage.one.heard[0][1][0][5:] == DISTRACTS.encode():
@@ -74,7 +75,7 @@ def test_until_the_next_one_that_does_not(build: Build, next_one: str) -> None:
 def test_found_rows(build: Build) -> None:
     stage, client, other = shared(build)
     client.runs(stage.one, CALCULATES, rows("1"))
-    taken(stage, other, rows("77 0"), rows())
+    taken(stage, other, (77, 0), rows())
     client.says("SELECT FOUND_ROWS() AS n")
     stage.one.hears("SELECT FOUND_ROWS() AS n").says(rows("1"))
     client.hears(rows("77"))
@@ -117,7 +118,7 @@ def test_a_command_comes_before_it_has_answered(build: Build) -> None:
     other.says(READ)
     link = stage.one.hears(ASKED)
     client.says("SHOW WARNINGS")
-    link.says(rows("0 1"))
+    link.says(row("0", "1"))
     stage.one.hears("SHOW WARNINGS").says(rows("w1"))
     stage.one.hears(READ).says(rows("1"))
     other.hears(rows("1"))
@@ -146,7 +147,7 @@ def test_a_client_that_has_gone_needs_no_answer(build: Build) -> None:
     other.says(READ)
     link = stage.one.hears(ASKED)
     client.vanishes()
-    link.says(rows("0 1"))
+    link.says(row("0", "1"))
     stage.one.hears("SHOW WARNINGS").says(rows("w1"))
     stage.one.hears(READ).says(rows("1"))
     other.hears(rows("1"))
