@@ -315,7 +315,6 @@ class Relay:
         transaction.begin = request.statement.transaction
         transaction.begin_text = request.as_query(self.profile)
         transaction.state = self.state
-        self.row_count = 0
         self.answer_ok()
 
     def _take(self, request: Request, wanted: Plan) -> Backend | None:
@@ -552,7 +551,7 @@ class Relay:
             failure.retried(self)
         if request.journaled:
             self.row_count = -1 if reply.has_rows else reply.affected_rows
-            if statement.kind is Kind.MULTI or statement.kind is Kind.CALL:
+            if statement.kind is Kind.MULTI or statement.kind is Kind.CALL or statement.returns_rows:
                 self.row_count = None
             if self.kept is not None and not recall.outlives(statement):
                 self.kept = None
@@ -704,6 +703,7 @@ class Relay:
 
     def answer_ok(self) -> None:
         """Our own OK to the current command."""
+        self.row_count = 0
         self.frontend.write(ok_packet(1, status=self.status, capabilities=self.profile.capabilities))
         self.finish()
 

@@ -243,6 +243,7 @@ class Generator:
             (3, self._ddl),
             (4, lambda: self._one_of(CALLS)),
             (4, self._several),
+            (2, self._found_rows),
             (4, lambda: self._one_of(SHOWS)),
             (8, self._prepare),
             (12, self._execute),
@@ -332,6 +333,13 @@ class Generator:
     def _several(self) -> None:
         if not self._one_shot_waits():
             self._one_of(SEVERAL)
+
+    def _found_rows(self) -> None:
+        self._one_of(("SELECT SQL_CALC_FOUND_ROWS 1 UNION SELECT 2 LIMIT 1", "SELECT SQL_CALC_FOUND_ROWS 3 LIMIT 0"))
+        if self._lot.random() < 0.5:
+            self._query("SHOW WARNINGS", "SELECT @@warning_count")
+        else:
+            self._one_of(("SELECT FOUND_ROWS()", "SELECT FOUND_ROWS() AS n", "SELECT FOUND_ROWS() + 0"))
 
     # -- variables ----------------------------------------------------------------------------------------------------
 

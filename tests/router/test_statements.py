@@ -699,6 +699,20 @@ def test_facts(classifier: Classifier, text: str, facts: Statement) -> None:
     assert without_names(classifier.classify(text.encode("latin-1"))) == facts
 
 
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        (b"SET tx_isolation='READ-COMMITTED'", (ISOLATION, "READ COMMITTED")),
+        (b"SET autocommit=1,tx_read_only=1", (ACCESS, "READ ONLY")),
+    ],
+)
+def test_characteristics_without_a_scope_are_the_sessions_on_mariadb_alone(text: bytes, pair: tuple[str, str]) -> None:
+    assert Classifier(engine="mariadb").classify(text).carries[-1:] == (pair,)
+    for engine in ("mysql", None):
+        assert Classifier(engine=engine).classify(text).pins is PinReason.VARIABLE
+    assert Classifier(engine="mariadb").classify(text.replace(b"tx_", b"@@tx_")).pins is PinReason.VARIABLE
+
+
 def without_names(facts: Statement) -> Statement:
     """All but what test_pins.py is about."""
     return replace(facts, held=(), frees=(), result=None)
