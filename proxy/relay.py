@@ -540,6 +540,10 @@ class Relay:
             if self.place is not None:
                 places.synced(self)
         if request.code not in STATUSLESS:
+            # Of several statements, and of RETURNING, rows do not say what it is.
+            self.row_count = reply.affected_rows if not reply.has_rows else None if statement.may_write else -1
+            if self.kept is not None and not recall.outlives(statement):
+                self.kept = None
             if (reply.status ^ self._status) & LASTING or request.changes_state:
                 self._status = reply.status & LASTING
                 self._read_modes()
@@ -549,12 +553,6 @@ class Relay:
                 self._outside(request, backend)
         if self.retry_reason:
             failure.retried(self)
-        if request.journaled:
-            self.row_count = -1 if reply.has_rows else reply.affected_rows
-            if statement.kind is Kind.MULTI or statement.kind is Kind.CALL or statement.returns_rows:
-                self.row_count = None
-            if self.kept is not None and not recall.outlives(statement):
-                self.kept = None
         # A statement without tables leaves the warnings of those before it.
         self.warned = reply.warnings > 0 or (self.warned and not statement.tables)
         if statement.kind is Kind.MULTI and backend.diagnostics & Asks.WARNINGS:
@@ -807,12 +805,12 @@ class Relay:
 
     def _give_way(self) -> None:
         """Somebody needs the lease that is only kept for the sake of what may be asked."""
-        if self.lease is not None and self.lease.one_shot:
-            self.recycle()
+        backend = self.lease
+        if backend is None or backend.one_shot:
+            self.give_back()
             return
-        backend = self._unhold()
-        if backend is not None:
-            recall.keep(self, backend)
+        self._unhold()
+        recall.keep(self, backend)
 
     def _end_lingering(self, backend: Backend) -> None:
         self.lingering = False
