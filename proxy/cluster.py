@@ -77,6 +77,7 @@ class Cluster:
         self._last_use: dict[str, float] = {}  # node -> when it was used after that
         self._left_behind: dict[Node, tuple[int, float]] = {}  # lost node -> the view it was in, until when it matters
         self.lingering: dict[str, dict[object, Callable[[], None]]] = {node.name: {} for node in membership}
+        self.keeping: set[asyncio.Task[None]] = set()  # backends that are asked what their former sessions may ask
         self.markers = Markers(config, membership, metrics, self.link, lambda: self.now())
         self.check_now: Callable[[str], None] = lambda name: None
         # Told of each node whose state has changed for the worse: others may not have noticed.

@@ -67,6 +67,7 @@ class Told:
     insert_id: int = 0
     affected_rows: int = 0
     raw: bytes = field(default=b"", repr=False)
+    has_rows: bool = False
 
 
 class Commit:

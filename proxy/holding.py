@@ -108,11 +108,27 @@ def _named(relay: "Relay", reason: PinReason, name: str) -> str:
 
 def text_value(reply: bytes) -> bytes | None:
     """Of a text result of one row and one column; None for NULL, or where there is no row."""
+    values = text_values(reply)
+    return values[0] if values else None
+
+
+def text_values(reply: bytes) -> list[bytes | None]:
+    """Of a text result of one row; none where there is no row."""
     packets = packets_of(reply)
-    if not has_row(packets) or packets[-2][4:5] == b"\xfb":
-        return None
-    length, start = read_lenenc_int(packets[-2], 4)
-    return packets[-2][start : start + length]
+    if not has_row(packets):
+        return []
+    row = packets[-2]
+    found: list[bytes | None] = []
+    at = 4
+    while at < len(row):
+        if row[at] == 0xFB:
+            found.append(None)
+            at += 1
+        else:
+            length, start = read_lenenc_int(row, at)
+            at = start + length
+            found.append(row[start:at])
+    return found
 
 
 def with_value(reply: bytes, number: int, *, binary: bool) -> bytes:
@@ -122,7 +138,7 @@ def with_value(reply: bytes, number: int, *, binary: bool) -> bytes:
         return reply
     row = packets[-2]
     if binary:  # behind the row's head and its bitmap of NULLs
-        packets[-2] = row[:6] + number.to_bytes(len(row) - 6, "little")
+        packets[-2] = row[:6] + number.to_bytes(len(row) - 6, "little", signed=True)
     else:
         value = str(number).encode()
         packets[-2] = frame(bytes((len(value),)) + value, row[3])

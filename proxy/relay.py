@@ -172,7 +172,7 @@ class Relay(Sink):
         self.warned = False  # the lease holds warnings, or an error, that it may ask for
         self.kept: kept.Kept | None = None  # what it may ask for and no backend has any more
         self.keeping = False  # `task` is asking the backend for that
-        self.row_count = 0  # ROW_COUNT() of its last statement
+        self.row_count: int | None = 0  # ROW_COUNT() of its last statement; None: not known
         self.pins = Pins()
         self.pinned: str | None = None  # the oldest of them
         self.closing = False  # close when the transaction has ended
@@ -491,6 +491,7 @@ class Relay(Sink):
 
     def answer_ok(self) -> None:
         """Our own OK to the current command."""
+        self.row_count = 0
         self.frontend.write(ok_packet(1, status=self.status, capabilities=self.profile.capabilities))
         self.finish()
 

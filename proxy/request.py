@@ -109,7 +109,7 @@ class Request:
         if unit_results(raw):
             # The ids that it generates are among its rows, which nobody reads here.
             statement = replace(statement, pins=statement.pins or PinReason.LAST_INSERT_ID)
-        if cursor:
+        if cursor and not statement.learns:  # a SET has no rows
             held = (str(prepared.id),) if statement.pins is None else ()
             statement = replace(statement, pins=statement.pins or PinReason.OPEN_CURSOR, held=held, result=None)
         self = cls.of_prepared(raw[HEADER], raw, prepared, statement)

@@ -6,7 +6,7 @@ The counterpart of `proxy.failure`. It knows the whole reply only where the clie
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from proxy import causality, failure, holding, kept, places
+from proxy import causality, failure, holding, kept, learning, places
 from proxy import commit as commits
 from proxy.backend import Backend
 from proxy.counters import COMMITTED, ROLLED_BACK
@@ -38,11 +38,14 @@ LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
 DEFINITIONS_PATIENCE: Final = 1.0  # seconds
 
 
-def succeeded(relay: "Relay", answer: ReplyScanner) -> None:
-    """The reply to the session's command is whole, and no error."""
-    reply: ReplyScanner | commits.Told = answer
+def succeeded(relay: "Relay", answer: ReplyScanner | commits.Told) -> None:
+    """The reply to the session's command is whole, and no error. `Told`: something had to be asked behind it, and the
+    client has its reply.
+    """
+    reply = answer
     if relay.commit is not None or relay.transaction.alone:
         assert relay.collected is not None
+        assert isinstance(answer, ReplyScanner)
         raw = b"".join(relay.collected)
         relay.collect()
         told = commits.succeeded(relay, answer, raw)
@@ -76,8 +79,14 @@ def succeeded(relay: "Relay", answer: ReplyScanner) -> None:
             backend.reusable = False  # MariaDB's reset leaves it
     defined: bytes | None = None
     if statement.result is not None and relay.collected is not None:
-        defined = _tell_changed(relay, request, b"".join(relay.collected))
+        whole = b"".join(relay.collected)
+        if statement.result is Result.UNSEEN:
+            assert isinstance(answer, ReplyScanner)
+            learning.ask(relay, answer, whole)
+            return
+        defined = _tell_changed(relay, request, whole)
     if request.code == COM_STMT_PREPARE:
+        assert isinstance(answer, ReplyScanner)
         _prepared(relay, request, answer, backend)
     elif request.code == COM_SET_OPTION:
         backend.reusable = False  # no reset takes it back
@@ -96,7 +105,8 @@ def succeeded(relay: "Relay", answer: ReplyScanner) -> None:
             _inside(relay, request, reply, backend)
         else:
             now = _outside(relay, request, backend)
-    relay.row_count = -1 if answer.has_rows else reply.affected_rows
+    # Of several statements, and of RETURNING, rows do not say what it is.
+    relay.row_count = reply.affected_rows if not answer.has_rows else None if statement.may_write else -1
     # A statement without tables leaves the warnings of those before it.
     relay.warned = reply.warnings > 0 or (relay.warned and not statement.tables)
     if statement.kind is Kind.MULTI and backend.diagnostics & Asks.WARNINGS:

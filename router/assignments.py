@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from router import variables
-from router.facts import Kind, PinReason, Statement, Unreplayable, unclassified
+from router.facts import Kind, PinReason, Result, Statement, Unreplayable, unclassified
 from router.tokens import MARK, NUMBER, QUOTED, STRING, SYSTEM, USER_VARIABLE, WORD, Token
 
 _SESSION = ("SESSION", "LOCAL")
@@ -23,10 +23,11 @@ _CONSTANTS = frozenset({"DEFAULT", "NULL", "TRUE", "FALSE", "ON", "OFF"})
 class _Leaves:
     """What the assignments read so far leave."""
 
-    __slots__ = ("carries", "commits", "is_global", "one_shot", "ours", "pins", "unknown")
+    __slots__ = ("carries", "commits", "engine", "is_global", "one_shot", "ours", "pins", "unknown")
 
-    def __init__(self) -> None:
-        self.carries: list[tuple[str, str]] = []
+    def __init__(self, engine: str | None) -> None:
+        self.engine = engine
+        self.carries: list[tuple[str, str | None]] = []  # None: the server has to be asked for the value
         self.one_shot: list[tuple[str, str]] = []
         self.ours: list[tuple[str, str]] = []
         self.pins: PinReason | None = None
@@ -50,17 +51,17 @@ class _Leaves:
             self.carries.append((name, value))
 
 
-def read_set(tokens: Sequence[Token], expression: Statement) -> Statement:
+def read_set(tokens: Sequence[Token], expression: Statement, engine: str | None = None) -> Statement:
     """The facts about the SET whose tokens follow the keyword.
 
-    `expression` holds what the values do, seen as a SELECT of them.
+    `expression` holds what the values do, seen as a SELECT of them. `engine`: as in `router.reading`.
     """
     if not tokens:
         return unclassified(Kind.SET)
     special = _special(tokens)
     if special is not None:
         return special
-    leaves = _Leaves()
+    leaves = _Leaves(engine)
     sticky = False  # a GLOBAL may hold for the assignments after it, too: the engines differ
     for part in split(tokens):
         sticky = _assignment(part, leaves, sticky)
@@ -76,19 +77,24 @@ def read_set(tokens: Sequence[Token], expression: Statement) -> Statement:
         pins = PinReason.USER_VARIABLE if held else None
     elif leaves.pins is None and (not leaves.unknown or (pins is PinReason.USER_VARIABLE and expression.held)):
         held = tuple(dict.fromkeys((*leaves.unknown, *expression.held)))
+    seen = tuple((name, value) for name, value in leaves.carries if value is not None)
+    unseen = len(seen) < len(leaves.carries)
     unreplayable = expression.unreplayable
     if leaves.is_global:
         unreplayable = Unreplayable.GLOBAL
     elif pins is PinReason.USER_VARIABLE:
         unreplayable = unreplayable or Unreplayable.USER_VARIABLE
-    elif pins is not None:
+    elif pins is not None or unseen:
         unreplayable = unreplayable or Unreplayable.UNCLASSIFIED
     return Statement(
         kind=Kind.SET,
+        tables=expression.tables,
         pins=pins,
         held=held,
         frees=tuple((PinReason.USER_VARIABLE, name) for name, _ in leaves.carries if name[0] == "@"),
-        carries=tuple(leaves.carries),
+        carries=() if unseen else seen,
+        learns=tuple(leaves.carries) if unseen else (),
+        result=Result.UNSEEN if unseen else None,
         one_shot=tuple(leaves.one_shot),
         asks=expression.asks,
         commits=leaves.commits,
@@ -171,7 +177,8 @@ def _assignment(tokens: Sequence[Token], leaves: _Leaves, sticky: bool) -> bool:
         _names(tokens[1:], leaves)
         return sticky
     if first.kind == WORD and not _is_assign(tokens, 1) and first.upper in ("CHARACTER", "CHARSET", "CHAR"):
-        leaves.pin(PinReason.VARIABLE)  # it takes the connection's collation from the schema
+        # The connection's collation it takes from the schema.
+        leaves.carries += [(each, None) for each in variables.OF_CHARACTER_SET]
         return sticky
     scope = ""
     at = 0
@@ -209,36 +216,24 @@ def _variable(name: str, value: str | None, scope: str, leaves: _Leaves) -> None
         leaves.ours.append((name, value or ""))
     elif name in variables.TRACKING:
         leaves.pin(PinReason.TRACKING)
-    elif value is None:
-        if name == "autocommit":
-            leaves.commits = True
+    elif not variables.is_carried(name) or _passes(name, scope, leaves.engine):
         leaves.pin(PinReason.VARIABLE)
-    elif name == "autocommit":
-        if value in ("0", "OFF", "FALSE", "'OFF'"):
-            leaves.carries.append((name, "0"))
-        elif value in ("1", "ON", "TRUE", "'ON'"):
-            leaves.carries.append((name, "1"))
-            leaves.commits = True
-        else:
-            leaves.commits = True
-            leaves.pin(PinReason.VARIABLE)
-    elif name in variables.ISOLATION_VARIABLES:
-        level = variables.LEVELS.get(value.strip("'").upper())
-        if scope in _SESSION and level is not None:
-            leaves.carries.append((variables.ISOLATION, level))
-        else:
-            leaves.pin(PinReason.VARIABLE)  # without a scope it may concern the next transaction only
-    elif name in variables.ACCESS_VARIABLES:
-        if scope in _SESSION and value in ("0", "OFF", "FALSE", "1", "ON", "TRUE"):
-            leaves.carries.append((variables.ACCESS, "READ ONLY" if value in ("1", "ON", "TRUE") else "READ WRITE"))
-        else:
-            leaves.pin(PinReason.VARIABLE)
-    elif name not in variables.CARRIED or (name == "timestamp" and value == "DEFAULT"):
-        leaves.pin(PinReason.VARIABLE)
-    elif name == "sql_auto_is_null" and value not in ("0", "OFF", "FALSE", "DEFAULT"):
-        leaves.pin(PinReason.VARIABLE)  # IS NULL would ask for the last insert id
     else:
-        leaves.carries.append((name, value))
+        carried = variables.carried(name, value) if value is not None else None
+        if carried is not None:
+            leaves.carries.append(carried)
+        elif value in (None, "DEFAULT") and name not in variables.UNTOLD:
+            leaves.carries.append((variables.ASKED.get(name, name), None))
+        else:
+            leaves.pin(PinReason.VARIABLE)
+        leaves.commits |= name == "autocommit" and carried != (name, "0")
+
+
+def _passes(name: str, scope: str, engine: str | None) -> bool:
+    """Does it concern the next transaction only? Without a scope these do, but not on MariaDB without "@@" before."""
+    if name not in variables.ISOLATION_VARIABLES and name not in variables.ACCESS_VARIABLES:
+        return False
+    return scope not in _SESSION and (scope == "@@" or engine != "mariadb")
 
 
 def _names(tokens: Sequence[Token], leaves: _Leaves) -> None:
@@ -265,6 +260,22 @@ def values(tokens: Sequence[Token]) -> list[Token]:
         else:
             found.extend(part)
         found.append(Token(MARK, ",", False))
+    return found
+
+
+def queries(tokens: Sequence[Token]) -> list[Token]:
+    """What has a query in it, as one SELECT: of the `values` of a SET, or of a DO with its keyword."""
+    found = [Token(WORD, "SELECT", False)]
+    for part in split(tokens):
+        if not any(token.kind == WORD and token.upper in ("SELECT", "TABLE") for token in part):
+            continue
+        opening = next((at for at, token in enumerate(part) if token.text == "("), len(part))
+        start = next((at + 1 for at in range(opening) if _is_assign(part, at) or part[at].upper == "DO"), 0)
+        if len(found) > 1:
+            found.append(Token(MARK, ",", False))
+        if start < len(part):
+            found.append(Token(part[start].kind, part[start].text, True))
+        found.extend(part[start + 1 :])
     return found
 
 

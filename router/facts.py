@@ -49,7 +49,7 @@ class PinReason(Enum):
     SQL_PREPARE = "sql_prepare"
     ROLE = "role"
     VARIABLE = "variable"  # a session variable that is not carried, or a value that is no plain literal
-    TRACKING = "tracking"  # the client's own SET session_track_*: ours have to stay armed
+    TRACKING = "tracking"  # session trackers that report what an OK of the proxy's own does not have
     PROCEDURE = "procedure"  # CALL may have left anything
     LAST_INSERT_ID = "last_insert_id"  # LAST_INSERT_ID(expr)
     SEQUENCE = "sequence"  # NEXTVAL: the session's LASTVAL
@@ -95,6 +95,7 @@ class Result(Enum):
     CONNECTION_ID = "connection_id"  # the client's is another
     DEFINED = "defined"  # a definition was changed: what is known of them has to be read anew
     REMEMBERED = "remembered"  # a row of numbers that no node knows any more
+    UNSEEN = "unseen"  # a SET has left values that only the server knows: it has to be asked for them, see `learns`
     RELEASES = "releases"  # COMMIT RELEASE, ROLLBACK RELEASE: it is the client's connection that ends, not the backend
 
 
@@ -144,6 +145,8 @@ class Statement:
         or "?" where one of unknown name has got another one.
     carries: session variables that a success leaves, name in lower case -> SQL text of a literal, in the order
         of the statement; `router.variables` keeps and restores them. User variables have their "@" before the name.
+    learns: in place of `carries` where a value is an expression: the same, in the order of the statement, with None for
+        what the server has to be asked for.
     one_shot: what SET TRANSACTION without a scope says of the next transaction only, named as in `carries`.
     schema: the schema that USE names.
     kill: (query_only, id) for KILL with a literal id.
@@ -168,6 +171,7 @@ class Statement:
     held: tuple[str, ...] = ()
     frees: tuple[tuple[PinReason, str], ...] = ()
     carries: tuple[tuple[str, str], ...] = ()
+    learns: tuple[tuple[str, str | None], ...] = ()
     one_shot: tuple[tuple[str, str], ...] = ()
     schema: str | None = None
     kill: tuple[bool, int] | None = None

@@ -79,7 +79,7 @@ def plan(statement: Statement, state: State, transaction: Transaction) -> Plan:
 
 def keeps_one_shot(statement: Statement) -> bool:
     """Does a SET TRANSACTION for the next transaction still wait after this statement, since it begins none?"""
-    if statement.kind is Kind.READ:
+    if statement.kind is Kind.READ or (statement.tables and statement.kind in (Kind.SET, Kind.DO)):
         return not any(not table.startswith("information_schema.") for table in statement.tables)
     return statement.kind in _BEGINS_NONE and statement.pins is not PinReason.UNCLASSIFIED
 

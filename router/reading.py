@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from router import functions, parse
-from router.assignments import read_set, user_variable, values
+from router.assignments import queries, read_set, user_variable, values
 from router.catalog import NOTHING_KNOWN, Catalog
 from router.commands import admin, boundary, by_word
 from router.conditions import conditions
@@ -47,9 +47,10 @@ _WRITES: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
 class Reader:
     """Reads texts for one engine: "mariadb", "mysql", or None where it is not known which."""
 
-    __slots__ = ("_catalog", "_effects")
+    __slots__ = ("_catalog", "_effects", "_engine")
 
     def __init__(self, engine: str | None = None, catalog: Catalog = NOTHING_KNOWN) -> None:
+        self._engine = engine
         self._catalog = catalog
         self._effects = Effects(engine, catalog.functions)
 
@@ -79,7 +80,7 @@ class Reader:
         if word in _SHOWS:
             return self._show(tokens, word, second)
         if word == "SET":
-            return read_set(tokens[1:], self._expression(values(tokens[1:]), Kind.SET))
+            return read_set(tokens[1:], self._expression(values(tokens[1:]), Kind.SET), self._engine)
         if word in ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"):
             return boundary([token.upper for token in tokens], tokens)
         if word == "DO":
@@ -114,9 +115,7 @@ class Reader:
             found = parse.tables(tokens)
         if found is None:
             return unclassified(kind, (table_name(tokens, target),) if target is not None else ())
-        if any(name.rpartition(".")[2] in functions.VARIABLE_TABLES for name in found):
-            scan.sees_guard = True
-        self._unseen(scan, found, writes=kind is Kind.WRITE)
+        self._read(scan, found, writes=kind is Kind.WRITE)
         inserts_one_row = target is not None and _one_row(tokens)
         compares = tuple(each.column for each in conditions(tokens)) if len(found) == 1 else ()
         facts = _facts(kind, scan, found, inserts_one_row, compares)
@@ -124,9 +123,11 @@ class Reader:
             facts = replace(facts, returns_rows=True)
         return _of_one_call(facts, tokens) if word == "SELECT" and not found else facts
 
-    def _unseen(self, scan: Scan, found: Sequence[str], *, writes: bool) -> None:
-        """What the views and triggers of these tables do."""
+    def _read(self, scan: Scan, found: Sequence[str], *, writes: bool) -> None:
+        """What these tables show, and what their views and triggers do."""
         for name in found:
+            if name.rpartition(".")[2] in functions.VARIABLE_TABLES:
+                scan.sees_guard = True
             if (hidden := self._catalog.views.get(name)) is not None:
                 scan.take(hidden)
             if writes and (hidden := self._catalog.writes.get(name)) is not None:
@@ -135,9 +136,18 @@ class Reader:
     def _expression(self, tokens: Sequence[Token], kind: Kind) -> Statement:
         """The facts about a statement of which only the expressions count."""
         scan = self._effects.scan(tokens, None)
-        if has_word(tokens, ("SELECT",) if kind is Kind.SHOW else ("SELECT", "TABLE")) and scan.pins is None:
-            scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)  # its tables are not looked for
-        return _facts(kind, scan, (), False)
+        found: tuple[str, ...] | None = ()
+        if has_word(tokens, ("SELECT", "TABLE")) and has_word(tokens, ("FROM", "TABLE")) and kind is not Kind.SHOW:
+            found = parse.tables(queries(tokens))
+        elif has_word(tokens, ("SELECT",)) and has_word(tokens, ("FROM", "TABLE")):
+            found = None  # they are not looked for
+        if found is None:
+            found = ()
+            scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
+        else:
+            self._read(scan, found, writes=False)
+        facts = _facts(kind, scan, found, False)
+        return replace(facts, may_write=True) if scan.locks else facts
 
     # -- the rest -----------------------------------------------------------------------------------------------
 
@@ -267,7 +277,7 @@ def several(parts: Sequence[Statement]) -> Statement:
     for part in parts:
         if pins is None:
             pins = part.pins
-            if pins is None and (part.carries or part.one_shot or part.schema is not None):
+            if pins is None and (part.carries or part.learns or part.one_shot or part.schema is not None):
                 pins = PinReason.VARIABLE
         asks |= part.asks
         if unreplayable is None:

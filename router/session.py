@@ -58,7 +58,8 @@ class State:
         values = dict(variables)
         self.autocommit = values.get("autocommit") != "0"
         self.modes = modes_of(values.get("sql_mode", "''"))
-        if values.get(NAMES, values.get("character_set_client", "")).strip("'").startswith(FOREIGN_CHARSETS):
+        # Where there are both, the one of the client came behind NAMES.
+        if values.get("character_set_client", values.get(NAMES, "")).strip("'").startswith(FOREIGN_CHARSETS):
             self.modes |= Modes.FOREIGN
         self.read_only = values.get(ACCESS) == "READ ONLY"
         self.has_user_variables = any(name.startswith("@") for name in values)

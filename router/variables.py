@@ -1,9 +1,11 @@
-"""Session variables that are carried: set again, from the literal that the client gave, on the next backend.
+"""Session variables that are carried: set again, from the literal that the client gave or the server told, on the next
+backend.
 
 It must not know how a SET is read. A variable that is not listed here pins the session to its backend.
 Source: "Server System Variables" in the MySQL and MariaDB manuals (scope Session, no privilege needed).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -24,26 +26,63 @@ CARRIED: Final = frozenset({
     "auto_increment_increment", "auto_increment_offset", "innodb_snapshot_isolation", "timestamp", "autocommit",
     "default_storage_engine", "default_tmp_storage_engine", "explicit_defaults_for_timestamp", "sql_quote_show_create",
     "cte_max_recursion_depth", "max_recursive_iterations", "max_sort_length", "information_schema_stats_expiry",
+    "character_set_server", "collation_server", "character_set_filesystem", "old_mode", "old_passwords",
+    "max_sp_recursion_depth", "default_regex_flags", "sql_if_exists", "standard_compliant_cte",
+    "max_points_in_geometry", "windowing_use_high_precision", "generated_random_password_length",
+    "restrict_fk_on_non_standard_key",
+    # how a table is made or changed
+    "alter_algorithm", "old_alter_table", "keep_files_on_create", "innodb_strict_mode", "innodb_compression_default",
+    "innodb_default_encryption_key_id", "innodb_ddl_buffer_size", "innodb_ddl_threads", "innodb_parallel_read_threads",
+    "innodb_ft_enable_stopword", "innodb_ft_user_stopword_table", "innodb_table_locks", "column_compression_threshold",
+    "column_compression_zlib_level", "column_compression_zlib_strategy", "column_compression_zlib_wrap",
+    "system_versioning_alter_history", "system_versioning_insert_history", "histogram_size", "histogram_type",
+    "analyze_max_length", "analyze_sample_percentage", "aria_repair_threads", "aria_sort_buffer_size",
+    "aria_stats_method", "myisam_repair_threads", "myisam_sort_buffer_size", "myisam_stats_method",
+    "bulk_insert_buffer_size",
     # what is said about it
-    "lc_messages", "sql_notes", "sql_warnings", "max_error_count",
+    "session_track_schema", "session_track_state_change", "session_track_system_variables",
+    "lc_messages", "sql_notes", "sql_warnings", "max_error_count", "note_verbosity", "end_markers_in_json",
+    "explain_format", "explain_json_format_version", "print_identified_with_as_hex", "show_create_table_verbosity",
+    "show_create_table_skip_secondary_engine", "show_gipk_in_create_table_and_information_schema",
+    "slow_query_log", "log_queries_not_using_indexes", "log_slow_admin_statements", "log_slow_disabled_statements",
+    "log_slow_filter", "log_slow_max_warnings", "log_slow_min_examined_row_limit", "log_slow_query",
+    "log_slow_query_time", "log_slow_rate_limit", "log_slow_verbosity", "log_warnings", "min_examined_row_limit",
+    "progress_report_time",
     # how long it may take
     "lock_wait_timeout", "innodb_lock_wait_timeout", "max_statement_time", "max_execution_time", "wait_timeout",
     "interactive_timeout", "net_read_timeout", "net_write_timeout", "net_retry_count", "long_query_time",
+    "idle_transaction_timeout", "idle_readonly_transaction_timeout", "idle_write_transaction_timeout",
+    "wsrep_retry_autocommit",
     # how it is planned
     "optimizer_switch", "optimizer_search_depth", "optimizer_prune_level", "eq_range_index_dive_limit",
     "join_buffer_size", "sort_buffer_size", "read_buffer_size", "read_rnd_buffer_size", "tmp_table_size",
     "max_heap_table_size", "max_length_for_sort_data", "max_seeks_for_key", "join_cache_level", "query_cache_type",
-    "optimizer_use_condition_selectivity", "use_stat_tables", "range_alloc_block_size",
+    "optimizer_use_condition_selectivity", "use_stat_tables", "range_alloc_block_size", "expensive_subquery_limit",
+    "in_predicate_conversion_threshold", "join_buffer_space_limit", "mrr_buffer_size", "max_rowid_filter_size",
+    "max_session_mem_used", "max_tmp_tables", "big_tables", "internal_tmp_mem_storage_engine", "sql_buffer_result",
+    "optimizer_adjust_secondary_key_costs", "optimizer_extra_pruning_depth", "optimizer_join_limit_pref_ratio",
+    "optimizer_max_sel_args", "optimizer_max_sel_arg_weight", "optimizer_selectivity_sampling_limit",
+    "optimizer_max_subgraph_pairs", "parser_max_mem_size", "preload_buffer_size", "query_alloc_block_size",
+    "query_prealloc_size", "query_cache_strip_comments", "query_cache_wlock_invalidate", "range_optimizer_max_mem_size",
+    "rowid_merge_buff_size", "select_into_buffer_size", "select_into_disk_sync", "select_into_disk_sync_delay",
+    "set_operations_buffer_size", "thread_pool_priority", "tmp_disk_table_size", "tmp_memory_table_size",
+    "transaction_alloc_block_size", "transaction_prealloc_size", "use_secondary_engine",
 })  # fmt: skip
 
 # Other names of carried variables.
 ALIASES: Final = {"storage_engine": "default_storage_engine"}
 
-# The client's own tracking would disarm ours.
-TRACKING: Final = frozenset({
-    "session_track_gtids", "session_track_schema", "session_track_state_change", "session_track_system_variables",
-    "session_track_transaction_info",
-})  # fmt: skip
+# Of these the server does not tell what they were set to: one that follows the clock is told as the time.
+UNTOLD: Final = frozenset({"timestamp"})
+
+# What is asked for in place of one that another decides.
+ASKED: Final = {"character_set_connection": "collation_connection", "character_set_server": "collation_server"}
+
+# What SET CHARACTER SET sets.
+OF_CHARACTER_SET: Final = ("character_set_client", "character_set_results", "collation_connection")
+
+# What these report is in the OK to a BEGIN or a COMMIT, too, which may be the proxy's own.
+TRACKING: Final = frozenset({"session_track_gtids", "session_track_transaction_info"})
 
 OURS: Final = "multiwriter_"
 """What the names of the proxy's own variables begin with."""
@@ -64,6 +103,8 @@ _OVERWRITES: Final = {
     NAMES: ("character_set_client", "character_set_connection", "character_set_results", "collation_connection"),
     "character_set_connection": ("collation_connection",),
     "collation_connection": ("character_set_connection",),
+    "character_set_server": ("collation_server",),
+    "collation_server": ("character_set_server",),
 }
 
 # What the collation of a string depends on, and its characters.
@@ -77,6 +118,78 @@ MOST_USER_VARIABLES: Final = 64
 _NULL: Final = "NULL"
 
 _FOREIGN_MODES: Final = frozenset({"ORACLE", "MSSQL", "DB2", "MAXDB", "POSTGRESQL"})
+
+
+_OFF: Final = frozenset({"0", "OFF", "FALSE"})
+_ON: Final = frozenset({"1", "ON", "TRUE"})
+_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+
+
+def is_carried(name: str) -> bool:
+    """Can a value of this variable be set again elsewhere?"""
+    return name in CARRIED or name in ISOLATION_VARIABLES or name in ACCESS_VARIABLES
+
+
+def carried(name: str, value: str) -> tuple[str, str] | None:
+    """Under which name, and as which SQL, a value of the variable is carried: `value` is SQL of a literal. None: it
+    can't be.
+    """
+    plain = value.strip("'").upper()
+    if name == "autocommit":
+        return (name, "0") if plain in _OFF else (name, "1") if plain in _ON else None
+    if name in ISOLATION_VARIABLES:
+        level = LEVELS.get(plain)
+        return (ISOLATION, level) if level is not None else None
+    if name in ACCESS_VARIABLES:
+        return (ACCESS, "READ WRITE") if plain in _OFF else (ACCESS, "READ ONLY") if plain in _ON else None
+    if name == "sql_auto_is_null" and plain not in _OFF and plain != "DEFAULT":
+        return None  # IS NULL would ask for the last insert id
+    if name == "session_track_system_variables" and "*" in plain:
+        return None  # among them is what differs by connection
+    return name, value
+
+
+def question(learns: Iterable[tuple[str, str | None]]) -> str:
+    """The SQL that asks for the values of a `Statement.learns`, as bytes in no character set, and in a row whatever the
+    session's limit of rows.
+    """
+    asked = ",".join(f"CAST(@@session.{name} AS BINARY)" for name, value in learns if value is None)
+    return f"SELECT {asked} LIMIT 1"
+
+
+def learned(
+    learns: Iterable[tuple[str, str | None]], told: Iterable[str | None]
+) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """What is carried after the server has answered the question with these values, and whether that is all of it.
+    Without an answer it is not.
+    """
+    found: list[tuple[str, str]] = []
+    whole = True
+    answers = iter(told)
+    for name, value in learns:
+        if value is not None:
+            found.append((name, value))
+            continue
+        answer = literal(next(answers, "'"))
+        pair = carried(name, answer) if answer is not None else None
+        if pair is not None:
+            found.append(pair)
+        else:
+            whole = False
+    return tuple(found), whole
+
+
+def literal(value: str | None) -> str | None:
+    """SQL of a value that the server told, that means the same under every sql_mode and character set; None if there is
+    none.
+    """
+    if value is None:
+        return _NULL
+    if _NUMBER.fullmatch(value):
+        return value
+    if not value.isascii() or not value.isprintable() or any(mark in value for mark in "'\"`\\"):
+        return None
+    return f"'{value}'"
 
 
 def carry(state: dict[str, str], carries: Iterable[tuple[str, str]]) -> None:

@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 
 from proxy.demo.galera import Cluster
+from proxy.demo.node import FAILURE_DETECTION
 from proxy.demo.processes import Process
 from tests.differential.runner import Runner
 from tests.support.proxy import Proxy
+
+PATIENCE = "evs.inactive_timeout=PT60S; evs.suspect_timeout=PT30S"
+"""Nothing dies here: a node that a busy machine keeps from answering for a moment is not to be expelled for it."""
+AS_BEFORE = "; ".join(f"{name}={FAILURE_DETECTION[name]}" for name in ("evs.suspect_timeout", "evs.inactive_timeout"))
 
 
 class MovingProxy(Proxy):
@@ -24,32 +29,46 @@ class MovingProxy(Proxy):
 
 
 @pytest.fixture(scope="package")
-def runner(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    """Holds conversations with node1 and with a proxy over all three nodes.
-
-    AUTO_INCREMENT counts in ones on every node, so that the ids that it generates do not tell the nodes apart.
+def patient_cluster(running_cluster: Cluster) -> Iterator[Cluster]:
+    """AUTO_INCREMENT counts in ones on every node, so that the ids that it generates do not tell the nodes apart. They
+    do not run again what lost a conflict, since the rows of an INSERT .. RETURNING would come twice. What was made
+    meanwhile is gone in the end.
     """
     running_cluster.heal()
     schemas = "SELECT schema_name FROM information_schema.schemata"
     before = running_cluster[1].query(schemas)
     for node in running_cluster:
-        node.query("SET GLOBAL wsrep_auto_increment_control = OFF")
+        node.query("SET GLOBAL wsrep_auto_increment_control = OFF, wsrep_retry_autocommit = 0")
+        node.query(f"SET GLOBAL wsrep_provider_options = '{PATIENCE}'")
+    yield running_cluster
+    for node in running_cluster:
+        node.query("SET GLOBAL wsrep_auto_increment_control = ON, wsrep_retry_autocommit = 1")
+        node.query(f"SET GLOBAL wsrep_provider_options = '{AS_BEFORE}'")
+    for (made,) in set(running_cluster[1].query(schemas)) - set(before):
+        running_cluster[1].query(f"DROP DATABASE {made}")
 
-    def connect(number: int) -> Any:
-        return running_cluster[number].connect("app", "app")
 
-    addresses = [node.address for node in running_cluster]
+@pytest.fixture(scope="package")
+def moving_proxy(patient_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MovingProxy]:
+    """A proxy over all three nodes."""
+    addresses = [node.address for node in patient_cluster]
     proxy = MovingProxy(tmp_path_factory.mktemp("moving"), addresses, {"pool": {"max_backends": 300}})
     try:
         proxy.start()
-        runner = Runner(running_cluster[1].port, proxy.port, connect)
-        yield runner
-        runner.close()
+        yield proxy
         assert proxy.running, proxy.log_text()[-3000:]
         assert "internal.error" not in proxy.log_text(), proxy.log_text()[-3000:]
     finally:
         proxy.kill()
-        for node in running_cluster:
-            node.query("SET GLOBAL wsrep_auto_increment_control = ON")
-        for (made,) in set(running_cluster[1].query(schemas)) - set(before):
-            running_cluster[1].query(f"DROP DATABASE {made}")
+
+
+@pytest.fixture(scope="package")
+def runner(patient_cluster: Cluster, moving_proxy: MovingProxy) -> Iterator[Runner]:
+    """Holds conversations with node1 and with the proxy."""
+
+    def connect(number: int) -> Any:
+        return patient_cluster[number].connect("app", "app")
+
+    runner = Runner(patient_cluster[1].port, moving_proxy.port, connect)
+    yield runner
+    runner.close()

@@ -40,6 +40,8 @@ CAPABILITIES: Final = (
 CARRIED: Final = (
     ("sql_mode", ("''", "'ANSI_QUOTES'", "'STRICT_ALL_TABLES'", "'NO_BACKSLASH_ESCAPES'", "DEFAULT",
     "PIPES_AS_CONCAT")),
+    ("sql_mode", ("CONCAT(@@sql_mode, ',ANSI_QUOTES')", "(SELECT CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'))",
+    "REPLACE(@@sql_mode, 'STRICT_TRANS_TABLES', '')", "@@GLOBAL.sql_mode", "'' ''", "'it''s'", "@a")),
     ("time_zone", ("'+05:00'", "'-03:30'", "'SYSTEM'", "DEFAULT")),
     ("group_concat_max_len", ("10", "2000", "DEFAULT")),
     ("div_precision_increment", ("2", "8")),
@@ -58,23 +60,33 @@ CARRIED: Final = (
     ("tmp_table_size", ("99999", "DEFAULT")),
     ("sql_quote_show_create", ("0", "1")),
     ("max_statement_time", ("5.5", "0")),
-    ("nosuch_variable", ("1",)),
+    ("sort_buffer_size", ("@@sort_buffer_size + 1024", "400000", "@@GLOBAL.sort_buffer_size")),
+    ("max_sort_length", ("@@max_sort_length + 1", "1 - 1")),
+    ("innodb_lock_wait_timeout", ("@@GLOBAL.innodb_lock_wait_timeout", "3 + 4")),
+    ("character_set_client", ("@@character_set_client", "CONCAT('utf8', 'mb4')")),
+    ("character_set_results", ("@@character_set_client", "CONCAT('latin', 1)")),
+    ("character_set_connection", ("CONCAT('latin', 1)", "'utf8mb4'")),
+    ("collation_connection", ("CONCAT('latin1', '_bin')", "@@GLOBAL.collation_connection")),
+    ("character_set_server", ("utf8mb4", "'latin1'", "@@character_set_client")),
+    ("collation_server", ("'utf8mb4_bin'", "@@collation_connection")),
+    ("autocommit", ("@@GLOBAL.autocommit", "DEFAULT", "1 - 1", "@@autocommit")),
+    ("big_tables", ("1", "0")),
+    ("old_mode", ("''", "DEFAULT")),
+    ("session_track_schema", ("0", "1", "@@GLOBAL.session_track_schema")),
+    ("session_track_system_variables", ("''", "'time_zone'", "'autocommit,tx_isolation,sql_mode'", "DEFAULT")),
+    ("session_track_state_change", ("1", "0")),
+    ("nosuch_variable", ("1", "@@sql_mode")),
     ("sql_select_limit", ("'wrong'", "-1")),
 )  # fmt: skip
 UNCARRIED: Final = (
-    ("sort_buffer_size", ("@@sort_buffer_size + 1024", "400000")),
-    ("sql_mode", ("CONCAT(@@sql_mode, ',ANSI_QUOTES')", "(SELECT 'STRICT_ALL_TABLES')")),
     ("insert_id", ("77",)),
     ("rand_seed1", ("12345",)),
-    ("big_tables", ("1", "0")),
-    ("old_mode", ("''",)),
+    ("sql_mode", ("(SELECT MAX('STRICT_ALL_TABLES') FROM w)", "f()")),
     ("completion_type", ("1", "0", "CHAIN")),
-    ("session_track_schema", ("0", "1")),
-    ("session_track_system_variables", ("''", "'time_zone'")),
-    ("session_track_state_change", ("1", "0")),
+    ("session_track_system_variables", ("'*'",)),
     ("session_track_transaction_info", ("'STATE'", "'OFF'")),
-    ("tx_isolation", ("'READ-COMMITTED'", "'SERIALIZABLE'")),
-    ("tx_read_only", ("1", "0")),
+    ("tx_isolation", ("'READ-COMMITTED'", "'SERIALIZABLE'", "@@GLOBAL.tx_isolation", "CONCAT('REPEATABLE', '-READ')")),
+    ("tx_read_only", ("1", "0", "@@GLOBAL.tx_read_only")),
 )
 VARIABLES: Final = (
     *sorted({name for name, _ in (*CARRIED, *UNCARRIED)} - {"nosuch_variable"}),
@@ -173,6 +185,8 @@ PREPARABLE: Final[tuple[tuple[str, tuple[tuple[Value, ...], ...]], ...]] = (
     ("SET @a = ?", ((3,), ("text",))),
     ("SET time_zone = ?", (("+02:00",), ("nonsense",))),
     ("SET sql_select_limit = 3", ((),)),
+    ("SET sql_select_limit = ?, sql_mode = CONCAT(@@sql_mode, ',', ?)", ((5, "ANSI_QUOTES"), ("x", "y"))),
+    ("SET max_sort_length = @@max_sort_length + ?", ((1,),)),
     ("BEGIN", ((),)), ("COMMIT", ((),)), ("ROLLBACK", ((),)),
     ("SHOW TABLES", ((),)),
     ("SHOW WARNINGS", ((),)),
@@ -206,6 +220,7 @@ class Generator:
         self._names = 0
         self._gaps: set[str] = set()  # AUTO_INCREMENT tables whose next id not every node agrees on
         self._at_risk: set[str] = set()  # those that an open transaction may have inserted into
+        self._schema = "{one}"  # the one named at login
         self._kinds: tuple[tuple[int, Callable[[], None]], ...] = (
             (20, lambda: self._one_of(READS)),
             (4, lambda: self._one_of(LOCKING)),
@@ -228,6 +243,7 @@ class Generator:
             (3, self._ddl),
             (4, lambda: self._one_of(CALLS)),
             (4, self._several),
+            (2, self._found_rows),
             (4, lambda: self._one_of(SHOWS)),
             (8, self._prepare),
             (12, self._execute),
@@ -243,7 +259,7 @@ class Generator:
         """Not more than some steps above `most`."""
         lot = self._lot
         size = lot.randint(least, most)
-        schema = lot.choice(("{one}",) * 8 + ("{two}", ""))
+        schema = self._schema = lot.choice(("{one}",) * 8 + ("{two}", ""))
         capabilities = lot.choice(CAPABILITIES) | (c.CLIENT_FOUND_ROWS if lot.random() < 0.1 else 0)
         if not schema:
             # A statement prepared in no schema is prepared elsewhere in the session's: the way there is not reported.
@@ -253,6 +269,7 @@ class Generator:
             if lot.random() < 0.25:
                 self._ask()
         self._set_before_use()
+        self._read_before_asking()
         return Conversation(tuple(self._steps), capabilities, schema)
 
     def _set_before_use(self) -> None:
@@ -260,6 +277,16 @@ class Generator:
         for at, step in enumerate(self._steps):
             if isinstance(step, Query | Prepare) and ("@a" in step.sql or "@b" in step.sql):
                 self._steps.insert(at, Query("SET @a = 0, @b = 0"))
+                return
+
+    def _read_before_asking(self) -> None:
+        """A connection of MariaDB's may begin with the warnings of the one before it, until a statement has tables."""
+        for at, step in enumerate(self._steps):
+            text = step.sql if isinstance(step, Query | Prepare) else ""
+            if any(word in text for word in ("FROM t", "FROM w", "FROM u", "INTO t", "INTO w", "UPDATE t")):
+                return
+            if any(word in text for word in ("_count", "WARNINGS", "ERRORS", "DIAGNOSTICS")):
+                self._steps.insert(at, Query("SELECT COUNT(*) FROM {one}.w"))
                 return
 
     def _ask(self) -> None:
@@ -281,7 +308,7 @@ class Generator:
     def _one_of(self, texts: tuple[str, ...]) -> None:
         text = self._lot.choice(texts)
         self._query(text)
-        if any(word in text for word in ("COMMIT", "commits", "autocommit", "BEGIN", "begins")):
+        if any(word in text for word in ("COMMIT", "commits", "BEGIN", "begins")):
             self._at_risk.clear()
 
     def _generate_id(self) -> None:
@@ -306,6 +333,13 @@ class Generator:
     def _several(self) -> None:
         if not self._one_shot_waits():
             self._one_of(SEVERAL)
+
+    def _found_rows(self) -> None:
+        self._one_of(("SELECT SQL_CALC_FOUND_ROWS 1 UNION SELECT 2 LIMIT 1", "SELECT SQL_CALC_FOUND_ROWS 3 LIMIT 0"))
+        if self._lot.random() < 0.5:
+            self._query("SHOW WARNINGS", "SELECT @@warning_count")
+        else:
+            self._one_of(("SELECT FOUND_ROWS()", "SELECT FOUND_ROWS() AS n", "SELECT FOUND_ROWS() + 0"))
 
     # -- variables ----------------------------------------------------------------------------------------------------
 
@@ -354,7 +388,6 @@ class Generator:
                 )
             )
         )
-        self._at_risk.clear()
 
     def _set_transaction(self) -> None:
         self._query(self._lot.choice((
@@ -444,7 +477,6 @@ class Generator:
             "LOCK TABLES t READ", "LOCK TABLES t WRITE, w WRITE", "UNLOCK TABLES", "HANDLER t OPEN",
             "HANDLER t READ FIRST", "HANDLER t CLOSE",
         )))  # fmt: skip
-        self._at_risk.clear()
 
     def _ddl(self) -> None:
         if self._one_shot_waits():
@@ -456,7 +488,6 @@ class Generator:
             "CREATE TABLE n1 (id INT PRIMARY KEY) AS SELECT id FROM t",
             "INSERT INTO n0 (id) VALUES (1)", "RENAME TABLE n0 TO n1", "CREATE TABLE t (id INT)", "SELECT * FROM n0",
         )))  # fmt: skip
-        self._at_risk.clear()
 
     def _sql_prepare(self) -> None:
         self._query(self._lot.choice((
@@ -471,6 +502,8 @@ class Generator:
         if self._one_shot_waits():
             return
         index = self._lot.randrange(len(PREPARABLE))
+        if not self._schema and "DATABASE()" in PREPARABLE[index][0]:
+            return  # prepared in no schema it is prepared elsewhere in the session's
         name = f"p{self._names}"
         self._names += 1
         self._prepared[name] = index
@@ -559,8 +592,8 @@ class Generator:
             Query("SELECT LAST_INSERT_ID(55)"),
             Query("UPDATE t SET v = LAST_INSERT_ID(66) WHERE id = 1"), ChangeUser("{one}"),
         )))  # fmt: skip
-        self._at_risk.clear()
         if isinstance(self._steps[-1], ChangeUser):
+            self._gaps |= self._at_risk
             self._prepared.clear()
 
 

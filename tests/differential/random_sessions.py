@@ -5,6 +5,8 @@ A difference is reported as the shortest conversation that shows it; once it is 
 
 import os
 
+import pytest
+
 from tests.differential.generator import conversation
 from tests.differential.runner import AT_ONCE, Runner
 
@@ -14,6 +16,7 @@ SHOWN = 5
 """Differences after which it ends: to make one short takes a while."""
 
 
+@pytest.mark.timeout(0)  # as long as so many take
 def test_random_sessions(runner: Runner) -> None:
     found: list[str] = []
     for seed in range(FIRST, FIRST + SESSIONS, AT_ONCE):
@@ -21,6 +24,7 @@ def test_random_sessions(runner: Runner) -> None:
         for difference in runner.run(conversations, seed):
             which = seed + conversations.index(difference.conversation)
             found.append(f"seed {which}, in the run of {seed}:\n{runner.minimise(difference)}")
+            print(found[-1])  # in case that it does not come to its end
         if len(found) >= SHOWN:
             break
     assert not found, "\n\n".join(found)

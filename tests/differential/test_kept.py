@@ -69,6 +69,13 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         *(said("SET TRANSACTION READ ONLY", what, "UPDATE t SET v = 1") for what in ("SELECT nosuch FROM t",
         "SELECT * FROM nosuch", "SELECT (SELECT id FROM t) FROM t", "UPDATE t SET nosuch = 1", "SELECT nosuch()")),
     ),
+    "a SET with a query begins a transaction, unless it is refused unread": (
+        said("SET TRANSACTION READ ONLY", "SET @a = (SELECT MAX(id) FROM t)", "BEGIN", schema=""),
+        said("SET TRANSACTION READ ONLY", "SET @a = (SELECT MAX(id) FROM t)", "BEGIN", "SELECT @a"),
+        said("SET autocommit = 0", "SET sql_select_limit = (SELECT MAX(id) FROM t)", "SELECT * FROM t", "ROLLBACK",
+        "SELECT @@sql_select_limit"),
+        said("SELECT 1/0", "SET @a = (SELECT MAX(id) FROM t)", "SHOW WARNINGS", "DO (SELECT 1 FROM t WHERE id = 1)"),
+    ),
     "ROW_COUNT() is known behind SET TRANSACTION": (
         said("SET TRANSACTION READ WRITE", "UPDATE t SET v = NULL WHERE id = 3", "SELECT ROW_COUNT()"),
     ),

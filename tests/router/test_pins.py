@@ -149,6 +149,9 @@ def test_what_a_statement_ends(text: str, frees: tuple[tuple[PinReason, str], ..
         ("SELECT CONNECTION_ID() + 1", None),
         ("SELECT CONNECTION_ID(), @@version", None),
         ("SELECT VERSION()", None),
+        ("SET sql_mode = CONCAT(@@sql_mode, ',ANSI')", Result.UNSEEN),
+        ("SET @a = @@sql_mode, sql_mode = @b", Result.UNSEEN),
+        ("SET sql_mode = ''", None),
     ],
 )
 def test_whose_value_counts(text: str, result: Result | None) -> None:

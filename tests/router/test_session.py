@@ -56,6 +56,8 @@ def test_a_schema_is_changed_alone() -> None:
         (((NAMES, "'gbk'"),), True, False, Modes.FOREIGN),
         (((NAMES, "'utf8mb4' COLLATE 'utf8mb4_bin'"),), True, False, 0),
         ((("character_set_client", "'sjis'"),), True, False, Modes.FOREIGN),
+        (((NAMES, "'utf8'"), ("character_set_client", "'gbk'")), True, False, Modes.FOREIGN),
+        (((NAMES, "'gbk'"), ("character_set_client", "'utf8'")), True, False, 0),
     ],
 )
 def test_what_the_proxy_itself_reads_in_it(

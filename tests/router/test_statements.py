@@ -37,6 +37,18 @@ def set_pins(reason: PinReason, **facts: object) -> Statement:
     return Statement(**{"kind": Kind.SET, "pins": reason, "unreplayable": why, **facts})
 
 
+def learns(*learns: tuple[str, str | None], **facts: object) -> Statement:
+    """A SET whose values the server has to be asked for."""
+    return Statement(
+        **{
+            "kind": Kind.SET,
+            "learns": learns,
+            "unreplayable": Unreplayable.UNCLASSIFIED,
+            **facts,
+        }
+    )
+
+
 def begin(**characteristics: bool) -> Statement:
     return Statement(kind=Kind.BEGIN, commits=True, transaction=Begin(**characteristics))
 
@@ -413,8 +425,14 @@ SETS = [
     ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", sets(("names", "'utf8mb4' COLLATE 'utf8mb4_bin'"))),
     ("SET NAMES DEFAULT", sets(("names", "DEFAULT"))),
     ("/*!40101 SET NAMES utf8 */", sets(("names", "'utf8'"))),
-    ("SET CHARACTER SET utf8", set_pins(PinReason.VARIABLE)),
-    ("SET CHARSET utf8", set_pins(PinReason.VARIABLE)),
+    (
+        "SET CHARACTER SET utf8",
+        learns(("character_set_client", None), ("character_set_results", None), ("collation_connection", None)),
+    ),
+    (
+        "SET CHARSET DEFAULT",
+        learns(("character_set_client", None), ("character_set_results", None), ("collation_connection", None)),
+    ),
     ("SET autocommit=1", sets(("autocommit", "1"), commits=True)),
     ("SET AUTOCOMMIT = 1", sets(("autocommit", "1"), commits=True)),
     ("SET autocommit=ON", sets(("autocommit", "1"), commits=True)),
@@ -423,8 +441,9 @@ SETS = [
     ("SET @@session.autocommit=0", sets(("autocommit", "0"))),
     ("SET autocommit=0", sets(("autocommit", "0"))),
     ("SET autocommit=off", sets(("autocommit", "0"))),
-    ("SET autocommit=DEFAULT", set_pins(PinReason.VARIABLE, commits=True)),
-    ("SET autocommit=@a", set_pins(PinReason.VARIABLE, commits=True)),
+    ("SET autocommit=DEFAULT", learns(("autocommit", None), commits=True)),
+    ("SET autocommit=@a", learns(("autocommit", None), commits=True)),
+    ("SET autocommit=2", set_pins(PinReason.VARIABLE, commits=True)),
     ("SET sql_mode=''", sets(("sql_mode", "''"))),
     (
         "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ANSI_QUOTES'",
@@ -435,10 +454,47 @@ SETS = [
     ("SET LOCAL sql_mode=DEFAULT", sets(("sql_mode", "DEFAULT"))),
     ("SET sql_mode := ''", sets(("sql_mode", "''"))),
     ("SET `sql_mode` = ''", sets(("sql_mode", "''"))),
-    ("SET sql_mode=CONCAT(@@sql_mode, ',ANSI')", set_pins(PinReason.VARIABLE)),
-    ("SET sql_mode=(SELECT 'ANSI')", unclassified(Kind.SET)),
-    ("SET sql_mode='a' 'b'", set_pins(PinReason.VARIABLE)),
-    ("SET sql_mode='a\\'b'", set_pins(PinReason.VARIABLE)),
+    ("SET sql_mode=CONCAT(@@sql_mode, ',ANSI')", learns(("sql_mode", None))),
+    ("SET @@session.sql_mode = REPLACE(@@sql_mode, 'ANSI', '')", learns(("sql_mode", None))),
+    ("SET sql_mode=(SELECT CONCAT(@@sql_mode, ',ANSI'))", learns(("sql_mode", None))),
+    ("SET sql_mode=(SELECT 'ANSI' FROM t)", learns(("sql_mode", None), tables=("t",))),
+    ("SET sql_mode=(TABLE t)", learns(("sql_mode", None), tables=("t",))),
+    (
+        "SET SESSION sql_mode := (SELECT a FROM s.t), time_zone = 'UTC', @a = (SELECT b FROM u WHERE c = 1 FOR UPDATE)",
+        learns(
+            ("sql_mode", None),
+            ("time_zone", "'UTC'"),
+            tables=("s.t", "u"),
+            pins=PinReason.USER_VARIABLE,
+            unreplayable=Unreplayable.USER_VARIABLE,
+            may_write=True,
+        ),
+    ),
+    ("SET @a = (SELECT MAX(id) FROM t)", set_pins(PinReason.USER_VARIABLE, tables=("t",))),
+    ("SET @a = (SELECT f() FROM t)", unclassified(Kind.SET)),
+    ("SET @a = (SELECT FROM)", unclassified(Kind.SET)),
+    ("SET sql_mode=f()", unclassified(Kind.SET)),
+    ("SET sql_mode='a' 'b'", learns(("sql_mode", None))),
+    ("SET sql_mode='a\\'b'", learns(("sql_mode", None))),
+    ("SET sql_mode=@@GLOBAL.sql_mode, time_zone='UTC'", learns(("sql_mode", None), ("time_zone", "'UTC'"))),
+    ("SET sort_buffer_size = @@sort_buffer_size + 1, @a = 1", learns(("sort_buffer_size", None), ("@a", "1"))),
+    (
+        "SET @a = @@sql_mode, sql_mode = ''",
+        set_pins(PinReason.USER_VARIABLE, carries=(("sql_mode", "''"),)),
+    ),
+    (
+        "SET @a = @@sql_mode, sql_mode = @b",
+        learns(("sql_mode", None), pins=PinReason.USER_VARIABLE, unreplayable=Unreplayable.USER_VARIABLE),
+    ),
+    ("SET profiling = 1, sql_mode = @b", learns(("sql_mode", None), pins=PinReason.VARIABLE)),
+    ("SET profiling = @b", set_pins(PinReason.VARIABLE)),
+    ("SET character_set_connection = @a", learns(("collation_connection", None))),
+    ("SET character_set_server = utf8mb4", sets(("character_set_server", "'utf8mb4'"))),
+    ("SET collation_server = DEFAULT", sets(("collation_server", "DEFAULT"))),
+    ("SET character_set_server = @a", learns(("collation_server", None))),
+    ("SET SESSION tx_isolation = @@GLOBAL.tx_isolation", learns(("tx_isolation", None))),
+    ("SET @@tx_isolation = @a", set_pins(PinReason.VARIABLE)),
+    ("SET SESSION transaction_read_only = @a", learns(("transaction_read_only", None))),
     ("SET time_zone='+00:00'", sets(("time_zone", "'+00:00'"))),
     ("SET time_zone = SYSTEM", sets(("time_zone", "'SYSTEM'"))),
     ("SET foreign_key_checks=0, unique_checks=0", sets(("foreign_key_checks", "0"), ("unique_checks", "0"))),
@@ -450,7 +506,8 @@ SETS = [
     ("SET timestamp=1700000000", sets(("timestamp", "1700000000"))),
     ("SET timestamp=1700000000.5", sets(("timestamp", "1700000000.5"))),
     ("SET timestamp=-1", sets(("timestamp", "-1"))),
-    ("SET timestamp=DEFAULT", set_pins(PinReason.VARIABLE)),
+    ("SET timestamp=DEFAULT", sets(("timestamp", "DEFAULT"))),
+    ("SET timestamp=@a", set_pins(PinReason.VARIABLE)),
     ("SET wait_timeout=100, @@session.net_read_timeout=30", sets(("wait_timeout", "100"), ("net_read_timeout", "30"))),
     ("SET storage_engine=InnoDB", sets(("default_storage_engine", "'InnoDB'"))),
     ("SET NAMES utf8, time_zone='UTC'", sets(("names", "'utf8'"), ("time_zone", "'UTC'"))),
@@ -459,9 +516,12 @@ SETS = [
     ("SET completion_type=CHAIN", set_pins(PinReason.VARIABLE)),
     ("SET profiling=1", set_pins(PinReason.VARIABLE)),
     ("SET time_zone='UTC', profiling=1", set_pins(PinReason.VARIABLE, carries=(("time_zone", "'UTC'"),))),
-    ("SET max_statement_time=1+1", set_pins(PinReason.VARIABLE)),
-    ("SET session_track_schema=OFF", set_pins(PinReason.TRACKING)),
-    ("SET SESSION session_track_system_variables='*'", set_pins(PinReason.TRACKING)),
+    ("SET max_statement_time=1+1", learns(("max_statement_time", None))),
+    ("SET session_track_schema=OFF", sets(("session_track_schema", "OFF"))),
+    ("SET SESSION session_track_system_variables='*'", set_pins(PinReason.VARIABLE)),
+    ("SET session_track_system_variables='time_zone'", sets(("session_track_system_variables", "'time_zone'"))),
+    ("SET session_track_gtids=OWN_GTID", set_pins(PinReason.TRACKING)),
+    ("SET session_track_transaction_info='STATE'", set_pins(PinReason.TRACKING)),
     ("SET @a = 1", sets(("@a", "1"))),
     ("SET @A := -1.5, time_zone='UTC'", sets(("@a", "-1.5"), ("time_zone", "'UTC'"))),
     (
@@ -637,6 +697,20 @@ def classifier() -> Classifier:
 @pytest.mark.parametrize(("text", "facts"), TABLE)
 def test_facts(classifier: Classifier, text: str, facts: Statement) -> None:
     assert without_names(classifier.classify(text.encode("latin-1"))) == facts
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        (b"SET tx_isolation='READ-COMMITTED'", (ISOLATION, "READ COMMITTED")),
+        (b"SET autocommit=1,tx_read_only=1", (ACCESS, "READ ONLY")),
+    ],
+)
+def test_characteristics_without_a_scope_are_the_sessions_on_mariadb_alone(text: bytes, pair: tuple[str, str]) -> None:
+    assert Classifier(engine="mariadb").classify(text).carries[-1:] == (pair,)
+    for engine in ("mysql", None):
+        assert Classifier(engine=engine).classify(text).pins is PinReason.VARIABLE
+    assert Classifier(engine="mariadb").classify(text.replace(b"tx_", b"@@tx_")).pins is PinReason.VARIABLE
 
 
 def without_names(facts: Statement) -> Statement:

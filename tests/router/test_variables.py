@@ -3,7 +3,7 @@
 import pytest
 
 from router.facts import Modes
-from router.variables import ACCESS, ISOLATION, NAMES, carry, modes_of, statements
+from router.variables import ACCESS, ISOLATION, NAMES, carry, learned, modes_of, question, statements
 
 
 def kept(*carries: tuple[str, str]) -> list[tuple[str, str]]:
@@ -69,3 +69,44 @@ def test_modes_of_an_sql_mode(sql_mode: str, modes: int) -> None:
 
 def test_what_default_stands_for_is_told() -> None:
     assert modes_of("DEFAULT", Modes.ANSI_QUOTES) == Modes.ANSI_QUOTES
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "pair"),
+    [
+        ("sql_mode", "ANSI_QUOTES,STRICT_ALL_TABLES", ("sql_mode", "'ANSI_QUOTES,STRICT_ALL_TABLES'")),
+        ("sql_mode", "", ("sql_mode", "''")),
+        ("max_statement_time", "5.500000", ("max_statement_time", "5.500000")),
+        ("sql_select_limit", "18446744073709551615", ("sql_select_limit", "18446744073709551615")),
+        ("character_set_results", None, ("character_set_results", "NULL")),
+        ("foreign_key_checks", "ON", ("foreign_key_checks", "'ON'")),
+        ("autocommit", "OFF", ("autocommit", "0")),
+        ("autocommit", "1", ("autocommit", "1")),
+        ("tx_isolation", "READ-COMMITTED", (ISOLATION, "READ COMMITTED")),
+        ("transaction_read_only", "ON", (ACCESS, "READ ONLY")),
+        ("tx_read_only", "0", (ACCESS, "READ WRITE")),
+        ("sql_auto_is_null", "OFF", ("sql_auto_is_null", "'OFF'")),
+        ("sql_auto_is_null", "ON", None),
+        ("session_track_system_variables", "*", None),
+        ("lc_messages", "it's", None),
+        ("lc_messages", "a\\", None),
+        ("lc_messages", "a\nb", None),
+        ("lc_messages", "gr\u00fcn", None),
+    ],
+)
+def test_what_the_server_told_is_carried_as_a_literal(
+    name: str, told: str | None, pair: tuple[str, str] | None
+) -> None:
+    assert learned([(name, None)], [told]) == ((pair,) if pair is not None else (), pair is not None)
+
+
+def test_literals_stay_where_they_stand_among_what_is_asked_for() -> None:
+    learns = [("sql_mode", None), ("time_zone", "'UTC'"), ("sort_buffer_size", None)]
+    assert question(learns) == (
+        "SELECT CAST(@@session.sql_mode AS BINARY),CAST(@@session.sort_buffer_size AS BINARY) LIMIT 1"
+    )
+    assert learned(learns, ["ANSI", "4"]) == (
+        (("sql_mode", "'ANSI'"), ("time_zone", "'UTC'"), ("sort_buffer_size", "4")),
+        True,
+    )
+    assert learned(learns, []) == ((("time_zone", "'UTC'"),), False)
