@@ -89,7 +89,7 @@ test mysql chaos compat differential fuzz bench profile instructions check compi
 
 # The whole ends with what holds conversations in memory once more, of this tree compiled. It is compiled meanwhile, with
 # what the tests leave of the processors.
-CONVERSATIONS := relay matrix replay dispatch commit any_conversation frontend backend listener handshake
+CONVERSATIONS := relay matrix replay dispatch commit any_conversation frontend backend
 ALSO_COMPILED := tests/test_compiled.py $(CONVERSATIONS:%=tests/proxy/test_%.py)
 test: $(DEV)
 ifeq ($(TESTS),)

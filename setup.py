@@ -14,8 +14,8 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-# All of them or none: compiled classes know each other by their layout. Those that wait (tasks, replays) are left out,
-# as they are not in a query's way; of the login those are in that every client passes.
+# All of them or none: compiled classes know each other by their layout. Those that wait (tasks, logins, replays) are
+# left out, as they are not in a query's way.
 COMPILED = (
     "proxy/wire/framing.py",
     "proxy/wire/prepared.py",
@@ -26,10 +26,7 @@ COMPILED = (
     "proxy/commands.py",
     "proxy/continued.py",
     "proxy/counters.py",
-    "proxy/deadlines.py",
     "proxy/frontend.py",
-    "proxy/handshake.py",
-    "proxy/hello.py",
     "proxy/insert_id.py",
     "proxy/policy.py",
     "proxy/pool.py",
