@@ -21,13 +21,14 @@ from proxy.wire.constants import (
     CLIENT_DEPRECATE_EOF,
     COM_QUERY,
     COM_STMT_EXECUTE,
+    COM_STMT_PREPARE,
     SERVER_STATUS_IN_TRANS,
     SERVER_STATUS_IN_TRANS_READONLY,
 )
 from proxy.wire.framing import HEADER, ProtocolError, frame, payload_of
 from proxy.wire.packets import lenenc_str, read_lenenc_str
 from router.diagnostics import Listing, Number, Question, question
-from router.facts import MIGHT_ASK, Asks, Kind, Result
+from router.facts import MIGHT_ASK, Asks, Kind, Result, Statement
 from router.session import State
 from router.variables import NAMES
 
@@ -38,7 +39,7 @@ OVERHEAD: Final = 512  # bytes of an answer beside its listing
 COLUMNS: Final = 3  # of SHOW WARNINGS: level, code, message
 ASKS: Final = Asks.WARNINGS | Asks.ROWS
 # They return no rows, so that FOUND_ROWS() is what it was.
-ROWLESS: Final = frozenset((Kind.SET, Kind.USE, Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.DO))
+ROWLESS: Final = frozenset((Kind.SET, Kind.USE, Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SAVEPOINT, Kind.DO))
 # What the bytes of a listing depend on, of what a session may change meanwhile.
 SHOWN_BY: Final = frozenset((NAMES, "character_set_results", "sql_select_limit"))
 
@@ -205,12 +206,19 @@ def answered(relay: "Relay", request: Request) -> bool:
         return False  # see `told`
     if kept.listing and statement.asks & ASKS and statement.pins not in MIGHT_ASK:
         relay.metrics.kept_answers["lost"] += 1
-    mysql = relay.cluster.flavor.engine == "mysql"
-    if statement.tables or statement.pins is not None or statement.kind is Kind.SHOW or mysql:
+    facts = request.facts if request.code == COM_STMT_PREPARE else statement
+    if relay.cluster.flavor.engine == "mysql" or not _leaves_warnings(facts):
         drop(relay)
     elif statement.kind not in ROWLESS:
         kept.found_rows = None
     return False
+
+
+def _leaves_warnings(statement: Statement) -> bool:
+    """MariaDB forgets those of the statement before when it opens a table. Of a CALL nobody knows whether it does."""
+    if statement.tables or statement.pins in MIGHT_ASK:
+        return False
+    return statement.kind in ROWLESS or statement.kind is Kind.READ
 
 
 def told(relay: "Relay", request: Request) -> bool:

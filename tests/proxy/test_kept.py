@@ -104,6 +104,15 @@ def test_the_next_statement_that_reads_tables_ends_it(stage: Stage, next_: str) 
     client.runs(stage.one, "SHOW WARNINGS", warnings())
 
 
+def test_what_reads_no_table_leaves_it_also_where_it_pins(stage: Stage) -> None:
+    client, other = stage.client(), stage.client()
+    asked(stage, needed(stage, client, other), other, NOTE)
+    client.runs(stage.one, "SET session_track_schema = OFF", ok())
+    client.says("SHOW WARNINGS", "SELECT @@warning_count")
+    stage.one.hears("SELECT @@warning_count").says(rows("0"))
+    client.hears(warnings(NOTE), rows("1"))
+
+
 def test_so_does_a_reset(stage: Stage) -> None:
     client, other = stage.client(), stage.client()
     asked(stage, needed(stage, client, other), other, NOTE)
