@@ -10,9 +10,8 @@ It does not know how a SET is read, nor what a value has to be like to be carrie
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proxy import success
+from proxy import commit, success
 from proxy.backend import Sink
-from proxy.commit import Told
 from proxy.holding import text_values
 from proxy.wire.constants import COM_QUERY
 from proxy.wire.replies import ReplyScanner
@@ -22,6 +21,7 @@ from router.variables import learned, question
 
 if TYPE_CHECKING:
     from proxy.backend import Backend
+    from proxy.commit import Told
     from proxy.relay import Relay
 
 
@@ -31,7 +31,7 @@ def ask(relay: "Relay", reply: ReplyScanner, raw: bytes) -> None:
     backend = relay.lease
     assert request is not None
     assert backend is not None
-    told = Told(reply.status, reply.warnings, reply.insert_id, reply.affected_rows, raw)
+    told = commit.Told(reply.status, reply.warnings, reply.insert_id, reply.affected_rows, raw)
     backend.diagnostics &= ~Asks.ROWS  # a ROW_COUNT() would be that of the question
     text = question(request.statement.learns).encode("latin-1")
     backend.send(_Learner(relay, backend, told), backend.profile.query(text), COM_QUERY)
@@ -42,7 +42,7 @@ class _Learner(Sink):
 
     __slots__ = ("_backend", "_data", "_relay", "_told")
 
-    def __init__(self, relay: "Relay", backend: "Backend", told: Told) -> None:
+    def __init__(self, relay: "Relay", backend: "Backend", told: "Told") -> None:
         self._relay = relay
         self._backend = backend
         self._told = told

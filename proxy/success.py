@@ -38,7 +38,7 @@ LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
 DEFINITIONS_PATIENCE: Final = 1.0  # seconds
 
 
-def succeeded(relay: "Relay", answer: ReplyScanner | commits.Told) -> None:
+def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
     """The reply to the session's command is whole, and no error. `Told`: something had to be asked behind it, and the
     client has its reply.
     """
