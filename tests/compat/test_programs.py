@@ -73,18 +73,29 @@ def test_what_differs(direct: str, proxied: str, lacks: frozenset[str], said: li
     assert differences(report(direct), report(proxied), lacks) == said
 
 
+def test_a_client_that_no_server_takes_is_asked_through_the_proxy_alone() -> None:
+    assert differences(None, report("ok ping\t1", "none pool\tnone"), NOTHING) == []
+    assert differences(None, report("not ok ping\twhy"), NOTHING) == ["ping: why"]
+
+
 def test_the_document_has_every_client_and_every_check() -> None:
     """As the last whole run left it: who adds a client or a check runs them."""
     text = DOCUMENT.read_text()
     rows = re.findall(r"^\| `(\w+)`: (.*?) \|((?: [^|]* \|)+)$", text, re.MULTILINE)
-    assert [(name, asks) for name, asks, _ in rows] == list(CHECKS.items())
+    tables = text.count("| check |")
+    assert tables > 0
+    assert [(name, asks) for name, asks, _ in rows] == list(CHECKS.items()) * tables
     assert {cells.count("|") for _, _, cells in rows} == {len(CLIENTS)}
     assert "✗" not in text
 
 
 def test_the_table_tells_passed_from_missing_and_from_a_clients_own_fault() -> None:
     client = Client("x", (), {"big": "it has bugs"})
-    outcome = Outcome(client, report("ok ping\t1", "none pool\tnone", "not ok big\tbug", "not ok tls\twhy"))
+    outcome = Outcome(
+        client,
+        faults=client.own_faults,
+        proxied=report("ok ping\t1", "none pool\tnone", "not ok big\tbug", "not ok tls\twhy"),
+    )
     made = table([outcome])
     assert "1. x 1\n" in made
     cells = dict(re.findall(r"^\| `(\w+)`: .* \| (\S*) \|$", made, re.MULTILINE))

@@ -81,8 +81,7 @@ SET sql_log_bin = 0;
 CREATE USER 'recovery'@'%' IDENTIFIED BY 'recovery';
 GRANT REPLICATION SLAVE, CONNECTION_ADMIN, BACKUP_ADMIN, GROUP_REPLICATION_STREAM ON *.* TO 'recovery'@'%';
 CREATE USER 'monitor'@'%' IDENTIFIED BY 'monitor';
-GRANT SELECT ON performance_schema.* TO 'monitor'@'%';
-GRANT SELECT ON mysql.* TO 'monitor'@'%';
+GRANT SELECT, SHOW VIEW, TRIGGER ON *.* TO 'monitor'@'%';
 CREATE USER 'app'@'%' IDENTIFIED BY 'app';
 GRANT ALL PRIVILEGES ON *.* TO 'app'@'%' WITH GRANT OPTION;
 """
