@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from tests.compat.stage import CACHE, MYSQL, NATIVE, PROGRAMS, SHA2
