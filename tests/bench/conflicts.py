@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import MySQLdb
 
+from proxy.demo.galera import Cluster
 from tests.bench.endpoints import Endpoint, HAProxy, Multiwriter
 from tests.bench.setting import SCHEMA, Setting
 from tests.bench.sysbench import Failed
@@ -157,11 +158,11 @@ def prepare(port: int, schema: str, work: Work) -> str:
 _numbers = itertools.count(1)
 
 
-def missing(port: int, schema: str, work: Work, table: str, committed: int) -> int:
+def missing(port: int, schema: str, work: Work, table: str, committed: int, causal: str) -> int:
     """How many of the acknowledged changes are not there; below zero: how many are there that nobody was told of."""
     with contextlib.closing(connect(port, schema)) as connection:
         cursor = connection.cursor()
-        cursor.execute("SET SESSION wsrep_sync_wait = 15")
+        cursor.execute(causal)
         cursor.execute(f"SELECT SUM(v) FROM {table}")
         added = int(cursor.fetchall()[0][0]) - START * work.keys
         cursor.execute(f"SELECT COUNT(*) FROM {table}_done")
@@ -198,9 +199,20 @@ def _client(
     to.put((outcome.committed, outcome.seconds, outcome.errors, outcome.examples))
 
 
-def run(port: int, schema: str, work: Work, *, check: int, seconds: float, clients: int, isolated: bool) -> Outcome:
+def run(
+    port: int,
+    schema: str,
+    work: Work,
+    *,
+    check: int,
+    seconds: float,
+    clients: int,
+    isolated: bool,
+    causal: str = Cluster.causal,
+) -> Outcome:
     """Clients at work for so long, each a process of its own, on a new table; then what they were told is checked over
-    a node itself, at `check`. `isolated`: they ask for snapshot isolation themselves.
+    a node itself, at `check`, told by `causal` to wait for all of it. `isolated`: they ask for snapshot isolation
+    themselves.
     """
     table = prepare(check, schema, work)
     context = multiprocessing.get_context("forkserver")
@@ -220,7 +232,7 @@ def run(port: int, schema: str, work: Work, *, check: int, seconds: float, clien
             total.seconds = max(total.seconds, took)
             total.errors += errors
             total.examples = (total.examples + examples)[:5]
-    total.lost = missing(check, schema, work, table, total.committed)
+    total.lost = missing(check, schema, work, table, total.committed, causal)
     return total
 
 
