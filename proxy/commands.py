@@ -151,8 +151,7 @@ def send_long_data(session: "Session", raw: bytes) -> None:
     relay = session.relay
     prepared = relay.prepared.get(statement_id(raw))
     if prepared is not None:
-        prepared.long_data.append(raw)
-        prepared.long_data_bytes += len(raw)
+        prepared.send_ahead(raw)
         if prepared.long_data_bytes > session.max_command_bytes:
             relay.answer_error(answers.command_too_large(session.max_command_bytes))
             return

@@ -21,10 +21,11 @@ PER_BACKEND: Final = 256
 class PreparedStatements:
     """id -> statement. Ids count up and are not used twice, as at a server."""
 
-    __slots__ = ("_last_id", "_newest", "_statements")
+    __slots__ = ("_copies", "_last_id", "_newest", "_statements")
 
     def __init__(self) -> None:
         self._statements: dict[int, Prepared] = {}
+        self._copies: dict[tuple[State, bytes], set[int]] = {}  # those that are open of each
         self._last_id = 0
         self._newest = 0  # what a MariaDB client means by LAST_PREPARED; 0: what it prepared last was refused
 
@@ -35,10 +36,16 @@ class PreparedStatements:
         return self._statements.get(self._newest if prepared_id == LAST_PREPARED else prepared_id)
 
     def close(self, prepared_id: int) -> None:
-        self._statements.pop(self._newest if prepared_id == LAST_PREPARED else prepared_id, None)
+        closed = self._statements.pop(self._newest if prepared_id == LAST_PREPARED else prepared_id, None)
+        if closed is not None:
+            copies = self._copies[closed.state, closed.raw]
+            copies.discard(closed.copy)
+            if not copies:
+                del self._copies[closed.state, closed.raw]
 
     def clear(self) -> None:
         self._statements.clear()
+        self._copies.clear()
 
     def begin(self) -> None:
         """A COM_STMT_PREPARE has come."""
@@ -47,7 +54,10 @@ class PreparedStatements:
     def add(self, request: Request, data: bytes, reply: ReplyScanner, backend: Backend, state: State) -> bytes:
         """The reply to a COM_STMT_PREPARE came: keep the statement, and return the reply with our id in it."""
         self._newest = self._last_id = self._last_id + 1
-        prepared = Prepared(self._last_id, request.raw, request.facts, reply.num_params, state)
+        copies = self._copies.setdefault((state, request.raw), set())
+        copy = next(number for number in range(len(copies) + 1) if number not in copies)
+        copies.add(copy)
+        prepared = Prepared(self._last_id, request.raw, request.facts, reply.num_params, state, copy)
         prepared.read_as = request.read_as
         self._statements[self._last_id] = prepared
         keep(backend, prepared, reply.statement_id)

@@ -23,11 +23,13 @@ class Prepared:
     """A statement that the client prepared, under the id that we gave it.
 
     `state` is the session's at that time: the schema and the SQL mode it was parsed in are part of its meaning. `raw`
-    is the COM_STMT_PREPARE.
+    is the COM_STMT_PREPARE. `copy`: how many others of the same the client had; each has a statement of its own at a
+    backend, since one may have an open cursor when the other is executed.
     """
 
     __slots__ = (
         "conditions",
+        "copy",
         "id",
         "key",
         "long_data",
@@ -40,18 +42,29 @@ class Prepared:
         "types",
     )
 
-    def __init__(self, prepared_id: int, raw: bytes, statement: Statement, num_params: int, state: State) -> None:
+    def __init__(
+        self, prepared_id: int, raw: bytes, statement: Statement, num_params: int, state: State, copy: int = 0
+    ) -> None:
         self.id = prepared_id
         self.raw = raw
         self.statement = statement
         self.num_params = num_params
         self.state = state
-        self.key = (state, raw)
+        self.copy = copy
+        self.key = (state, raw, 2 * copy)  # by which backends know it
         self.conditions: tuple[Condition, ...] | None = None  # which rows it is about; None: not looked at yet
         self.read_as = (0, 0)  # the modes that its text was read under, and the version of what was known then
         self.types: bytes | None = None  # the parameter types that the client named last
         self.long_data: list[bytes] = []  # COM_STMT_SEND_LONG_DATA for the next execution
         self.long_data_bytes = 0
+
+    def send_ahead(self, part: bytes) -> None:
+        """Keep a COM_STMT_SEND_LONG_DATA for the next execution. That is of another statement at the backends: MariaDB
+        misreads what is sent ahead (1264) for a parameter that the same statement has had as a number before.
+        """
+        self.long_data.append(part)
+        self.long_data_bytes += len(part)
+        self.key = (self.state, self.raw, 2 * self.copy + 1)
 
     def take_long_data(self) -> tuple[bytes, ...]:
         """The values that were sent ahead; the server forgets them with the execution, too."""

@@ -150,10 +150,13 @@ def test_long_data_is_kept_and_sent_ahead_of_the_execution(stage: Stage) -> None
     client.hears_nothing()  # it has no reply
     stage.quiet()
     client.says(execute(1, 0))
-    stage.one.hears(long_data(41, b"abc"), long_data(41, b"def"), execute(41, 0)).says(ok(rows=1))
+    stage.one.hears(prepare(WRITE)).says(
+        prepared(42, columns=1, params=1)
+    )  # for what is sent ahead it has a statement of its own
+    stage.one.hears(long_data(42, b"abc"), long_data(42, b"def"), execute(42, 0)).says(ok(rows=1))
     client.hears(ok(rows=1))
     client.says(execute(1, 0))
-    stage.one.hears(execute(41, 0)).says(ok(rows=1))
+    stage.one.hears(execute(42, 0)).says(ok(rows=1))
     client.hears(ok(rows=1))
 
 
@@ -163,8 +166,20 @@ def test_long_data_is_forgotten_with_reset(stage: Stage) -> None:
     client.says(long_data(1, b"abc"), on(COM_STMT_RESET, 1))
     client.hears(ok())
     client.says(execute(1, 0))
-    stage.one.hears(execute(41, 0)).says(ok())
+    stage.one.hears(prepare(WRITE)).says(prepared(42, columns=1, params=1))
+    stage.one.hears(execute(42, 0)).says(ok())
     client.hears(ok())
+
+
+def test_two_of_the_same_text_are_two_statements(stage: Stage) -> None:
+    """One may have an open cursor when the other is executed."""
+    client = stage.client()
+    has_prepared(stage, client, WRITE, there=41)
+    has_prepared(stage, client, WRITE, there=42, here=2)
+    for ours, theirs in ((1, 41), (2, 42), (1, 41)):
+        client.says(execute(ours, 0))
+        stage.one.hears(execute(theirs, 0)).says(ok(rows=1))
+        client.hears(ok(rows=1))
 
 
 def test_long_data_is_bounded(build: Build) -> None:
