@@ -166,16 +166,25 @@ def _read_text(payload: bytes, at: int, collation: int) -> tuple[str, int]:
     end = payload.find(b"\0", at)
     if end < 0:
         raise ProtocolError("a string has no end")
-    return _decode(payload[at:end], collation), end + 1
+    return decode(payload[at:end], collation), end + 1
 
 
-def _decode(text: bytes, collation: int) -> str:
+def decode(text: bytes, collation: int) -> str:
     """A name as the client wrote it. ASCII is the same in every character set that a client may use."""
     if text.isascii():
         return text.decode("ascii")
     from proxy import mimic  # takes a while, and is seldom needed
 
     return mimic.decode(text, collation)
+
+
+def encode(text: str, collation: int) -> bytes:
+    """A name as a client with this collation writes it."""
+    if text.isascii():
+        return text.encode("ascii")
+    from proxy import mimic
+
+    return mimic.encode(text, collation)
 
 
 def _read_short_bytes(payload: bytes, at: int) -> tuple[bytes, int]:
@@ -198,5 +207,5 @@ def _read_attributes(payload: bytes, at: int, collation: int) -> tuple[dict[str,
     while at < len(block):
         key, at = read_lenenc_str(block, at)
         value, at = read_lenenc_str(block, at)
-        attributes[_decode(key, collation)] = _decode(value, collation)
+        attributes[decode(key, collation)] = decode(value, collation)
     return attributes, end

@@ -20,9 +20,9 @@ from typing import Any, NoReturn, cast
 import aiomysql
 from aiomysql import connection as client
 
-from proxy import mimic
 from proxy.compression import ToNode
 from proxy.ed25519 import signature
+from proxy.hello import decode, encode
 from proxy.link import PLAIN, Link
 from proxy.wire import compression
 from proxy.wire.attributes import NONE
@@ -362,7 +362,7 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         # Both forms of the answer's length are the same byte, since no answer is longer than 32.
         parts = [
             head,
-            mimic.encode(self.user, self.collation) + b"\0",
+            encode(self.user, self.collation) + b"\0",
             bytes((len(answer),)) + answer,
         ]
         if self.database is not None:
@@ -371,7 +371,7 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
             parts.append(plugin + b"\0")
         if flags & CLIENT_CONNECT_ATTRS:
             texts = (text for pair in self.attributes.items() for text in pair)
-            parts.append(lenenc_str(b"".join(lenenc_str(mimic.encode(text, self.collation)) for text in texts)))
+            parts.append(lenenc_str(b"".join(lenenc_str(encode(text, self.collation)) for text in texts)))
         if self.algorithm is compression.Algorithm.ZSTD:
             parts.append(bytes((_ZSTD_LEVEL,)))
         self.write_packet(b"".join(parts))
@@ -395,7 +395,7 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         found: bytes = row.read_length_coded_string() or b""
         while not _ends(self.last):
             await self._read_packet()
-        return mimic.decode(found, self.collation)
+        return decode(found, self.collation)
 
     async def _process_auth(self, plugin_name: bytes | None, auth_packet: Any) -> None:
         name = (plugin_name or b"mysql_old_password").decode("ascii", "replace")

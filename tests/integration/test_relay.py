@@ -439,8 +439,11 @@ def test_a_commit_that_lost_leaves_no_metadata_lock(client: Connection, direct: 
     nodes = [direct(number, database=client.db.decode()) for number in (1, 2, 3)]  # type: ignore[union-attr]
     writing = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_modified > 0"
     for number in range(1, 9):
+        # What they show of transactions is some moments old.
+        wait_until(lambda: not any(rows_of(node, writing) != [(0,)] for node in nodes), 10, lambda: "one stays open")
         rows_of(client, "BEGIN")
         rows_of(client, "UPDATE t SET a = a + 1 WHERE id = 1")
+        wait_until(lambda: any(rows_of(node, writing) != [(0,)] for node in nodes), 10, lambda: "none is open")
         elsewhere = next(node for node in nodes if rows_of(node, writing) == [(0,)])
         rows_of(elsewhere, "UPDATE t SET a = a + 10 WHERE id = 1")
         rows_of(client, "COMMIT")
