@@ -259,7 +259,7 @@ def _question(relay: "Relay", request: Request) -> Question | None:
         modes = request.prepared.read_as[0]
     else:
         payload = payload_of(request.raw)
-        text = query_text(payload) if relay.profile.attributes else payload[1:]
+        text = query_text(payload) if relay.attributes else payload[1:]
         modes = relay.modes
     return question(text, request.statement, modes)
 

@@ -516,6 +516,8 @@ class Relay(Sink):
         self.request = None
         self.then = None
         self.sent = None
+        if self.transaction.stage is Stage.NONE:
+            self.transaction.started = 0.0  # also of a command that began none, or was given up
         if close or (self.closing and self.transaction.stage is Stage.NONE):
             self.frontend.close()
         else:

@@ -376,3 +376,14 @@ def test_a_backend_keeps_so_many_statements_and_closes_the_oldest(stage: Stage) 
     stage.one.hears(on(COM_STMT_CLOSE, 1001))
     stage.one.hears(execute(2001)).says(rows("0"))
     client.hears(rows("0"))
+
+
+def test_the_time_between_prepare_and_execution_is_not_the_transactions(stage: Stage) -> None:
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41)
+    stage.passes(20)
+    client.says(execute(1, 0))
+    stage.one.hears(execute(41, 0)).says(rows("1"))
+    client.hears(rows("1"))
+    (seconds,) = (each for each in stage.service.metrics.transaction_seconds.values() if each.count)
+    assert (seconds.count, seconds.sum) == (1, 0.0)
