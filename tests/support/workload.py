@@ -215,7 +215,8 @@ class Client(threading.Thread):
                 blind = self._change(cursor, self._chance, self.number, number)
             except MySQLdb.Error as error:
                 state = connection.sqlstate() if connection is not None else "-"
-                if not self._note(error, state, number) or not _rolled_back(connection):
+                usable = self._note(error, state, number)
+                if connection is None or not usable or not _rolled_back(connection):
                     connection = None
                     self._stop_asked.wait(0.05)
             else:
