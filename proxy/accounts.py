@@ -35,6 +35,7 @@ from router.membership import Node
 logger = logging.getLogger(__name__)
 
 PATIENCE: Final = 2.0  # seconds for one reading of one node
+FIRST_PATIENCE: Final = 5.0  # seconds that a login waits for the first reading: nodes may have to be found before it
 MIN_GAP: Final = 0.05  # seconds between the beginnings of two readings, however many logins ask for one
 NAMES: Final = 10_000  # addresses whose hosts' names are remembered
 NAME_AGE: Final = 60.0  # seconds
@@ -204,7 +205,8 @@ class ClusterAccounts:
 
     async def find(self, name: str, host: str) -> ClusterAccount | None:
         """The account that this client is; `host` is its address, or "localhost" on a Unix socket. Raises Refused."""
-        if self.read_at is None:
+        until = monotonic() + FIRST_PATIENCE
+        while self.read_at is None and monotonic() < until:
             await self.read_again()
         if not self._is_fresh():
             raise Refused(answers.accounts_unknown(self.problem))

@@ -133,6 +133,16 @@ async def test_logins_that_come_together_share_a_reading() -> None:
         assert len(server.asked) - before <= 2 * 2
 
 
+async def test_a_login_waits_for_the_first_node_that_is_found() -> None:
+    nodes: list[Node] = []
+    async with reading(Server(native("ann", "hers")), nodes=lambda: nodes) as source:
+        waiting = asyncio.create_task(source.find("ann", "10.0.0.9"))
+        await source.read_again()
+        assert "no node takes writes" in source.problem and not waiting.done()
+        nodes.append(Node("db1", 3306))
+        assert await waiting is not None
+
+
 async def test_a_reading_that_fails_leaves_what_was_known_for_a_while() -> None:
     server = Server(native("ann", "hers"))
     async with reading(server, max_age=0.2) as source:
@@ -152,7 +162,8 @@ async def test_a_reading_that_fails_leaves_what_was_known_for_a_while() -> None:
 @pytest.mark.parametrize(
     "failure", [ConnectFailed(1142, "SELECT command denied"), ValueError("a table of another kind"), TimeoutError()]
 )
-async def test_accounts_that_were_never_read_let_nobody_in(failure: Exception) -> None:
+async def test_accounts_that_were_never_read_let_nobody_in(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tested, "FIRST_PATIENCE", 0.1)
     server = Server()
     server.failure = failure
     async with reading(server) as source:
