@@ -87,19 +87,33 @@ demo: $(READY)
 
 test mysql chaos compat differential fuzz bench profile instructions check compiled: PACKAGES := demo test bench
 
-# The whole ends with what holds conversations in memory once more, of this tree compiled. It is compiled meanwhile, with
-# what the tests leave of the processors.
+# The whole in two lanes: while tests on a cluster wait for its nodes, those that need none have the processors. Theirs end
+# with what holds conversations in memory once more, of this tree compiled. Loads take their full time only where TESTS
+# names them.
+ON_CLUSTERS := tests/integration tests/differential tests/compat tests/chaos tests/bench
 CONVERSATIONS := relay matrix replay dispatch commit any_conversation frontend backend
 ALSO_COMPILED := tests/test_compiled.py $(CONVERSATIONS:%=tests/proxy/test_%.py)
+.PHONY: tests-on-clusters tests-alone tests-compiled
 test: $(DEV)
 ifeq ($(TESTS),)
-	@nice -n 19 $(MAKE) --silent compiled & compiling=$$!; \
-	echo $(BIN)/pytest; $(BIN)/pytest; passed=$$?; \
-	wait $$compiling && test $$passed = 0
-	$(AS_COMPILED) -m pytest --override-ini pythonpath="build/compiled ." $(ALSO_COMPILED)
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 tests-on-clusters tests-alone tests-compiled
 else
 	$(BIN)/pytest $(TESTS)
 endif
+
+tests-on-clusters: $(DEV)
+	MULTIWRITER_SECONDS=5 $(BIN)/pytest --durations 15 $(ON_CLUSTERS)
+
+# Said at once, as the dots of two would be one another's.
+tests-alone: $(DEV)
+	@mkdir -p build
+	@$(BIN)/pytest $(ON_CLUSTERS:%=--ignore %) >build/alone.log 2>&1 || { cat build/alone.log; exit 1; }
+	@echo "tests without a cluster: $$(tail -1 build/alone.log)"
+
+tests-compiled: $(COMPILED)
+	@$(AS_COMPILED) -m pytest --override-ini pythonpath="build/compiled ." $(ALSO_COMPILED) >build/conversations.log 2>&1 \
+		|| { cat build/conversations.log; exit 1; }
+	@echo "conversations, compiled: $$(tail -1 build/conversations.log)"
 
 # A MySQL server and client beside what is installed, in a directory of their own; 700 MB, downloaded once.
 MYSQL := .mysql9

@@ -8,7 +8,13 @@ import pytest
 
 
 def run(code: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    """In a process that an interrupt ends, also where this one is in the background and ignores them."""
+    given = [sys.executable, "-c", code]
+    inherited = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        return subprocess.run(given, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
 
 def test_an_interrupt_while_it_is_imported_ends_it_without_a_word() -> None:
