@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 from mypy_extensions import mypyc_attr
 
 from proxy.wire.constants import COM_QUERY, COM_QUIT, COM_RESET_CONNECTION
+from proxy.wire.digest import ReplyDigest
 from proxy.wire.framing import ProtocolError, frame
 from proxy.wire.packets import ServerError
-from proxy.wire.replies import Digest, ReplyScanner
+from proxy.wire.replies import ReplyScanner
 from router.marker import Slot
 from router.session import UNKNOWN, State
 
@@ -179,7 +180,7 @@ class Backend:
         self._scanner = ReplyScanner(capabilities)
         self._sink: Sink | None = None
         self._due: deque[int] = deque()  # commands sent behind the one whose reply comes now
-        self._digest: Digest | None = None  # of the last of them
+        self._digest: ReplyDigest | None = None  # of the last of them
         self._cursor = False
         self._file_wanted = False
         self._quiet = 0  # replies that come first and concern nobody
@@ -193,7 +194,7 @@ class Backend:
     # -- what its holder calls ----------------------------------------------------------------------------------------
 
     def send(
-        self, sink: Sink, data: bytes, command: int, digest: Digest | None = None, *, cursor: bool = False
+        self, sink: Sink, data: bytes, command: int, digest: ReplyDigest | None = None, *, cursor: bool = False
     ) -> None:
         """Send one command that has a reply, when no other of the holder's is due. `cursor`: it may leave one open."""
         self._sink = sink
@@ -207,7 +208,14 @@ class Backend:
             self._scanner.start(command, digest, cursor)
 
     def send_two(
-        self, sink: Sink, data: bytes, first: int, second: int, digest: Digest | None = None, *, cursor: bool = False
+        self,
+        sink: Sink,
+        data: bytes,
+        first: int,
+        second: int,
+        digest: ReplyDigest | None = None,
+        *,
+        cursor: bool = False,
     ) -> None:
         """Send two commands in one write; the sink gets two replies, and `digest` is of the second's."""
         self._sink = sink
@@ -233,7 +241,7 @@ class Backend:
             self._scanner.start(command)
         self._quiet += 1
 
-    async def run(self, data: bytes, command: int, digest: Digest | None = None) -> "Answer":
+    async def run(self, data: bytes, command: int, digest: ReplyDigest | None = None) -> "Answer":
         """Send one command and wait for its whole reply, which goes to nobody else. Raises `Lost`."""
         if self.lost is not None:
             raise Lost(self.lost)

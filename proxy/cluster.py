@@ -83,6 +83,8 @@ class Cluster:
         # Told of each node whose state has changed for the worse: others may not have noticed.
         self.lost_sight: Callable[[str], None] = lambda name: None
         self.catalog = Catalog()  # what is known of tables, as last read
+        self._unique_in = self.catalog
+        self._unique: dict[str, tuple[tuple[str, ...], ...]] = {}  # unique keys of tables in it that were asked for
         # Returns once they are read anew, or after so many seconds; None: nobody reads them.
         self.definitions_changed: Callable[[float], Coroutine[Any, Any, None]] | None = None
         self.pools: Final = {
@@ -160,8 +162,16 @@ class Cluster:
 
     def unique_keys(self, table: str) -> tuple[tuple[str, ...], ...] | None:
         """The columns of each unique key of "schema.table"; None: not known."""
-        found = self.catalog.find(table, "")
-        return found.keys if found is not None else None
+        if self._unique_in is not self.catalog:
+            self._unique_in = self.catalog
+            self._unique.clear()
+        keys = self._unique.get(table)
+        if keys is None:
+            found = self.catalog.find(table, "")
+            if found is None:
+                return None
+            keys = self._unique[table] = found.keys
+        return keys
 
     def reload(self, replay: Replay) -> None:
         """Take new limits of replays."""

@@ -28,7 +28,7 @@ from proxy.wire.constants import (
     SERVER_STATUS_IN_TRANS_READONLY,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
-from proxy.wire.packets import ServerError, ok_packet, with_ok_status
+from proxy.wire.packets import ServerError, plain_ok, with_ok_status
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
 from router.facts import Asks, Begin, Kind, PinReason, Statement
@@ -261,7 +261,7 @@ def succeeded(relay: "Relay", reply: ReplyScanner, raw: bytes) -> Told | None:
     if commit.slot is not None:
         commit.slot.committed()
         relay.metrics.markers_written[commit.node.name] += 1
-        raw = ok_packet(1, status=reply.status & FLAGS, capabilities=relay.profile.capabilities)
+        raw = plain_ok(reply.status & FLAGS, relay.profile.capabilities)
     if commit.held is not None:
         return replace(commit.held, raw=with_ok_status(commit.held.raw, commit.held.status))
     return Told(reply.status & FLAGS, raw=raw)
@@ -355,7 +355,7 @@ def _committed(relay: "Relay", commit: Commit, node: Node) -> None:
     if held is not None:
         relay.frontend.write(with_ok_status(held.raw, held.status))
     else:
-        relay.frontend.write(ok_packet(1, status=relay.status, capabilities=relay.profile.capabilities))
+        relay.frontend.write(plain_ok(relay.status, relay.profile.capabilities))
     relay.finish(relay.pinned is not None or (end is not None and bool(end.release)))
 
 

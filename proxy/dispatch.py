@@ -21,12 +21,13 @@ from proxy.prepared import keep
 from proxy.ready import begun_or_keeps, has_anothers_id, knows_insert_id, lacks, would_see_others
 from proxy.request import Request
 from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_QUERY, COM_STMT_PREPARE
+from proxy.wire.digest import ReplyDigest
 from proxy.wire.framing import frame
 from proxy.wire.packets import ServerError, error_packet, single_value
 from router import answers
 from router.answers import Answer as ProxyError
 from router.facts import Asks, Kind, Statement
-from router.journal import Entry, ReplyDigest
+from router.journal import Entry
 from router.membership import Node
 from router.outcomes import Phase, Verdict, judge, lost, undone
 from router.plan import ANYWHERE, Opening, Plan, opening_text, plan

@@ -5,6 +5,7 @@ Apart from the pool because a compiled class has no weak references, and the pro
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from proxy import login
@@ -40,6 +41,14 @@ def introduced(said: Mapping[str, str], how: Literal["proxy", "program", "all"])
     return told if told and how != "proxy" and size <= MOST_BYTES else OURS
 
 
+def as_query(sql: bytes, attributes: bool) -> bytes:
+    return frame(b"".join((b"\x03", NONE, sql) if attributes else (b"\x03", sql)))
+
+
+as_known_query = lru_cache(maxsize=32)(as_query)
+"""The same for the texts of our own that are always the same."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Profile:
     """What was settled when the backend logged in and can't be changed afterwards; sessions share backends of their
@@ -64,7 +73,7 @@ class Profile:
 
     def query(self, sql: bytes) -> bytes:
         """A text of our own as a COM_QUERY."""
-        return frame(b"".join((b"\x03", NONE, sql) if self.attributes else (b"\x03", sql)))
+        return as_query(sql, self.attributes)
 
     @property
     def confirmed(self) -> bool:

@@ -24,7 +24,7 @@ from proxy.insert_id import InsertIds
 from proxy.places import Place
 from proxy.policy import Policy
 from proxy.prepared import PreparedStatements
-from proxy.profile import Profile
+from proxy.profile import Profile, as_known_query
 from proxy.ready import is_ready
 from proxy.request import Request
 from proxy.success import succeeded
@@ -37,12 +37,13 @@ from proxy.wire.constants import (
     SERVER_STATUS_IN_TRANS_READONLY,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
-from proxy.wire.packets import error_packet, ok_packet
+from proxy.wire.digest import ReplyDigest
+from proxy.wire.packets import error_packet, plain_ok
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
 from router.causality import Level
 from router.facts import Asks, End, Kind, Modes, PinReason, Result, Statement
-from router.journal import Journal, ReplyDigest
+from router.journal import Journal
 from router.membership import Node, NodeState
 from router.outcomes import Phase
 from router.pins import Pins
@@ -421,7 +422,7 @@ class Relay(Sink):
         if opening:
             assert transaction.begin is not None
             self.leading = True
-            begin = self.profile.query(opening_text(transaction.begin, self.state))
+            begin = as_known_query(opening_text(transaction.begin, self.state), self.attributes)
             backend.send_two(sink, begin + raw, COM_QUERY, request.code, self.digest, cursor=request.opens_cursor)
         else:
             backend.send(sink, raw, request.code, self.digest, cursor=request.opens_cursor)
@@ -492,7 +493,7 @@ class Relay(Sink):
     def answer_ok(self) -> None:
         """Our own OK to the current command."""
         self.row_count = 0
-        self.frontend.write(ok_packet(1, status=self.status, capabilities=self.profile.capabilities))
+        self.frontend.write(plain_ok(self.status, self.profile.capabilities))
         self.finish()
 
     def answer_error(self, error: ProxyError) -> None:

@@ -139,7 +139,10 @@ class Request:
     @property
     def size(self) -> int:
         """Bytes that keeping it takes."""
-        return len(self.raw) + sum(map(len, self.long_data))
+        size = len(self.raw)
+        for part in self.long_data:
+            size += len(part)
+        return size
 
     @property
     def changes_state(self) -> bool:

@@ -11,6 +11,8 @@ from typing import Final
 class Kind(Enum):
     """What a statement is, by what has to be done about it. The values are metric labels."""
 
+    __hash__ = object.__hash__  # as it compares; Enum's own takes longer than all else that a set is asked for
+
     READ = "read"  # SELECT, VALUES, TABLE: without locks
     LOCKING_READ = "locking_read"  # SELECT .. FOR UPDATE, FOR SHARE, LOCK IN SHARE MODE
     WRITE = "write"  # INSERT, UPDATE, DELETE, REPLACE

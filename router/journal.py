@@ -6,15 +6,12 @@ read.
 """
 
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import Final, Generic, TypeVar
 
 Request = TypeVar("Request")
 
 OVERHEAD: Final = 512
 """Bytes accounted for an entry beside its raw command: objects, digest, list slot. Measured 300-450, rounded up."""
-
-DIGEST_SIZE: Final = 16
 
 SESSION_FULL: Final = "journal-session-limit"
 SPACE_FULL: Final = "journal-total-limit"
@@ -38,23 +35,6 @@ class JournalSpace:
     def give(self, size: int) -> None:
         assert 0 <= size <= self.used, "more given back than taken"
         self.used -= size
-
-
-class ReplyDigest:
-    """What must be equal in a reply and its repetition, however it was cut into chunks."""
-
-    __slots__ = ("_hash", "length")
-
-    def __init__(self) -> None:
-        self._hash = blake2b(digest_size=DIGEST_SIZE)
-        self.length = 0  # bytes that went in
-
-    def update(self, data: bytes) -> None:
-        self.length += len(data)
-        self._hash.update(data)
-
-    def digest(self) -> bytes:
-        return self._hash.digest()
 
 
 class Entry(Generic[Request]):

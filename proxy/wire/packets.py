@@ -7,6 +7,7 @@ Every reader raises ProtocolError where the packet ends too early. Writers make 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from proxy.wire.constants import (
@@ -153,6 +154,12 @@ def ok_packet(
         text = lenenc_str(info) + lenenc_str(b"".join([_change(change) for change in changes]))
     head = bytes((header,)) + lenenc_int(affected_rows) + lenenc_int(insert_id)
     return frame(head + status.to_bytes(2, "little") + warnings.to_bytes(2, "little") + text, seq)
+
+
+@lru_cache(maxsize=256)
+def plain_ok(status: int, capabilities: int) -> bytes:
+    """The OK packet that answers a command which changed nothing."""
+    return ok_packet(1, status=status, capabilities=capabilities)
 
 
 def with_ok_status(packet: bytes, status: int) -> bytes:

@@ -28,7 +28,7 @@ Page names below are those of https://dev.mysql.com/doc/dev/mysql-server/latest/
 """
 
 from struct import Struct
-from typing import Final, Protocol
+from typing import Final
 
 from proxy.wire.constants import (
     CLIENT_DEPRECATE_EOF,
@@ -61,6 +61,7 @@ from proxy.wire.constants import (
     SERVER_SESSION_STATE_CHANGED,
     SERVER_STATUS_CURSOR_EXISTS,
 )
+from proxy.wire.digest import ReplyDigest
 from proxy.wire.framing import HEADER, MAX_PAYLOAD, ProtocolError
 from proxy.wire.packets import EOF_LENGTH, OK_LENGTH, ServerError, parse_error, read_lenenc_int
 
@@ -115,12 +116,6 @@ _SUMMED_UP: Final = (OK_HEADER, EOF_HEADER)
 _BEHIND_OK: Final = frozenset((DONE, RESPONSE, PARAMETER_DEFINITIONS, PREPARED_DEFINITIONS))
 _DIGEST_OK = Struct("<3xxQQHHH").pack
 _DIGEST_ERR = Struct("<3xBH").pack
-
-
-class Digest(Protocol):
-    """What a reply is summed up in: any object of hashlib."""
-
-    def update(self, data: bytes, /) -> None: ...
 
 
 class ReplyScanner:
@@ -182,7 +177,7 @@ class ReplyScanner:
         self._opens_cursor = False
         self._reset(DONE, None)
 
-    def start(self, command: int, digest: Digest | None = None, opens_cursor: bool = True) -> None:
+    def start(self, command: int, digest: ReplyDigest | None = None, opens_cursor: bool = True) -> None:
         """Expects the reply to `command`; `done` at once where the protocol has none.
 
         `opens_cursor` is false for a COM_STMT_EXECUTE that asks for no cursor (see prepared.opens_cursor).
@@ -202,7 +197,7 @@ class ReplyScanner:
             raise ProtocolError(f"{COMMAND_NAMES[command]} has no reply that ends")
         self._reset(FIRST_STATE.get(command, OK_PACKET), digest)
 
-    def _reset(self, state: int, digest: Digest | None) -> None:
+    def _reset(self, state: int, digest: ReplyDigest | None) -> None:
         self._state = state
         self._chained = state == RESPONSE
         self._digest = digest

@@ -6,7 +6,8 @@ is left of the harness is a few dozen byte codes a turn.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import NamedTuple
 
 from proxy.wire.constants import (
     CLIENT_DEPRECATE_EOF,
@@ -22,6 +23,7 @@ from proxy.wire.constants import (
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
 )
+from router.contention import FEW, Conflict
 from tests.proxy.scripted import Link, Stage, Wire, command, query, told
 from tests.wire.speaking import Server
 
@@ -64,13 +66,23 @@ class NodeSide:
         return server.end(self.status).sent
 
 
+class Script(NamedTuple):
+    """What is said again and again, so many `times` where it is counted, and once before that. `hot`: a table that
+    conflicts have given an owner.
+    """
+
+    turns: list[bytes]
+    times: int
+    before: tuple[bytes, ...] = ()
+    hot: str = ""
+
+
 class Conversation:
     """One client that says the same things again and again."""
 
-    def __init__(self, stage: Stage, turns: Sequence[bytes], before: Sequence[bytes] = ()) -> None:
+    def __init__(self, stage: Stage, script: Script) -> None:
         self._stage = stage
         self._node = NodeSide()
-        self._turns = turns
         self._wrote: deque[Wire] = deque()
         self._data: deque[bytes] = deque()
         self._known: set[Link] = set()
@@ -79,11 +91,13 @@ class Conversation:
         self.client = stage.client(capabilities=CAPABILITIES)
         self.client.wire._hear = self._client_hears  # type: ignore[method-assign]
         self._rounds: list[tuple[bytes, list[bytes]]] = []
-        for turn in before:
+        for turn in script.before:
             self._learn(turn)
+        if script.hot:
+            stage.clock.does(lambda: self._heat(script.hot))
         # Three times: the first one connects, the second one finds what the first one left.
         for _ in range(3):
-            self._rounds = [(turn, self._learn(turn)) for turn in turns]
+            self._rounds = [(turn, self._learn(turn)) for turn in script.turns]
 
     def run(self, times: int) -> None:
         """All turns, so many times. To be called in the loop."""
@@ -103,6 +117,11 @@ class Conversation:
                     while ready:
                         ready.popleft()._run()
         assert not wrote, "it wrote to the node what it had not written before"
+
+    def _heat(self, table: str) -> None:
+        cluster = self._stage.service.cluster
+        for _ in range(int(FEW)):
+            cluster.contention.conflict(Conflict(table, changed=(table,)), 0, cluster.now())
 
     def _client_hears(self, data: bytes) -> None:
         self.replies += 1
@@ -153,12 +172,22 @@ def transaction() -> list[bytes]:
     ]
 
 
-PREPARE = [command(COM_STMT_PREPARE, b"SELECT c FROM sbtest1 WHERE id=?"), execute(1, bound=True)]
+def increment() -> list[bytes]:
+    """A counter is fought over."""
+    return [
+        query("BEGIN"),
+        query("UPDATE sbtest1 SET k=k+1 WHERE id=5000"),
+        query("INSERT INTO done (n) VALUES (1)"),
+        query("COMMIT"),
+    ]
 
-CONVERSATIONS: dict[str, tuple[list[bytes], list[bytes]]] = {
-    "point-select text": (point_selects(), []),
-    "point-select prepared": ([execute(number, bound=False) for number in range(20)], PREPARE),
-    "100 rows text": (ranges(), []),
-    "transaction text": (transaction(), []),
+
+PREPARE = (command(COM_STMT_PREPARE, b"SELECT c FROM sbtest1 WHERE id=?"), execute(1, bound=True))
+
+CONVERSATIONS = {
+    "point-select text": Script(point_selects(), 15),
+    "point-select prepared": Script([execute(number, bound=False) for number in range(20)], 15, PREPARE),
+    "100 rows text": Script(ranges(), 25),
+    "transaction text": Script(transaction(), 25),
+    "transaction on a hot table": Script(increment(), 25, hot=".sbtest1"),
 }
-"""By name, what is said again and again, and what is said before that."""

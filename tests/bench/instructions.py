@@ -22,7 +22,6 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RECORDED = HERE / "instructions.json"
 TOLERANCE = 0.03
-TIMES = {"point-select text": 15, "point-select prepared": 15, "100 rows text": 25, "transaction text": 25}
 WARM = 20  # times that each conversation is held before: caches are full, and the interpreter has specialised its code
 REFERENCE = "reference"
 
@@ -58,7 +57,7 @@ def count(library: str) -> None:
     """Hold the conversations, telling callgrind when to count which."""
     import gc
 
-    from tests.bench.conversations import CONVERSATIONS, Conversation
+    from tests.bench.conversations import CONVERSATIONS, Conversation, Script
     from tests.proxy.scripted import Stage
 
     counting = ctypes.CDLL(library)
@@ -66,22 +65,22 @@ def count(library: str) -> None:
     counting.begin()
     reference(200)
     counting.end(REFERENCE.encode())
-    for name, (turns, before) in CONVERSATIONS.items():
-        stage = Stage()
+    for name, script in CONVERSATIONS.items():
+        stage = Stage(endpoint={"placement": "adaptive"})
         stage.service.cluster._chance.seed(0)
-        conversation = Conversation(stage, turns, before)
+        conversation = Conversation(stage, script)
 
-        def held(conversation: Conversation = conversation, name: str = name) -> None:
+        def held(conversation: Conversation = conversation, script: Script = script, name: str = name) -> None:
             conversation.run(WARM)
             # Where the collector would run depends on how many objects there were before.
             gc.collect()
             gc.disable()
             before = conversation.replies
             counting.begin()
-            conversation.run(TIMES[name])
+            conversation.run(script.times)
             counting.end(name.encode())
             gc.enable()
-            assert conversation.replies - before >= TIMES[name] * len(conversation._rounds), "a turn was not answered"
+            assert conversation.replies - before >= script.times * len(conversation._rounds), "a turn was not answered"
 
         stage.clock.does(held)
         stage.leave()
@@ -121,8 +120,8 @@ def measured() -> dict[str, float]:
     one = totals[REFERENCE] / 200
     print(f"reference: {one:.0f} instructions")
     found = {}
-    for name, (turns, _) in CONVERSATIONS.items():
-        by_command = totals[name] / TIMES[name] / len(turns)
+    for name, script in CONVERSATIONS.items():
+        by_command = totals[name] / script.times / len(script.turns)
         print(f"{name}: {by_command:.0f} instructions by command")
         found[name] = by_command / one
     return found

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.bench.conversations import CONVERSATIONS, Conversation
-from tests.bench.instructions import TIMES, verdict
+from tests.bench.instructions import verdict
 from tests.bench.profile import table
 from tests.proxy.scripted import Stage
 
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
-    stage = Stage()
+    stage = Stage(endpoint={"placement": "adaptive"})
     yield stage
     stage.leave()
     stage.close()
@@ -23,14 +23,14 @@ def stage() -> Iterator[Stage]:
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_every_turn_of_a_conversation_is_answered(name: str, stage: Stage) -> None:
-    turns, before = CONVERSATIONS[name]
-    conversation = Conversation(stage, turns, before)
+    turns = CONVERSATIONS[name].turns
+    conversation = Conversation(stage, CONVERSATIONS[name])
     already = conversation.replies
     stage.clock.does(lambda: conversation.run(3))
     assert conversation.replies - already == 3 * len(turns)
     commands = stage.service.metrics.commands()
     assert commands["COM_STMT_EXECUTE" if "prepared" in name else "COM_QUERY"] >= 6 * len(turns)
-    assert TIMES[name]
+    assert stage.service.cluster.contention.watchful is ("hot" in name)
 
 
 def test_a_rise_is_a_fault_and_a_fall_is_none() -> None:

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from proxy.backend import Answer, Backend, Lost, Sink
 from proxy.wire.constants import COM_PING, COM_QUERY, COM_STMT_PREPARE
+from proxy.wire.digest import ReplyDigest
 from proxy.wire.framing import frame
 from proxy.wire.replies import ReplyScanner
-from router.journal import ReplyDigest
 from router.session import State
 from tests.proxy.scripted import CAPABILITIES, HIGH_WATER, Link, Stage, error, ok, prepared, query, rows
 from tests.wire.speaking import Server
