@@ -4,11 +4,11 @@ It has a part already. The new reply has to begin with the same bytes, to the la
 first one ended. Nothing is kept of the part but its length and a digest.
 """
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from proxy import failure
 from proxy.backend import Sink
+from proxy.wire.digest import ReplyDigest
 from proxy.wire.replies import ReplyScanner
 
 if TYPE_CHECKING:
@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 class Sent:
     """The part of a reply that the client has: of more than one chunk, or cut."""
 
-    __slots__ = ("digest", "size")
+    __slots__ = ("digest",)
 
     def __init__(self, first: bytes) -> None:
-        self.digest = blake2b(first, digest_size=16)
-        self.size = len(first)
+        self.digest = ReplyDigest()
+        self.digest.update(first)
 
     def add(self, data: bytes) -> None:
         self.digest.update(data)
-        self.size += len(data)
 
 
 class Continuation(Sink):
@@ -40,8 +39,8 @@ class Continuation(Sink):
     def __init__(self, relay: "Relay", sent: Sent) -> None:
         self._relay = relay
         self._sent = sent
-        self._again = blake2b(digest_size=16)
-        self._missing = sent.size
+        self._again = ReplyDigest()
+        self._missing = sent.digest.length
         self._over = False  # the relay has been told, and what is still to come of this reply concerns nobody
 
     def reply_data(self, data: bytes) -> None:

@@ -1,10 +1,18 @@
-"""A digest of a reply: what must be equal in it and its repetition."""
+"""A digest of a reply: what must be equal in it and its repetition.
 
-from hashlib import blake2b
+The hash is one that takes a twentieth of the time of cryptographic ones. Who writes what others read cannot choose two
+values of one digest all the same: it depends on a number that each process draws for itself, and never leaves it.
+"""
+
+import secrets
 from typing import Final
+
+from xxhash import xxh3_128
 
 DIGEST_SIZE: Final = 16
 """Bytes, of a long reply. A digest that is a reply would have to be found among 2**128."""
+
+_SEED: Final = secrets.randbits(64)
 
 SHORT: Final = 48
 """Bytes up to which a reply is its own digest, as most OK packets are: hashing takes longer than all else."""
@@ -16,7 +24,7 @@ class ReplyDigest:
     __slots__ = ("_hash", "_short", "length")
 
     def __init__(self) -> None:
-        self._hash: blake2b | None = None
+        self._hash: xxh3_128 | None = None
         self._short = b""
         self.length = 0  # bytes that went in
 
@@ -27,7 +35,7 @@ class ReplyDigest:
         elif self.length <= SHORT:
             self._short += data
         else:
-            self._hash = blake2b(self._short + data, digest_size=DIGEST_SIZE)
+            self._hash = xxh3_128(self._short + data, _SEED)
             self._short = b""
 
     def digest(self) -> bytes:
