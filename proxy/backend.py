@@ -9,13 +9,14 @@ Commands may be sent before the replies of earlier ones have come: the server an
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from mypy_extensions import mypyc_attr
 
 from proxy.wire.constants import COM_QUERY, COM_QUIT, COM_RESET_CONNECTION
 from proxy.wire.digest import ReplyDigest
-from proxy.wire.framing import ProtocolError, frame
+from proxy.wire.framing import HEADER, ProtocolError, frame
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import ReplyScanner
 from router.marker import Slot
@@ -207,27 +208,24 @@ class Backend:
         else:
             self._scanner.start(command, digest, cursor)
 
-    def send_two(
+    def send_several(
         self,
         sink: Sink,
         data: bytes,
-        first: int,
-        second: int,
+        commands: Sequence[int],
         digest: ReplyDigest | None = None,
         *,
         cursor: bool = False,
     ) -> None:
-        """Send two commands in one write; the sink gets two replies, and `digest` is of the second's."""
+        """Send two commands or more in one write; the sink gets a reply for each, and `digest` is of the last one's."""
         self._sink = sink
         if not self._write(data):
             return
         self._digest = digest
         self._cursor = cursor
-        self._due.append(second)
-        if self._quiet:
-            self._due.appendleft(first)
-        else:
-            self._scanner.start(first)
+        self._due.extend(commands)
+        if not self._quiet:
+            self._scanner.start(self._due.popleft())
 
     def send_quietly(self, data: bytes, command: int) -> None:
         """Send a command, when nothing is due, whose reply nobody needs. If it is refused the backend is not used
@@ -240,6 +238,18 @@ class Backend:
         else:
             self._scanner.start(command)
         self._quiet += 1
+
+    async def run_several(self, commands: Sequence[bytes]) -> "Answer":
+        """Send commands in one write and wait for all of their replies: that of the first which was refused, or else of
+        the last. Raises `Lost`.
+        """
+        if len(commands) == 1:
+            return await self.run(commands[0], commands[0][HEADER])
+        if self.lost is not None:
+            raise Lost(self.lost)
+        answer = Answer(len(commands))
+        self.send_several(answer, b"".join(commands), [raw[HEADER] for raw in commands])
+        return await answer.whole
 
     async def run(self, data: bytes, command: int, digest: ReplyDigest | None = None) -> "Answer":
         """Send one command and wait for its whole reply, which goes to nobody else. Raises `Lost`."""
@@ -399,13 +409,16 @@ class Backend:
 
 
 class Answer(Sink):
-    """A sink that waits for one whole reply. It copies what it keeps, since the scanner is used again."""
+    """A sink that waits for one whole reply, or for `due` of them. It copies what it keeps, since the scanner is used
+    again: of several replies the first that is an error, or else the last.
+    """
 
-    __slots__ = ("data", "error", "insert_id", "num_params", "statement_id", "status", "whole")
+    __slots__ = ("_due", "data", "error", "insert_id", "num_params", "statement_id", "status", "whole")
 
     KEPT = 1 << 16  # bytes of the reply that are kept; what runs on the side is asked for a row or less
 
-    def __init__(self) -> None:
+    def __init__(self, due: int = 1) -> None:
+        self._due = due
         self.whole: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.data = b""
         self.error: ServerError | None = None
@@ -419,13 +432,18 @@ class Answer(Sink):
             self.data += data
 
     def reply_done(self, reply: ReplyScanner) -> None:
+        self._due -= 1
+        if self.error is None:
+            self._take(reply)
+        if self._due == 0 and not self.whole.done():
+            self.whole.set_result(self)
+
+    def _take(self, reply: ReplyScanner) -> None:
         self.error = reply.error
         self.status = reply.status
         self.insert_id = reply.insert_id
         self.statement_id = reply.statement_id
         self.num_params = reply.num_params
-        if not self.whole.done():
-            self.whole.set_result(self)
 
     def file_wanted(self) -> None:
         """Never: statements of our own load no file."""

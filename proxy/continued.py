@@ -70,7 +70,7 @@ class Continuation(Sink):
 
     @property
     def _for_our_opening(self) -> bool:
-        return self._relay.leading or self._relay.refusal is not None
+        return self._relay.leading > 0 or self._relay.refusal is not None
 
     def file_wanted(self) -> None:
         self._relay.file_wanted()

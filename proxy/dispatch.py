@@ -8,9 +8,10 @@ the limits of the replay settings.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from proxy import causality, commit, failure, kept, places, sentinel
+from proxy import ahead, causality, commit, failure, kept, places, sentinel
 from proxy.backend import Answer, Backend, Lost
 from proxy.cluster import NoWriter
 from proxy.holding import text_value
@@ -22,7 +23,6 @@ from proxy.ready import begun_or_keeps, has_anothers_id, knows_insert_id, lacks,
 from proxy.request import Request
 from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_QUERY, COM_STMT_PREPARE
 from proxy.wire.digest import ReplyDigest
-from proxy.wire.framing import frame
 from proxy.wire.packets import ServerError, error_packet, single_value
 from router import answers
 from router.answers import Answer as ProxyError
@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 MEETING: Final = 2  # retries after which transactions that fight over a table go to the same node
 CLEARS_WARNINGS: Final = b"DO (SELECT 1 FROM (SELECT 1) t)"  # a statement without tables would leave them
 PROBE: Final = Statement(kind=Kind.READ)
-ACCESS_MODE: Final = "SET SESSION TRANSACTION READ "  # ONLY or WRITE; levels of isolation have another word there
 GUARD: Final = b"SET SESSION TRANSACTION READ ONLY"
 UNGUARD: Final = b"SET SESSION TRANSACTION READ WRITE"
 
@@ -74,14 +73,14 @@ class Different(Exception):
     """A replayed statement answered something else than the client has seen: what, in words for a log."""
 
 
-async def dispatch(relay: "Relay", request: Request | None) -> None:
+async def dispatch(relay: "Relay", request: Request | None, *, confirmed: bool = False) -> None:
     """Bring the session onto a backend and send `request`; None: only take up its transaction again.
 
-    Ends with the command sent, or with its answer.
+    Ends with the command sent, or with its answer. `confirmed`: the state is not sent ahead of it in the same write.
     """
     try:
         async with asyncio.timeout(relay.policy.limits.max_time if relay.replaying else None) as limit:
-            backend, wanted = await _lease(relay, request, limit)
+            backend, wanted, first = await _lease(relay, request, limit, confirmed=confirmed)
     except GiveUp as given_up:
         relay.task = None
         if given_up.goes_on and relay.sent is None:
@@ -114,7 +113,7 @@ async def dispatch(relay: "Relay", request: Request | None) -> None:
     relay.task = None
     waiting = relay.request
     if request is not None:
-        relay.launch(backend, request, wanted)
+        relay.launch(backend, request, wanted, first)
     else:
         failure.retried(relay)
         if waiting is not None:
@@ -125,16 +124,19 @@ async def adopt(relay: "Relay") -> ProxyError | bytes | None:
     """Show that the session's state can be had on a backend; the error if it can't."""
     try:
         async with asyncio.timeout(None) as limit:
-            await _lease(relay, Request(COM_PING, b"", PROBE), limit)
+            await _lease(relay, Request(COM_PING, b"", PROBE), limit, confirmed=True)
     except GiveUp as given_up:
         return given_up.error
     relay.give_back()
     return None
 
 
-async def _lease(relay: "Relay", request: Request | None, limit: asyncio.Timeout) -> tuple[Backend, Plan]:
-    """A backend in the session's state, with its transaction on it as far as the journal goes, and what is left to
-    do. `limit`: of the time for it, not counting what others are waited for.
+async def _lease(
+    relay: "Relay", request: Request | None, limit: asyncio.Timeout, *, confirmed: bool
+) -> tuple[Backend, Plan, Sequence[bytes]]:
+    """A backend with the session's transaction on it as far as the journal goes, and what is left to do; and in its
+    state, or the commands for that, which may go ahead of the request unless it is to be `confirmed`. `limit`: of the
+    time for it, not counting what others are waited for.
     """
     while True:
         if relay.delay:
@@ -152,6 +154,12 @@ async def _lease(relay: "Relay", request: Request | None, limit: asyncio.Timeout
             wanted = ANYWHERE
             if request is not None:
                 wanted = relay.plan(request)
+                if (
+                    relay.lease is backend
+                    and not confirmed
+                    and (first := ahead.state_for(relay, backend, request, wanted))
+                ):
+                    return backend, wanted, first
                 await _prepare_ahead(relay, backend, request)
                 await _bring(relay, backend, relay.state, wanted)
                 wanted = await _open(relay, backend, request, wanted)
@@ -193,7 +201,7 @@ async def _lease(relay: "Relay", request: Request | None, limit: asyncio.Timeout
             await _undo(relay)
             raise GiveUp(relay.original, "different") from None
         else:
-            return backend, wanted
+            return backend, wanted, ()
         if relay.transaction.stage is Stage.OPEN and not relay.replaying:
             failure.lost_on_the_way(relay, verdict, error)
         if not failure.another_attempt(relay, verdict):
@@ -366,12 +374,13 @@ async def _restore(relay: "Relay", backend: Backend, state: State) -> None:
     if way.reset:
         await _save_insert_id(relay, backend)
         _check(await backend.reset(), Phase.SETUP)
-    for sql in way.statements:
-        await _ask(backend, sql.encode("latin-1"))
-        if sql.startswith(ACCESS_MODE):
-            backend.guarded = False  # the client's own choice is in force
-    if way.schema is not None:
-        await _enter(backend, way.schema)
+    commands = ahead.commands(way, backend.profile)
+    if commands:
+        answer = await backend.run_several(commands)
+        backend.hides_use = backend.hides_use or answer.error is not None  # those behind it were run all the same
+        _check(answer, Phase.SETUP)
+    if ahead.sets_access(way):
+        backend.guarded = False  # the client's own choice is in force
     backend.state = state
 
 
@@ -501,7 +510,7 @@ async def _hidden_schema(relay: "Relay", backend: Backend) -> bytes:
 
 
 async def _enter(backend: Backend, schema: bytes) -> None:
-    await _step(backend, frame(bytes((COM_INIT_DB,)) + schema), COM_INIT_DB)
+    await _step(backend, ahead.entering(schema), COM_INIT_DB)
 
 
 # -- the journal ------------------------------------------------------------------------------------------------------

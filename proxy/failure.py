@@ -47,12 +47,15 @@ WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind
 
 
 class Refusal:
-    """The error of our own START TRANSACTION, kept until the reply behind it has come."""
+    """The error of our own START TRANSACTION, or of what was to set the state ahead of it, kept until the reply behind
+    it has come.
+    """
 
-    __slots__ = ("code", "message", "raw")
+    __slots__ = ("code", "message", "of_state", "raw")
 
-    def __init__(self, reply: ReplyScanner) -> None:
+    def __init__(self, reply: ReplyScanner, *, of_state: bool) -> None:
         assert reply.error is not None
+        self.of_state = of_state
         self.code = reply.error.code
         self.message = reply.error.message
         self.raw = reply.error_raw
@@ -72,7 +75,6 @@ def refused(relay: "Relay", reply: ReplyScanner) -> None:
 
 def opening_refused(relay: "Relay", refusal: Refusal) -> None:
     """Our START TRANSACTION was refused, and so the statement behind it did nothing: the backend was guarded."""
-    relay.refusal = None
     relay.transaction.stage = Stage.BEGUN
     relay.journal.clear()  # of what was to run
     verdict = judge(refusal.code, refusal.message, Phase.SETUP)
@@ -98,7 +100,7 @@ def backend_lost(relay: "Relay", reason: str) -> None:
     elif relay.request is None:
         lost_while_idle(relay, backend)
     else:
-        relay.leading = False
+        relay.leading = relay.setting = 0
         if relay.refusal is not None:
             relay.refusal = None
         verdict = lost(relay.phase, reads_only=reads_only(relay), sent=not backend.unsent)

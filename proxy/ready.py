@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 
 def is_ready(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bool:
     """Can the command be sent on this lease as it is?"""
+    return (
+        backend.state is relay.state
+        and wanted.opening is not Opening.CONFIRMED
+        and fits(relay, backend, request, wanted)
+    )
+
+
+def fits(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bool:
+    """Is the lease as the command needs it in all but the session's state?"""
     statement = request.statement
-    if backend.state is not relay.state or wanted.opening is Opening.CONFIRMED:
-        return False
     if wanted.guarded is not None and backend.guarded is not wanted.guarded:
         return False
     if relay.marks and backend.slot is None and commit.wants_slot(relay, backend):

@@ -9,10 +9,11 @@ the next.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
+from proxy import ahead, dispatch, failure, holding, kept, places
 from proxy import commit as commits
-from proxy import dispatch, failure, holding, kept, places
 from proxy.backend import Backend, Sink
 from proxy.causality import is_synced
 from proxy.cluster import Cluster
@@ -38,6 +39,7 @@ from proxy.wire.constants import (
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
 from proxy.wire.digest import ReplyDigest
+from proxy.wire.framing import HEADER
 from proxy.wire.packets import error_packet, plain_ok
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
@@ -129,6 +131,7 @@ class Relay(Sink):
         "row_count",
         "savepoints",
         "sent",
+        "setting",
         "state",
         "synced",
         "task",
@@ -201,8 +204,9 @@ class Relay(Sink):
         self.commit: commits.Commit | None = None  # the commit under way, if it leaves one, or is of our own
 
         self.phase = Phase.AUTOCOMMIT
-        self.leading = False  # the reply of our own START TRANSACTION comes first
-        self.refusal: Refusal | None = None  # what it was refused with
+        self.leading = 0  # replies to commands of our own that come first: START TRANSACTION, what sets the state
+        self.setting = 0  # of these, the ones that set the state
+        self.refusal: Refusal | None = None  # what one of them was refused with
         self.then: Request | None = None  # what the current COMMIT of our own makes room for
         self.sent: bytes | Sent | None = None  # what the client has of the current reply: its first chunk, or more
         self.digest: ReplyDigest | None = None
@@ -251,14 +255,19 @@ class Relay(Sink):
                 self.then = request
                 self.request = request = Request(COM_QUERY, self.profile.query(b"COMMIT"), COMMITS)
             wanted = self.plan(request)
-        if lease is None or not is_ready(self, lease, request, wanted):
+        if lease is None:
             self.work(request)
-        else:
+        elif is_ready(self, lease, request, wanted):
             self.launch(lease, request, wanted)
+        elif first := ahead.state_for(self, lease, request, wanted):
+            self.launch(lease, request, wanted, first)
+        else:
+            self.work(request)
 
-    def work(self, request: Request | None) -> None:
-        """Let a task bring the session onto a backend and send `request`; None: only take up the transaction again."""
-        self.task = asyncio.get_running_loop().create_task(dispatch.dispatch(self, request), name=f"dispatch {self.id}")
+    def work(self, request: Request | None, *, confirmed: bool = False) -> None:
+        """Let a task bring the session onto a backend and send `request`, see `proxy.dispatch`."""
+        working = dispatch.dispatch(self, request, confirmed=confirmed)
+        self.task = asyncio.get_running_loop().create_task(working, name=f"dispatch {self.id}")
 
     def plan(self, request: Request) -> Plan:
         """What the backend must be like for it."""
@@ -375,8 +384,8 @@ class Relay(Sink):
 
     # -- it is sent ---------------------------------------------------------------------------------------------------
 
-    def launch(self, backend: Backend, request: Request, wanted: Plan) -> None:
-        """Send the command; the backend is as it must be."""
+    def launch(self, backend: Backend, request: Request, wanted: Plan, first: Sequence[bytes] = ()) -> None:
+        """Send the command; the backend is as it must be once it has had the commands in `first`."""
         statement = request.statement
         transaction = self.transaction
         if not transaction.started:
@@ -421,11 +430,21 @@ class Relay(Sink):
         sink: Sink = self if self.sent is None else Continuation(self, self.all_sent())
         if opening:
             assert transaction.begin is not None
-            self.leading = True
             begin = as_known_query(opening_text(transaction.begin, self.state), self.attributes)
-            backend.send_two(sink, begin + raw, COM_QUERY, request.code, self.digest, cursor=request.opens_cursor)
+            codes = [COM_QUERY, request.code]
+            raw = begin + raw
+        elif first:
+            codes = [request.code]
         else:
             backend.send(sink, raw, request.code, self.digest, cursor=request.opens_cursor)
+            return
+        if first:
+            raw = b"".join((*first, raw))
+            codes = [command[HEADER] for command in first] + codes
+            self.setting = len(first)
+            backend.state = self.state
+        self.leading = len(codes) - 1
+        backend.send_several(sink, raw, codes, self.digest, cursor=request.opens_cursor)
 
     # -- the reply comes ----------------------------------------------------------------------------------------------
 
@@ -455,12 +474,19 @@ class Relay(Sink):
 
     def reply_done(self, reply: ReplyScanner) -> None:
         if self.leading:
-            self.leading = False
+            self.leading -= 1
             if reply.error is not None:
-                self.refusal = Refusal(reply)
                 self._lifted()
+                if self.refusal is None:
+                    self.refusal = Refusal(reply, of_state=self.setting > 0)
+            if self.setting:
+                self.setting -= 1
         elif self.refusal is not None:
-            failure.opening_refused(self, self.refusal)
+            refusal, self.refusal = self.refusal, None
+            if refusal.of_state:
+                ahead.refused(self)
+            else:
+                failure.opening_refused(self, refusal)
         elif reply.error is not None:
             self._lifted()
             failure.refused(self, reply)

@@ -80,7 +80,7 @@ def test_two_replies_stay_two_however_they_are_cut(cuts: list[int]) -> None:
     backend, link = leased(stage)
     sink = Listener()
     digest = ReplyDigest()
-    backend.send_two(sink, query("BEGIN") + query("SELECT 1"), COM_QUERY, COM_QUERY, digest)
+    backend.send_several(sink, query("BEGIN") + query("SELECT 1"), [COM_QUERY, COM_QUERY], digest)
     stage.one.hears("BEGIN", "SELECT 1")
     both = ok(3) + rows("1", "2", status=3)
     at = 0
@@ -117,7 +117,7 @@ def test_two_commands_may_follow_a_quiet_one(stage: Stage) -> None:
     backend, link = leased(stage)
     backend.send_quietly(query("SET a=1"), COM_QUERY)
     sink = Listener()
-    backend.send_two(sink, query("BEGIN") + query("SELECT 1"), COM_QUERY, COM_QUERY)
+    backend.send_several(sink, query("BEGIN") + query("SELECT 1"), [COM_QUERY, COM_QUERY])
     stage.one.hears("SET a=1")
     stage.one.hears("BEGIN", "SELECT 1")
     link.drips(ok() + ok(3) + rows("1"))

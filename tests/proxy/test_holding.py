@@ -34,9 +34,7 @@ def test_a_user_variable_with_a_known_value_is_carried_along(stage: Stage) -> No
     assert reason(client) is None
     stage.one.comes_up()
     client.says("SELECT @a")
-    stage.one.hears("SET sql_notes=0").says(ok())
-    stage.one.hears("SET @`a`=1,@`b`='x'").says(ok())
-    stage.one.hears("SELECT @a").says(rows("1"))
+    stage.one.hears("SET sql_notes=0", "SET @`a`=1,@`b`='x'", "SELECT @a").says(ok() + ok() + rows("1"))
     client.hears(rows("1"))
 
 
@@ -49,8 +47,7 @@ def test_no_other_session_sees_it(build: Build) -> None:
     stage.one.hears("SELECT @a").says(rows(""))
     other.hears(rows(""))
     client.says("SELECT @a")
-    stage.one.hears("SET @`a`=1").says(ok())
-    stage.one.hears("SELECT @a").says(rows("1"))
+    stage.one.hears("SET @`a`=1", "SELECT @a").says(ok() + rows("1"))
     client.hears(rows("1"))
 
 
@@ -61,8 +58,7 @@ def test_null_keeps_the_type_that_it_had(stage: Stage) -> None:
     client.runs(stage.one, "SET @b = NULL", ok()).breaks()
     stage.one.comes_up()
     client.says(READ)
-    stage.one.hears("SET @`a`=1,@`a`=NULL,@`b`=NULL").says(ok())
-    stage.one.hears(READ).says(rows("1"))
+    stage.one.hears("SET @`a`=1,@`a`=NULL,@`b`=NULL", READ).says(ok() + rows("1"))
     client.hears(rows("1"))
 
 
@@ -79,9 +75,7 @@ def test_a_value_that_is_not_known_pins_until_a_known_one_is_set(stage: Stage) -
     assert not pinned_now(stage)
     stage.one.comes_up()
     client.says(READ)
-    stage.one.hears("SET time_zone='+01:00'").says(ok())
-    stage.one.hears("SET @`a`=NULL,@`b`=2").says(ok())
-    stage.one.hears(READ).says(rows("1"))
+    stage.one.hears("SET time_zone='+01:00'", "SET @`a`=NULL,@`b`=2", READ).says(ok() + ok() + rows("1"))
     client.hears(rows("1"))
 
 

@@ -34,8 +34,7 @@ def test_the_value_is_asked_for_and_carried(stage: Stage) -> None:
     assert reason(client) is None
     stage.one.comes_up()
     client.says(READ)
-    stage.one.hears("SET sql_mode='STRICT_ALL_TABLES,ANSI_QUOTES'").says(ok())
-    stage.one.hears(READ).says(rows("1"))
+    stage.one.hears("SET sql_mode='STRICT_ALL_TABLES,ANSI_QUOTES'", READ).says(ok() + rows("1"))
     client.hears(rows("1"))
 
 
@@ -53,13 +52,13 @@ def test_together_with_literals_in_the_order_of_the_statement(stage: Stage) -> N
     assert reason(client) is None
     stage.one.comes_up()
     client.says("SELECT 1")
-    for sql in (
+    link = stage.one.hears(
         "SET autocommit=0,max_statement_time=5.500000,time_zone='+01:00',character_set_results=NULL",
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         "SET @`a`=1",
         "SELECT 1",
-    ):
-        link = stage.one.hears(sql).says(ok() if sql != "SELECT 1" else rows("1", status=0))
+    )
+    link.says(ok() + ok() + ok() + rows("1", status=0))
     client.hears(rows("1", status=0))
     link.breaks()
 
@@ -135,8 +134,7 @@ def test_a_prepared_set_is_asked_for_each_time(stage: Stage) -> None:
     link.breaks()
     stage.one.comes_up()
     client.says(READ)
-    stage.one.hears("SET sql_select_limit=6").says(ok())
-    stage.one.hears(READ).says(rows("1"))
+    stage.one.hears("SET sql_select_limit=6", READ).says(ok() + rows("1"))
     client.hears(rows("1"))
 
 
@@ -151,6 +149,5 @@ def test_a_set_asks_for_no_cursor_whatever_its_client_says(stage: Stage) -> None
     link.breaks()
     stage.one.comes_up()
     client.says(READ)
-    stage.one.hears("SET sql_select_limit=5").says(ok())
-    stage.one.hears(READ).says(rows("1"))
+    stage.one.hears("SET sql_select_limit=5", READ).says(ok() + rows("1"))
     client.hears(rows("1"))
