@@ -21,6 +21,7 @@ COMPILED = (
     "proxy/wire/framing.py",
     "proxy/wire/prepared.py",
     "proxy/wire/replies.py",
+    "proxy/ahead.py",
     "proxy/backend.py",
     "proxy/causality.py",
     "proxy/cluster.py",
