@@ -25,6 +25,22 @@ def sent(stage: Stage) -> Link:
     return stage.one.hears(SET, command(COM_INIT_DB, b"app"), READ)
 
 
+def begins_on_a_guarded_backend(stage: Stage) -> Client:
+    """One whose state that backend, the only one, does not have."""
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, SET, ok())
+    other.says("BEGIN", READ)
+    other.hears(ok(TRANS))
+    stage.one.hears(RESET).says(ok())
+    stage.one.hears(GUARD).says(ok())
+    stage.one.hears(OPENING, READ).says(ok(TRANS) + rows("1", status=TRANS))
+    other.hears(rows("1", status=TRANS))
+    other.runs(stage.one, "COMMIT", ok())
+    client.says("BEGIN", READ)
+    client.hears(ok(TRANS))
+    return client
+
+
 def test_it_takes_no_turn_of_its_own(stage: Stage) -> None:
     client = stage.client()
     with_state(stage, client)
@@ -38,17 +54,7 @@ def test_it_takes_no_turn_of_its_own(stage: Stage) -> None:
 
 def test_a_transaction_that_begins_with_a_read_begins_between_them(build: Build) -> None:
     stage = build(pool=ONE)
-    client, other = stage.client(), stage.client()
-    client.runs(stage.one, SET, ok())
-    other.says("BEGIN", READ)
-    other.hears(ok(TRANS))
-    stage.one.hears(RESET).says(ok())
-    stage.one.hears(GUARD).says(ok())
-    stage.one.hears(OPENING, READ).says(ok(TRANS) + rows("1", status=TRANS))
-    other.hears(rows("1", status=TRANS))
-    other.runs(stage.one, "COMMIT", ok())
-    client.says("BEGIN", READ)
-    client.hears(ok(TRANS))
+    client = begins_on_a_guarded_backend(stage)
     stage.one.hears(SET, OPENING, READ).drips(ok() + ok(TRANS) + rows("1", status=TRANS))
     client.hears(rows("1", status=TRANS))
     client.runs(stage.one, "COMMIT", ok())
@@ -80,17 +86,7 @@ def test_what_ran_behind_a_refused_state_is_seen_by_nobody(stage: Stage, second:
 
 def test_a_transaction_behind_a_refused_state_has_not_begun(build: Build) -> None:
     stage = build(pool=ONE)
-    client, other = stage.client(), stage.client()
-    client.runs(stage.one, SET, ok())
-    other.says("BEGIN", READ)
-    other.hears(ok(TRANS))
-    stage.one.hears(RESET).says(ok())
-    stage.one.hears(GUARD).says(ok())
-    stage.one.hears(OPENING, READ).says(ok(TRANS) + rows("1", status=TRANS))
-    other.hears(rows("1", status=TRANS))
-    other.runs(stage.one, "COMMIT", ok())
-    client.says("BEGIN", READ)
-    client.hears(ok(TRANS))
+    client = begins_on_a_guarded_backend(stage)
     stage.one.hears(SET, OPENING, READ).says(UNKNOWN_MODE + ok(TRANS) + rows("1", status=TRANS))
     stage.one.hears(RESET).says(ok())
     stage.one.hears(SET).says(ok())
