@@ -118,6 +118,7 @@ tests-compiled: $(COMPILED)
 	@$(AS_COMPILED) -m pytest --override-ini pythonpath="build/compiled ." $(ALSO_COMPILED) >build/conversations.log 2>&1 \
 		|| { cat build/conversations.log; exit 1; }
 	@echo "conversations, compiled: $$(tail -1 build/conversations.log)"
+	@$(AS_COMPILED) -m tests.bench.instructions
 
 # A MySQL server and client beside what is installed, in a directory of their own; 700 MB, downloaded once.
 MYSQL := .mysql9

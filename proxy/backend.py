@@ -177,7 +177,7 @@ class Backend:
         self.last_user: User | None = None  # it may still ask for what its last statement left here
         self.last_insert_id: int | None = 0  # LAST_INSERT_ID() here; None: only `insert_id_of` can tell, or the server
         self.insert_id_of: InsertIdKeeper | None = None
-        self.prepared: dict[tuple[State, bytes, int], PreparedThere] = {}
+        self.prepared: dict[object, PreparedThere] = {}  # by `Prepared.key`
         self._scanner = ReplyScanner(capabilities)
         self._sink: Sink | None = None
         self._due: deque[int] = deque()  # commands sent behind the one whose reply comes now

@@ -227,6 +227,8 @@ def handle(session: "Session", raw: bytes) -> None:
     try:
         if code == COM_QUERY:  # in most cases: the others can do with a look-up
             query(session, raw)
+        elif code == COM_STMT_EXECUTE:
+            execute(session, raw)
         else:
             HANDLERS.get(code, unknown)(session, raw)
     except ProtocolError as error:

@@ -289,7 +289,8 @@ class Relay(Sink):
     def _answered_here(self, request: Request) -> bool:
         """The beginnings and ends that no node needs to hear of."""
         statement = request.statement
-        if request.prepared is not None and request.prepared.state.schema != self.state.schema:
+        prepared = request.prepared
+        if prepared is not None and prepared.state is not self.state and prepared.state.schema != self.state.schema:
             return False  # the server goes to that schema and back, and tells those that track it
         if statement.transaction is not None and may_begin_late(statement.transaction):
             self.begin_late(request)

@@ -51,7 +51,7 @@ class Prepared:
         self.num_params = num_params
         self.state = state
         self.copy = copy
-        self.key = (state, raw, 2 * copy)  # by which backends know it
+        self.key: object = (state, raw, 2 * copy)  # by which backends know it; compiled, it is made once as an object
         self.conditions: tuple[Condition, ...] | None = None  # which rows it is about; None: not looked at yet
         self.read_as = (0, 0)  # the modes that its text was read under, and the version of what was known then
         self.types: bytes | None = None  # the parameter types that the client named last
@@ -105,15 +105,15 @@ class Request:
     def __repr__(self) -> str:
         return f"<Request {self.code:#04x} {self.statement.kind.value} {len(self.raw)} bytes>"
 
-    @classmethod
-    def of_prepared(cls, code: int, raw: bytes, prepared: Prepared, statement: Statement) -> "Request":
+    @staticmethod
+    def of_prepared(code: int, raw: bytes, prepared: Prepared, statement: Statement) -> "Request":
         """A command for a prepared statement."""
-        self = cls(code, raw, statement)
+        self = Request(code, raw, statement)
         self.prepared = prepared
         return self
 
-    @classmethod
-    def execute(cls, raw: bytes, prepared: Prepared, *, cursor: bool) -> "Request":
+    @staticmethod
+    def execute(raw: bytes, prepared: Prepared, *, cursor: bool) -> "Request":
         """A COM_STMT_EXECUTE or COM_STMT_BULK_EXECUTE, with the types and the long data that were sent ahead of it."""
         statement = prepared.statement
         if statement.schema is not None:
@@ -125,7 +125,7 @@ class Request:
         if cursor and not statement.learns:  # a SET has no rows
             held = (str(prepared.id),) if statement.pins is None else ()
             statement = replace(statement, pins=statement.pins or PinReason.OPEN_CURSOR, held=held, result=None)
-        self = cls.of_prepared(raw[HEADER], raw, prepared, statement)
+        self = Request.of_prepared(raw[HEADER], raw, prepared, statement)
         self.types = prepared.types
         self.opens_cursor = cursor
         if prepared.long_data:

@@ -189,7 +189,8 @@ def _reported_late(relay: "Relay", prepared: Prepared, reply: ReplyScanner) -> b
     """
     capabilities = relay.profile.capabilities
     return (
-        prepared.state.schema != relay.state.schema
+        prepared.state is not relay.state
+        and prepared.state.schema != relay.state.schema
         and reply.has_rows
         and capabilities & (CLIENT_SESSION_TRACK | CLIENT_DEPRECATE_EOF) == CLIENT_SESSION_TRACK
     )

@@ -57,7 +57,7 @@ _BITMAP: Final = _FLAGS + 1 + 4
 def statement_id(raw: bytes) -> int:
     """The statement id of one of the commands in WITH_STATEMENT_ID."""
     _check(raw)
-    return int.from_bytes(raw[_ID:_FLAGS], "little")
+    return raw[_ID] | raw[_ID + 1] << 8 | raw[_ID + 2] << 16 | raw[_ID + 3] << 24
 
 
 def with_statement_id(raw: bytes, statement: int) -> bytes:

@@ -100,11 +100,12 @@ def measured() -> dict[str, float]:
         subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, HERE / "counting.c"], check=True)
         # Nothing of the surroundings but what finds the programs: names and their hashes must not differ.
         environment = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
         done = subprocess.run(
             [
                 "valgrind", "--tool=callgrind", "--instr-atstart=no", "--dump-instr=no", "--dump-line=no",
-                f"--callgrind-out-file={directory}/out", sys.executable, "-m", "tests.bench.instructions",
-                "--count", str(library),
+                f"--callgrind-out-file={directory}/out", sys.executable, *(["-P"] if sys.flags.safe_path else []),
+                "-m", "tests.bench.instructions", "--count", str(library),
             ],
             env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
