@@ -176,10 +176,7 @@ def drop(relay: "Relay") -> None:
 def forget(relay: "Relay") -> None:
     """The session begins anew, or has ended."""
     drop(relay)
-    if relay.keeping and relay.task is not None:
-        relay.keeping = False
-        relay.task.cancel()
-        relay.task = None
+    relay.keeping = False
 
 
 # -- the client goes on -----------------------------------------------------------------------------------------------

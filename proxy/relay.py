@@ -269,6 +269,13 @@ class Relay(Sink):
         working = dispatch.dispatch(self, request, confirmed=confirmed)
         self.task = asyncio.get_running_loop().create_task(working, name=f"dispatch {self.id}")
 
+    def stop_working(self) -> None:
+        """Nothing of what was under way is wanted any more, a transaction that is taken up again least of all."""
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+        self.cluster.recovery.leave(self)
+
     def plan(self, request: Request) -> Plan:
         """What the backend must be like for it."""
         transaction = self.transaction
@@ -667,14 +674,12 @@ class Relay(Sink):
     def client_gone(self) -> None:
         """The client's connection is closed."""
         self.closed = True
-        if self.task is not None:
-            self.task.cancel()
-        self.cluster.recovery.leave(self)
         self.reset()
         self.journal.release()
 
     def reset(self) -> None:
         """COM_RESET_CONNECTION: everything but the login and the schema is as at the beginning."""
+        self.stop_working()
         if self.transaction.stage is Stage.OPEN and self.lease is not None:
             self.account(ROLLED_BACK, self.lease)
         if self.pinned is None and self.transaction.stage is not Stage.OPEN and self.request is None:

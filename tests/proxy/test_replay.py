@@ -633,3 +633,28 @@ def test_nor_is_one_that_a_procedure_began(stage: Stage) -> None:
     client.runs(stage.one, "COMMIT", error(1213))
     client.vanishes()
     stage.one.hears(RESET)
+
+
+@pytest.mark.parametrize("far", range(4))
+def test_a_reset_while_an_idle_transaction_is_run_again_ends_that(build: Build, far: int) -> None:
+    """Wherever the replay has got to, nothing more of it is heard, by node or client."""
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    client.says("BEGIN", UPDATE)
+    client.hears(ok(TRANS))
+    lost = stage.somewhere(GUARD).says(ok())
+    assert lost.node.hears(OPENING, UPDATE).says(ok(TRANS) + ok(TRANS, rows=1)) is lost
+    client.hears(ok(TRANS, rows=1))
+    lost.node.goes_down()
+    other = stage.two if lost.node is stage.one else stage.one
+    steps = [(WAIT, ok()), ("BEGIN", ok(TRANS)), (UPDATE, ok(TRANS, rows=1))]
+    for sql, reply in steps[:far]:
+        other.hears(sql).says(reply)
+    client.says(command(0x1F))
+    client.hears(ok())
+    while other.heard:
+        other.heard.popleft()[0].says(ok())
+    stage.passes(5)
+    other.answers(lambda said: rows("1") if said == READ else ok())
+    client.says(READ)
+    client.hears(rows("1"))
