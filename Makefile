@@ -94,8 +94,9 @@ test mysql chaos compat differential fuzz bench profile instructions check compi
 # with what holds conversations in memory once more, of this tree compiled. Loads take their full time only where TESTS
 # names them.
 ON_CLUSTERS := tests/integration tests/differential tests/compat tests/chaos tests/bench
-CONVERSATIONS := relay matrix replay dispatch commit any_conversation frontend backend
-ALSO_COMPILED := tests/test_compiled.py $(CONVERSATIONS:%=tests/proxy/test_%.py)
+CONVERSATIONS := relay matrix replay dispatch commit any_conversation frontend backend ahead places commons
+CONTENTION := contention ownership lines leases
+ALSO_COMPILED := tests/test_compiled.py $(CONVERSATIONS:%=tests/proxy/test_%.py) $(CONTENTION:%=tests/router/test_%.py)
 .PHONY: tests-on-clusters tests-alone tests-compiled
 test: $(DEV)
 	@$(BYTE_CODE) config proxy router

@@ -40,6 +40,11 @@ class Commons:
         """What a worker that begins now has to know of conflicts."""
         return pickle.dumps(self._contention).hex()
 
+    @property
+    def ways(self) -> list[str]:
+        """The rights of way that a worker which begins now finds taken."""
+        return sorted(self._ways)
+
     def conflicts(self, worker: int, told: Sequence[Told]) -> None:
         """Some of this worker's transactions have lost conflicts: all have to know."""
         for each in told:

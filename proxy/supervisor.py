@@ -259,6 +259,7 @@ class Supervisor:
             self._max_clients,
             sorted(self._drained),
             self._commons.learnt(),
+            self._commons.ways,
         )
         return pickle.dumps(task).hex()
 

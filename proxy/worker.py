@@ -53,6 +53,8 @@ class Task:
     """Nodes that the operator has taken out."""
     contention: str = ""
     """What the others have learnt of conflicts, pickled."""
+    ways: Sequence[str] = ()
+    """Rights of way that somebody in another worker has."""
 
 
 def main(descriptor: int) -> int:
@@ -134,6 +136,8 @@ class Worker:
         try:
             for name in task.drained:
                 await service.drain_node(name, undo=False)
+            for way in task.ways:
+                service.cluster.turns.ahead(way, True)
             await service.start()
             settle.started()
             service.run(settle.complete(settle.SOON), "imports")

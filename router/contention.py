@@ -149,9 +149,21 @@ class Contention:
     conflict of our own, for others of the same proxy who have to know the same (see `heard`).
     """
 
-    __slots__ = ("_ended", "_groups", "_next_look", "_tables", "_transactions", "tell", "watchful")
+    __slots__ = (
+        "_ended",
+        "_groups",
+        "_max_keys",
+        "_max_tables",
+        "_next_look",
+        "_tables",
+        "_transactions",
+        "tell",
+        "watchful",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_tables: int = MAX_TABLES, max_keys: int = MAX_KEYS) -> None:
+        self._max_tables = max_tables
+        self._max_keys = max_keys  # of each table
         self.watchful = False
         self.tell: Callable[[Conflict, int, float], None] = _nobody
         self._tables: dict[str, Table] = {}
@@ -210,11 +222,11 @@ class Contention:
     def _across(self, opener: str, changed: Sequence[str], weight: float, now: float) -> str | None:
         """It began with one table and changed others: to meet they all need the same owner."""
         schema = changed[0].partition(".")[0]
-        if schema not in self._groups and len(self._groups) >= MAX_TABLES:
+        if schema not in self._groups and len(self._groups) >= self._max_tables:
             return None
         group = self._groups.setdefault(schema, Group())
         for name in {opener, *changed}:
-            if name.partition(".")[0] == schema and (name in group.seen or len(group.seen) < MAX_TABLES):
+            if name.partition(".")[0] == schema and (name in group.seen or len(group.seen) < self._max_tables):
                 group.seen.setdefault(name, Heat()).add(weight, now)
         heat = group.heat.add(weight, now)
         began = not group.hot.lasts(now)
@@ -235,9 +247,9 @@ class Contention:
     def _table(self, name: str, now: float) -> Table | None:
         found = self._tables.get(name)
         if found is None:
-            if len(self._tables) >= MAX_TABLES:
+            if len(self._tables) >= self._max_tables:
                 self._forget(now)
-                if len(self._tables) >= MAX_TABLES:
+                if len(self._tables) >= self._max_tables:
                     return None
             found = self._tables[name] = Table()
         return found
@@ -245,9 +257,9 @@ class Contention:
     def _key(self, table: Table, name: str, now: float) -> Key | None:
         found = table.keys.get(name)
         if found is None:
-            if len(table.keys) >= MAX_KEYS:
+            if len(table.keys) >= self._max_keys:
                 self._forget(now)
-                if len(table.keys) >= MAX_KEYS:
+                if len(table.keys) >= self._max_keys:
                     return None
             found = table.keys[name] = Key()
         return found

@@ -132,6 +132,7 @@ async def test_a_right_of_way_holds_in_all_workers(crew: Crew) -> None:
     assert await begins(one, "patient", way) == [way]
     await passes()
     assert (one.ways, other.ways) == (1, 1)
+    assert crew.commons.ways == [way]
     assert other.blocked(way, "x")
     assert not one.blocked(way, "patient")
     later = begins(other, "x", way)
@@ -142,6 +143,7 @@ async def test_a_right_of_way_holds_in_all_workers(crew: Crew) -> None:
     other.leave([way], "x")
     await passes()
     assert (one.ways, other.ways) == (0, 0)
+    assert not crew.commons.ways
     assert not one.blocked(way, "b")
 
 

@@ -1,7 +1,5 @@
 """What conflicts teach, and for how long: keys, tables, and tables of a schema that are changed together."""
 
-import pytest
-
 from router.contention import FEW, HOLD, KEY_HOT, LONGEST_HOLD, MANY_KEYS, RELAPSE, STUBBORN, Conflict, Contention
 
 T, U = "shop.stock", "shop.orders"
@@ -134,10 +132,8 @@ def test_what_is_hot_is_shown_with_what_its_owner_is_found_by() -> None:
     assert contention.hot(long_after + 100 * HOLD) == []
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.contention.MAX_TABLES", 10)
-    monkeypatch.setattr("router.contention.MAX_KEYS", 10)
-    contention = Contention()
+def test_memory_is_bounded() -> None:
+    contention = Contention(max_tables=10, max_keys=10)
     for number in range(100):
         contention.conflict(Conflict(f"s{number}.t", changed=(f"s{number}.u",)), 0, NOW)
         contention.conflict(Conflict(f"t{number}.t"), 0, NOW)
