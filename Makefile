@@ -79,7 +79,7 @@ AS_COMPILED := PYTHONPATH=build/compiled:. $(BIN)/python -P
 $(COMPILED): $(DEV) $(SOURCES)
 	@echo "compiling what every query passes through: that takes a minute or two"
 	@mkdir -p build && rm -rf build/compiled
-	@$(BIN)/python setup.py --quiet build --build-base build/compiling --build-lib build/compiled
+	@nice -n 15 $(BIN)/python setup.py --quiet build --build-base build/compiling --build-lib build/compiled
 	@$(BYTE_CODE) build/compiled
 	@touch $@
 
@@ -112,11 +112,11 @@ tests-on-clusters: $(DEV)
 # Said at once, as the dots of two would be one another's.
 tests-alone: $(DEV)
 	@mkdir -p build
-	@$(BIN)/pytest $(ON_CLUSTERS:%=--ignore %) >build/alone.log 2>&1 || { cat build/alone.log; exit 1; }
+	@nice -n 15 $(BIN)/pytest $(ON_CLUSTERS:%=--ignore %) >build/alone.log 2>&1 || { cat build/alone.log; exit 1; }
 	@echo "tests without a cluster: $$(tail -1 build/alone.log)"
 
 tests-compiled: $(COMPILED)
-	@$(AS_COMPILED) -m pytest --override-ini pythonpath="build/compiled ." $(ALSO_COMPILED) >build/conversations.log 2>&1 \
+	@nice -n 15 env $(AS_COMPILED) -m pytest --override-ini pythonpath="build/compiled ." $(ALSO_COMPILED) >build/conversations.log 2>&1 \
 		|| { cat build/conversations.log; exit 1; }
 	@echo "conversations, compiled: $$(tail -1 build/conversations.log)"
 	@$(AS_COMPILED) -m tests.bench.instructions

@@ -88,8 +88,19 @@ class Cluster:
                 if node is not first:
                     node.start(wait=False)
         for node in self.nodes:
+            self._take_in(node)
+        for node in self.nodes:
             node.wait_synced(size=len(self.nodes))
             self._progress(f"{node.name} is Synced on {node.address}")
+
+    def _take_in(self, node: Node) -> None:
+        """Wait for a node that joins. One that gives up, as it does when its donor leaves it, is started once more."""
+        try:
+            node.wait_synced()
+        except StartError:
+            if node.running:
+                raise
+            node.start()
 
     def stop(self, *, clean: bool = True) -> None:
         """End every node, also paused ones; return when all are gone. Not `clean`: SIGKILL, quick and hard on data."""

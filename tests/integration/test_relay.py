@@ -476,7 +476,7 @@ def test_ids_and_prepared_statements_go_along(proxy: Proxy, ledger: Ledger, sche
             assert (last, zone) == (made, "+03:00")
             select.execute("SELECT n, a FROM mine WHERE id = ?", (made,))
             assert [(n, bytes(a)) for n, a in select.fetchall()] == [(number, value)]
-            if number >= 200 and len(nodes) > 1:
+            if number >= 100 and len(nodes) > 1:
                 return
         pytest.fail(f"in all that time it was on {nodes} only")
 
