@@ -15,15 +15,15 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha1
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import aiomysql
 from aiomysql import connection as client
 
-from proxy.compression import ToNode
 from proxy.ed25519 import signature
 from proxy.hello import decode, encode
 from proxy.link import PLAIN, Link
+from proxy.stream import LOST, MAX_BUFFERED, TLS_FAILED, ConnectFailed, Stream
 from proxy.wire import compression
 from proxy.wire.attributes import NONE
 from proxy.wire.constants import (
@@ -44,6 +44,17 @@ from proxy.wire.constants import (
 from proxy.wire.packets import lenenc_str
 from proxy.wire.proxied import header_for
 
+__all__ = (
+    "NOT_THIS_ACCOUNT",
+    "ConnectFailed",
+    "Connected",
+    "Credential",
+    "NativeKey",
+    "QueryConnection",
+    "connect",
+    "open_queries",
+)
+
 # What a login cannot do without.
 _NEEDED = CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION
 # They change the form of the stream or announce a field: asking for them in `capabilities` has no effect.
@@ -63,10 +74,8 @@ _EXTENDED = 0xFFFFFFFF << 32  # MariaDB's own; the low half's CLIENT_MYSQL bit s
 _QUERY_CAPABILITIES = CLIENT_LONG_FLAG | CLIENT_TRANSACTIONS | CLIENT_PLUGIN_AUTH
 _UTF8MB4_GENERAL_CI = 45
 
-_TLS_SHUTDOWN = 1.0  # seconds that a node may take to say goodbye to TLS
 _MAX_PACKET = 1 << 30  # what we tell the server; its own max_allowed_packet is what counts
 _ZSTD_LEVEL = 3  # what clients ask for if nobody tells them
-_MAX_BUFFERED = 1 << 20  # a login and a monitor's answer are a few KiB: more is not a server we should read on from
 
 # A plugin that is in neither is refused when the server asks for it.
 _PLUGINS = frozenset({b"mysql_native_password", b"caching_sha2_password", b"sha256_password", b"client_ed25519"})
@@ -80,8 +89,6 @@ _MOST_QUESTIONS = 8
 
 _UNREACHABLE = 2003
 _UNKNOWN_HOST = 2005
-_LOST = 2013
-_TLS_FAILED = 2026
 _MALFORMED = 2027
 _PLUGIN_MISSING = 2059
 _ACCESS_DENIED = 1045
@@ -106,24 +113,6 @@ class Credential:
     confirmed: bool = False
 
 
-class ConnectFailed(Exception):
-    """A node did not let us in, or a query connection failed.
-
-    `code` is the server's error number, or the client library's: 2003 refused, unreachable or no TCP connection in
-    time, 2005 unknown host, 2013 lost or no answer in time, 2026 no TLS as it was asked for, 2027 malformed, 2059
-    unsupported authentication.
-    """
-
-    def __init__(self, code: int, message: str, sqlstate: str = "HY000") -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
-        self.sqlstate = sqlstate
-
-    def __str__(self) -> str:
-        return f"{self.code} ({self.sqlstate}): {self.message}"
-
-
 @dataclass(frozen=True, slots=True)
 class Connected:
     """A connection that is logged in and idle. The holder owns the transport: nobody else will close it."""
@@ -134,7 +123,7 @@ class Connected:
     capabilities: int  # exactly what both sides agreed on; MariaDB's extended ones from bit 32 up
     offered: int  # what the server could have agreed to
     status: int  # SERVER_STATUS_* flags of the login's OK
-    stream: "_Stream"
+    stream: "Stream"
 
     @property
     def buffered(self) -> bytes:
@@ -149,92 +138,9 @@ class Connected:
         """
         if self.stream.lost or self.transport.is_closing():
             self.transport.abort()
-            raise ConnectFailed(_LOST, "Lost connection to the node right after the login")
+            raise ConnectFailed(LOST, "Lost connection to the node right after the login")
         self.transport.set_protocol(protocol)
         return bytes(self.stream.buffer)
-
-
-class _Stream(asyncio.Protocol):
-    """Reader and writer for aiomysql. It never pauses reading, and what it has buffered can be taken along."""
-
-    def __init__(self, max_buffered: int = _MAX_BUFFERED) -> None:
-        self.buffer = bytearray()
-        self.lost = False
-        self._max_buffered = max_buffered
-        self.transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one by shape only
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        if len(self.buffer) > self._max_buffered and self.transport is not None:
-            self.lost = True
-            self.transport.abort()
-        self._wake()
-
-    def eof_received(self) -> None:
-        self.lost = True
-        self._wake()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def readexactly(self, size: int) -> bytes:
-        """As StreamReader.readexactly, which aiomysql expects."""
-        while len(self.buffer) < size:
-            if self.lost:
-                raise asyncio.IncompleteReadError(bytes(self.buffer), size)
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        data = bytes(self.buffer[:size])
-        del self.buffer[:size]
-        return data
-
-    def write(self, data: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(data)
-
-    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Goes on under TLS with `host`, for whom the certificate has to be. The caller brings the deadline."""
-        assert self.transport is not None
-        if self.buffer:
-            # It would be taken for what the node says under TLS, though anybody on the way can have put it there.
-            raise ConnectFailed(
-                _TLS_FAILED, "TLS connection error: the node sent something in clear behind its greeting"
-            )
-        try:
-            upgraded = await asyncio.get_running_loop().start_tls(
-                self.transport, self, context, server_hostname=host, ssl_shutdown_timeout=_TLS_SHUTDOWN
-            )
-        except ssl.SSLCertVerificationError as error:
-            raise ConnectFailed(_TLS_FAILED, f"TLS connection error: {error.verify_message}") from error
-        except OSError as error:  # ssl.SSLError is one
-            why = getattr(error, "reason", None) or error.strerror or "the node ended the TLS handshake"
-            raise ConnectFailed(_TLS_FAILED, f"TLS connection error: {str(why).replace('_', ' ').lower()}") from error
-        if upgraded is None:
-            raise ConnectFailed(_TLS_FAILED, "TLS connection error: the node ended the TLS handshake")
-        self.transport = upgraded
-
-    def start_compression(self, codec: compression.Codec) -> None:
-        """What follows the OK of a login where it was agreed on. The node says nothing by itself between the two."""
-        assert self.transport is not None
-        self.transport = ToNode(self.transport, codec)
-        self.transport.set_protocol(self)
-
-    def write_if_open(self, data: bytes) -> None:
-        """For a goodbye: uvloop raises RuntimeError for what is written to a connection that is closing."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
 
 
 class _Packet(client.MysqlPacket):  # type: ignore[misc]  # aiomysql has no types
@@ -290,10 +196,10 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
     async def _connect(self) -> None:
         raise NotImplementedError("a lost connection is not mended behind the caller's back")
 
-    async def log_in(self, stream: _Stream) -> int:
+    async def log_in(self, stream: Stream) -> int:
         """Returns the status flags of the OK. Raises ConnectFailed and aiomysql's errors."""
-        self._reader: _Stream | None = stream
-        self._writer: _Stream | None = stream
+        self._reader: Stream | None = stream
+        self._writer: Stream | None = stream
         self._next_seq_id = 0
         await self._get_server_information()
         await self._request_authentication()
@@ -354,7 +260,7 @@ class _Client(client.Connection):  # type: ignore[misc]  # aiomysql has no types
         head = struct.pack("<IIB19xI", flags & 0xFFFFFFFF, _MAX_PACKET, self.collation, flags >> 32)
         if self.link.tls is not None:
             if not offered & CLIENT_SSL:
-                raise ConnectFailed(_TLS_FAILED, "TLS connection error: the node does not offer TLS")
+                raise ConnectFailed(TLS_FAILED, "TLS connection error: the node does not offer TLS")
             self.write_packet(head)
             assert self._writer is not None
             await self._writer.start_tls(self.link.tls, self._host)
@@ -564,7 +470,7 @@ async def open_queries(
     link: Link = PLAIN,
     timeout: float = 5.0,  # noqa: ASYNC109  # told apart from the callers\' own
     connect_timeout: float = 2.0,
-    max_buffered: int = _MAX_BUFFERED,
+    max_buffered: int = MAX_BUFFERED,
 ) -> QueryConnection:
     """Log in for queries of our own, in utf8mb4, never compressed. Arguments and errors as for connect(); a node
     that sends more than `max_buffered` bytes ahead of their reading is cut off."""
@@ -596,16 +502,16 @@ async def _open(
     timeout: float,  # noqa: ASYNC109  # told apart from the callers\' own
     connect_timeout: float,
     account: str | None = None,
-    max_buffered: int = _MAX_BUFFERED,
+    max_buffered: int = MAX_BUFFERED,
     *,
     link: Link,
     compress: bool,
     on_behalf_of: str | None = None,
-) -> tuple[_Client, int, _Stream]:
+) -> tuple[_Client, int, Stream]:
     if not 0 < collation < 256:
         raise ValueError(f"collation {collation} does not fit in the handshake's one byte")
     place = f"{address[0]}:{address[1]}"
-    stream = _Stream(max_buffered)
+    stream = Stream(max_buffered)
     logging_in = _Client(address, user, password, capabilities, collation, database, attributes, link, compress)
     try:
         async with asyncio.timeout(timeout) as whole:
@@ -617,7 +523,7 @@ async def _open(
             except OSError as error:  # TimeoutError is one
                 why = error.strerror or f"no TCP connection within {min(timeout, connect_timeout):g} s"
                 raise ConnectFailed(_UNREACHABLE, f"Can't connect to {place} ({why})") from error
-            _tune(stream)
+            stream.tune()
             if on_behalf_of is not None:
                 assert stream.transport is not None
                 host, port = stream.transport.get_extra_info("peername")[:2]
@@ -631,26 +537,19 @@ async def _open(
         if stream.transport is not None:
             stream.transport.abort()
         if isinstance(error, TimeoutError) and whole.expired():
-            raise ConnectFailed(_LOST, f"No answer from {place} to the login within {timeout:g} s") from error
+            raise ConnectFailed(LOST, f"No answer from {place} to the login within {timeout:g} s") from error
         if account is not None and isinstance(error, ConnectFailed) and error.code == _ACCESS_DENIED:
             raise ConnectFailed(NOT_THIS_ACCOUNT, error.message, error.sqlstate) from error
         if isinstance(error, ConnectFailed) or not isinstance(error, Exception):
             raise
         failure = _as_failure(error)
         if failure.code == _MALFORMED and on_behalf_of is not None:
-            failure.code = _LOST  # MariaDB refuses a header with an error that has the wrong sequence id
-        if failure.code == _LOST:
+            failure.code = LOST  # MariaDB refuses a header with an error that has the wrong sequence id
+        if failure.code == LOST:
             hint = "" if on_behalf_of is None else "; is the proxy in its proxy_protocol_networks?"
-            failure = ConnectFailed(_LOST, f"Lost connection to {place} during the login{hint}")
+            failure = ConnectFailed(LOST, f"Lost connection to {place} during the login{hint}")
         raise failure from error
     return logging_in, status, stream
-
-
-def _tune(stream: _Stream) -> None:
-    assert stream.transport is not None
-    raw = stream.transport.get_extra_info("socket")
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def _as_failure(error: Exception) -> ConnectFailed:
@@ -658,9 +557,9 @@ def _as_failure(error: Exception) -> ConnectFailed:
     if isinstance(error, aiomysql.Error):
         if len(error.args) > 1 and isinstance(error.args[0], int) and error.args[0] > 0:
             return ConnectFailed(error.args[0], str(error.args[1]))
-        return ConnectFailed(_LOST if isinstance(error, aiomysql.InterfaceError) else _MALFORMED, str(error))
+        return ConnectFailed(LOST if isinstance(error, aiomysql.InterfaceError) else _MALFORMED, str(error))
     if isinstance(error, OSError):
-        return ConnectFailed(_LOST, error.strerror or str(error))
+        return ConnectFailed(LOST, error.strerror or str(error))
     # aiomysql indexes and asserts its way through packets: whatever it trips over, the packet was at fault.
     return ConnectFailed(_MALFORMED, f"Malformed packet from the node ({type(error).__name__}: {error})")
 

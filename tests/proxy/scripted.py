@@ -30,6 +30,7 @@ from proxy.login import Connected, ConnectFailed
 from proxy.pool import NodePool
 from proxy.service import Service
 from proxy.session import Session
+from proxy.stream import Stream
 from proxy.wire.constants import (
     CLIENT_PROTOCOL_41,
     COM_INIT_DB,
@@ -474,7 +475,7 @@ class Node:
             raise self.refuses
         link = Link(self, len(self.links) + 1)
         self.links.append(link)
-        stream = login._Stream()
+        stream = Stream()
         return Connected(link.wire, "5.5.5-10.11.19-MariaDB", link.thread_id, capabilities, capabilities, AUTO, stream)
 
 
