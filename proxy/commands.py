@@ -33,11 +33,13 @@ from proxy.wire.constants import (
     COM_STMT_RESET,
     COM_STMT_SEND_LONG_DATA,
     MARIADB_CLIENT_STMT_BULK_OPERATIONS,
+    MYSQL_OPTION_MULTI_STATEMENTS_OFF,
+    MYSQL_OPTION_MULTI_STATEMENTS_ON,
 )
 from proxy.wire.framing import ProtocolError, payload_of
 from proxy.wire.prepared import ExecuteView, opens_cursor, statement_id
 from router import answers
-from router.facts import Kind, PinReason, Statement, Unreplayable
+from router.facts import Kind, Statement, Unreplayable
 from router.transaction import Stage
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
 READS: Final = Statement(kind=Kind.SHOW)
 SELECTS_SCHEMA: Final = Statement(kind=Kind.USE, schema="")
-SETS_OPTION: Final = Statement(kind=Kind.OTHER, pins=PinReason.VARIABLE, unreplayable=Unreplayable.GLOBAL)
+SETS_OPTION: Final = Statement(kind=Kind.OTHER, unreplayable=Unreplayable.GLOBAL)
 FLUSHES: Final = Statement(kind=Kind.ADMIN, commits=True, may_write=True, unreplayable=Unreplayable.ADMIN)
 
 MAX_PREPARED = 16382  # statements of one client; the server's default for all of its clients
@@ -90,7 +92,12 @@ def init_db(session: "Session", raw: bytes) -> None:
 
 
 def set_option(session: "Session", raw: bytes) -> None:
-    """Multi-statements on or off is a property of the connection that no reset takes back."""
+    """Several statements in one text, or not. That no reset takes it back, nor another user, makes it a capability of
+    the session's: its next backends have it from their login.
+    """
+    option = int.from_bytes(raw[5:7], "little")
+    if len(raw) == 7 and option in (MYSQL_OPTION_MULTI_STATEMENTS_ON, MYSQL_OPTION_MULTI_STATEMENTS_OFF):
+        session.allow_several(option == MYSQL_OPTION_MULTI_STATEMENTS_ON)
     session.relay.submit(Request(COM_SET_OPTION, raw, SETS_OPTION))
 
 
@@ -177,7 +184,8 @@ def reset_statement(session: "Session", raw: bytes) -> None:
         relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_reset"))
         return
     prepared.take_long_data()
-    if relay.pinned is None:
+    # Not prepared only to be reset: that reads its tables, and the warnings of the statement before were gone.
+    if relay.pinned is None or relay.lease is None or lacks(relay.lease, prepared):
         relay.answer_ok()
     else:
         relay.submit(Request.of_prepared(COM_STMT_RESET, raw, prepared, READS))

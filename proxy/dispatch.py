@@ -465,6 +465,7 @@ async def _prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> 
         or not lacks(backend, prepared)
         or not reachable(backend.state, prepared.state)
         or not reachable(prepared.state, relay.state)
+        or restore(prepared.state, relay.state).reset  # which it would not survive
     ):
         return
     await _restore(relay, backend, prepared.state)

@@ -299,6 +299,8 @@ class Relay(Sink):
         prepared = request.prepared
         if prepared is not None and prepared.state is not self.state and prepared.state.schema != self.state.schema:
             return False  # the server goes to that schema and back, and tells those that track it
+        if request.long_data:
+            return False  # none of these has a parameter: the server says so
         if statement.transaction is not None and may_begin_late(statement.transaction):
             self.begin_late(request)
             return True

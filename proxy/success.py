@@ -88,8 +88,8 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
     if request.code == COM_STMT_PREPARE:
         assert isinstance(answer, ReplyScanner)
         _prepared(relay, request, answer, backend)
-    elif request.code == COM_SET_OPTION:
-        backend.reusable = False  # no reset takes it back
+    elif request.code == COM_SET_OPTION and backend.profile is not relay.profile:
+        backend.reusable = False  # it is not what it logged in as any more, and no reset takes that back
     if backend.causal:
         relay.synced.add(backend.pool.node.name)
         if relay.place is not None:

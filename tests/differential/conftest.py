@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pymysql.constants import CLIENT
 
 from proxy.demo.galera import Cluster
 from proxy.demo.node import FAILURE_DETECTION
@@ -67,7 +68,7 @@ def runner(patient_cluster: Cluster, moving_proxy: MovingProxy) -> Iterator[Runn
     """Holds conversations with node1 and with the proxy."""
 
     def connect(number: int) -> Any:
-        return patient_cluster[number].connect("app", "app")
+        return patient_cluster[number].connect("app", "app", client_flag=CLIENT.MULTI_STATEMENTS)
 
     runner = Runner(patient_cluster[1].port, moving_proxy.port, connect)
     yield runner

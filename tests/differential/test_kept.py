@@ -13,8 +13,10 @@ from tests.differential.conversation import (
     Execute,
     Fetch,
     InitDb,
+    LongData,
     Prepare,
     Query,
+    ResetStatement,
     SetOption,
     Step,
 )
@@ -113,6 +115,30 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
     "several statements switched off concern nobody else": (
         *(said(SetOption(1), "SELECT 1; SELECT 2") for _ in range(3)),
         *(said("SELECT 1; SELECT 2") for _ in range(3)),
+    ),
+    "and stay so over a reset, and with another user": (
+        said(SetOption(1), Command(c.COM_RESET_CONNECTION), "SELECT 1; SELECT 2"),
+        said(SetOption(1), ChangeUser("{two}"), "SELECT 1; SELECT 2", SetOption(0), "SELECT 1; SELECT 2"),
+        said("BEGIN", "SELECT id FROM t", SetOption(1), "SELECT 1; SELECT 2", "COMMIT", "SELECT 1; SELECT 2"),
+        said("SELECT 1/0", SetOption(1), "SHOW WARNINGS", "SELECT 1; SELECT 2"),
+        said(SetOption(7), "SELECT 1; SELECT 2"),
+    ),
+    "a statement that is reset leaves the warnings of the one before": (
+        said(Prepare("p", "SELECT v FROM t WHERE id = ?"), "SELECT locks(1)", ResetStatement("p"), "SHOW WARNINGS"),
+        said(Prepare("p", "SELECT v FROM t WHERE id = ?"), "SELECT 1/0", ResetStatement("p"), "SHOW WARNINGS"),
+    ),
+    "what is sent ahead for a parameter that there is not is an error, whatever it is sent for": (
+        *(said(Prepare("p", sql), LongData("p", 0, "data"), Execute("p"), "SELECT @@in_transaction")
+        for sql in ("BEGIN", "COMMIT", "ROLLBACK", "SET TRANSACTION READ ONLY")),
+    ),
+    "a statement whose state a reset undoes is prepared where the session has yet to read its writes": (
+        *(said("SET character_set_results = utf8mb4", Prepare("p", "SELECT v FROM t WHERE id = ?"),
+        "INSERT INTO t VALUES (8, 8, 'eight')", "SET NAMES DEFAULT", "BEGIN", Execute("p", (8,)), "COMMIT",
+        "UPDATE t SET v = 9 WHERE id = 8", Execute("p", (8,))) for _ in range(3)),
+    ),
+    "variables that were set together are reported in no order": (
+        said("SET session_track_system_variables = '*'",
+        "SET session_track_schema = 0, max_statement_time = 5.5, timestamp = 1000000000", capabilities=TRACKS),
     ),
     "warnings are one's own": (
         *(said("SELECT 1/0", "SELECT CAST('a' AS SIGNED)", "SELECT * FROM nosuch") for _ in range(3)),
