@@ -136,6 +136,19 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         "INSERT INTO t VALUES (8, 8, 'eight')", "SET NAMES DEFAULT", "BEGIN", Execute("p", (8,)), "COMMIT",
         "UPDATE t SET v = 9 WHERE id = 8", Execute("p", (8,))) for _ in range(3)),
     ),
+    "what a node does not prepare any more can be asked for as if it had been executed there": (
+        *(said(Prepare("p", "INSERT INTO t VALUES (?, ?, ?)"), "SET TRANSACTION READ ONLY", Execute("p", (20, 1, "p")),
+        ask, "DELETE FROM t", "SELECT 1") for ask in ("SHOW COUNT(*) WARNINGS", "SHOW WARNINGS", "SELECT ROW_COUNT()")),
+        *(said("CREATE TABLE n0 (id INT)", Prepare("p", "SELECT * FROM n0 WHERE id = ?"), "DROP TABLE n0", begin,
+        Execute("p", (1,)), "SHOW WARNINGS", Execute("p", (1,)), "SELECT @@error_count", "SELECT * FROM t", "COMMIT")
+        for begin in ("BEGIN", "SELECT 1", "SET autocommit = 0")),
+    ),
+    "LAST_INSERT_ID(expression) counts wherever the id before it came from": (
+        *(said("INSERT INTO a1 (v) VALUES (1), (2), (3)", what, "SELECT LAST_INSERT_ID()", "SELECT LAST_INSERT_ID()",
+        "INSERT INTO a0 (v) VALUES (1)", "SELECT LAST_INSERT_ID()")
+        for what in ("SELECT LAST_INSERT_ID(55)", "DO LAST_INSERT_ID(55)", "UPDATE t SET v = LAST_INSERT_ID(5)")
+        for _ in range(4)),
+    ),
     "variables that were set together are reported in no order": (
         said("SET session_track_system_variables = '*'",
         "SET session_track_schema = 0, max_statement_time = 5.5, timestamp = 1000000000", capabilities=TRACKS),

@@ -234,6 +234,24 @@ def test_an_error_at_preparing_it_elsewhere_is_the_executions(stage: Stage) -> N
     client.says(execute(1, 5))
     stage.one.hears(prepare(READ)).says(error(1146))
     client.hears(error(1146))
+    client.runs(stage.one, "SHOW WARNINGS", rows("no such table"))
+
+
+def test_where_it_is_not_prepared_ahead_the_error_is_asked_for_in_the_sessions_own_state(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "SET sql_mode='ANSI'", ok())
+    has_prepared(stage, client, READ, there=41).breaks()
+    stage.one.comes_up()
+    client.says("SET sql_mode=''")
+    stage.one.hears("SET sql_mode='ANSI'").says(ok())
+    stage.one.hears("SET sql_mode=''").says(ok())
+    client.hears(ok())
+    client.says(execute(1, 5))
+    stage.one.hears("SET sql_mode='ANSI'").says(ok())
+    stage.one.hears(prepare(READ)).says(error(1146))
+    stage.one.hears("SET sql_mode=''").says(ok())
+    client.hears(error(1146))
+    client.runs(stage.one, "SHOW WARNINGS", rows("no such table"))
 
 
 def test_it_is_prepared_in_the_schema_that_the_client_prepared_it_in(stage: Stage) -> None:
