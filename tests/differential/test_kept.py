@@ -56,6 +56,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "SELECT * FROM nosuch", "SELEC", "UPDATE t SET v = 1", "DELETE FROM t"),
         said("SET TRANSACTION READ ONLY", "USE nosuch", "UPDATE t SET v = 1"),
         said("SET TRANSACTION READ ONLY", "SELECT * FROM t", "UPDATE t SET v = 1"),
+        said("SET TRANSACTION READ ONLY", "BEGIN", "BEGIN", "UPDATE t SET v = 1", "COMMIT"),
+        said("SET TRANSACTION READ ONLY", "START TRANSACTION READ WRITE", "BEGIN", "SELECT 1", "COMMIT"),
         said("SET TRANSACTION READ ONLY", "BEGIN", "SET sql_select_limit = 2", "SELECT SLEEP(0)", "COMMIT"),
     ),
     "SET TRANSACTION concerns nobody else, whatever came behind it": (
@@ -142,6 +144,13 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         *(said("CREATE TABLE n0 (id INT)", Prepare("p", "SELECT * FROM n0 WHERE id = ?"), "DROP TABLE n0", begin,
         Execute("p", (1,)), "SHOW WARNINGS", Execute("p", (1,)), "SELECT @@error_count", "SELECT * FROM t", "COMMIT")
         for begin in ("BEGIN", "SELECT 1", "SET autocommit = 0")),
+    ),
+    "a PREPARE that fails neither begins nor ends a transaction, nor uses up what waits for one": (
+        *(said(first, *then, Prepare("p", sql), "SELECT 1/3", "SELECT @@in_transaction", "INSERT INTO w VALUES (8, 8)",
+        "ROLLBACK", "SELECT * FROM t")
+        for first in ("SET autocommit = 0", "SET autocommit = 1")
+        for then in ((), ("BEGIN",), ("SET TRANSACTION READ ONLY",), ("SET TRANSACTION READ ONLY", "BEGIN"))
+        for sql in ("SELEC ?", "SELECT * FROM nosuch", "SELECT nosuch FROM t")),
     ),
     "LAST_INSERT_ID(expression) counts wherever the id before it came from": (
         *(said("INSERT INTO a1 (v) VALUES (1), (2), (3)", what, "SELECT LAST_INSERT_ID()", "SELECT LAST_INSERT_ID()",
