@@ -123,7 +123,7 @@ tests-compiled: $(COMPILED)
 
 # A MySQL server and client beside what is installed, in a directory of their own; 700 MB, downloaded once.
 MYSQL := .mysql9
-MYSQL_TESTS := tests/integration
+MYSQL_TESTS := tests/integration tests/differential
 
 $(MYSQL)/.installed:
 	@tests/support/install-mysql $(MYSQL)

@@ -11,6 +11,8 @@ import pytest
 from tests.differential.generator import conversation
 from tests.differential.runner import AT_ONCE, Runner
 
+pytestmark = pytest.mark.only("galera")
+
 SESSIONS = int(os.environ.get("MULTIWRITER_SESSIONS", "400"))
 FIRST = int(os.environ.get("MULTIWRITER_SEED", "0"))
 SHOWN = 5

@@ -22,6 +22,8 @@ from tests.differential.conversation import (
 )
 from tests.differential.runner import Runner
 
+pytestmark = pytest.mark.only("galera")
+
 TRACKS = c.CLIENT_SESSION_TRACK
 NEW_EOF = c.CLIENT_DEPRECATE_EOF
 
