@@ -143,7 +143,7 @@ def test_no_two_backends_share_a_slot_whosever_they_are(
         with pytest.raises(pymysql.MySQLError, match="Duplicate"):
             cursor.execute(take)
     ledger = Ledger(schema)
-    ledger.create(direct(1))
+    ledger.create(direct(1), direct(2), direct(3))
     counted = f"SELECT slot, number FROM {marker.TABLE}"
     before = {slot: int(number) for slot, number in cluster[1].query(counted)}
     proxies = [make_proxy(MARKED | more, wait=False) for more in ({}, {"process": {"workers": 2}})]

@@ -34,7 +34,7 @@ TRANSACTIONS = "multiwriter_transactions_total"
 @pytest.fixture
 def ledger(direct: Direct, schema: str) -> Ledger:
     ledger = Ledger(schema)
-    ledger.create(direct(1))
+    ledger.create(direct(1), direct(2), direct(3))
     return ledger
 
 
@@ -146,7 +146,7 @@ class Survivors:
         changes: list[Change] = []
         for number in range(4):
             ledger = Ledger(self.schema, f"direct{number}", generated=False)
-            ledger.create(self.direct(1))
+            ledger.create(self.direct(1), self.direct(3))
             changes.append(getattr(ledger, kind))
         ports = [self.cluster[1].port, self.cluster[3].port] * 2
         return Work(ports, changes, first=101)
@@ -156,7 +156,7 @@ class Survivors:
 def stable(direct: Direct, schema: str) -> Ledger:
     """A ledger for when nodes come and go."""
     ledger = Ledger(schema, generated=False)
-    ledger.create(direct(1))
+    ledger.create(direct(1), direct(2), direct(3))
     return ledger
 
 
