@@ -36,7 +36,7 @@ def workers(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) 
         "endpoint": [{"socket": str(directory / "sock")}],
         "console": {"listen": f"127.0.0.1:{console}", "user": "operator", "password": "secret"},
     }
-    proxy = Proxy(directory, [node.address for node in running_cluster], settings)
+    proxy = Proxy(directory, [node.address for node in running_cluster], settings, flavor=running_cluster.flavor)
     proxy.start(wait=False)
     proxy.wait_ready(150)
     wait_until(lambda: len(pids(proxy)) == WORKERS, 60, lambda: proxy.log_text()[-3000:])
@@ -55,7 +55,12 @@ def careful(running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) 
         "monitor": {"interval": "60s"},
         "limits": {"login_backoff": "20ms", "login_backoff_max": "60s"},
     }
-    proxy = Proxy(tmp_path_factory.mktemp("careful"), [node.address for node in running_cluster], settings)
+    proxy = Proxy(
+        tmp_path_factory.mktemp("careful"),
+        [node.address for node in running_cluster],
+        settings,
+        flavor=running_cluster.flavor,
+    )
     proxy.start(wait=False)
     proxy.wait_ready(150)
     wait_until(lambda: len(pids(proxy)) == WORKERS, 60, lambda: proxy.log_text()[-3000:])
@@ -424,7 +429,8 @@ def test_sigterm_lets_the_transactions_of_all_workers_finish(make_proxy: MakePro
 
 
 def test_an_address_that_is_taken_ends_it_with_a_message(workers: Proxy, cluster: Cluster, tmp_path: Path) -> None:
-    late = Proxy(tmp_path, [node.address for node in cluster], {"process": {"workers": WORKERS}})
+    settings = {"process": {"workers": WORKERS}}
+    late = Proxy(tmp_path, [node.address for node in cluster], settings, flavor=cluster.flavor)
     late.settings.write_text(late.settings.read_text().replace(f":{late.port}", f":{workers.port}"))
     late.start(wait=False)
     assert late.process is not None
