@@ -58,6 +58,7 @@ from proxy.wire.constants import (
     MARIADB_CLIENT_PROGRESS,
     OK_HEADER,
     SERVER_MORE_RESULTS_EXISTS,
+    SERVER_PS_OUT_PARAMS,
     SERVER_SESSION_STATE_CHANGED,
     SERVER_STATUS_CURSOR_EXISTS,
 )
@@ -358,9 +359,13 @@ class ReplyScanner:
             return COLUMN_DEFINITIONS
         if state == ROWS:
             # page_protocol_basic_eof_packet; page_protocol_basic_ok_packet under CLIENT_DEPRECATE_EOF
+            defined = self.status
             self._read_terminator(data, at, end)
             self.results += 1
-            return RESPONSE if self._chained and self.status & SERVER_MORE_RESULTS_EXISTS else DONE
+            # MySQL says only with the EOF of their definitions that something follows OUT parameters (see libmysql's
+            # cli_read_binary_rows).
+            more = self.status | defined if defined & SERVER_PS_OUT_PARAMS else self.status
+            return RESPONSE if self._chained and more & SERVER_MORE_RESULTS_EXISTS else DONE
         if state == COLUMN_EOF:
             _expect(first == EOF_HEADER, first, "the end of the column definitions")
             self._read_terminator(data, at, end)

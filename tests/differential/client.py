@@ -44,6 +44,7 @@ class Client:
         if capabilities >> 32:
             self.capabilities &= ~c.CLIENT_MYSQL  # MariaDB's own count only without it
         self._password = password
+        self._early = b""  # of the login, behind the packet that was looked at
         self._scanner = ReplyScanner(self.capabilities)
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         try:
@@ -107,10 +108,10 @@ class Client:
 
     def _packet(self) -> bytes:
         """The next packet of the login, header included."""
-        data = b""
-        while message_end(data, 0) < 0:
-            data += self._receive()
-        return data
+        while (end := message_end(self._early, 0)) < 0:
+            self._early += self._receive()
+        packet, self._early = self._early[:end], self._early[end:]
+        return packet
 
     def _login(self, user: str, schema: str) -> bytes:
         greeting = payload_of(self._packet())
