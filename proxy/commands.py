@@ -43,6 +43,7 @@ from router.facts import Kind, Statement, Unreplayable
 from router.transaction import Stage
 
 if TYPE_CHECKING:
+    from proxy.relay import Relay
     from proxy.session import Session
 
 READS: Final = Statement(kind=Kind.SHOW)
@@ -114,11 +115,16 @@ def prepare(session: "Session", raw: bytes) -> None:
     relay.submit(request)
 
 
+def _unknown_statement(relay: "Relay", raw: bytes, command: str) -> None:
+    named = relay.cluster.flavor.unknown_statement or command
+    relay.answer_error(answers.unknown_statement(statement_id(raw), named))
+
+
 def execute(session: "Session", raw: bytes) -> None:
     relay = session.relay
     prepared = relay.prepared.get(statement_id(raw))
     if prepared is None:
-        relay.answer_error(answers.unknown_statement(statement_id(raw), relay.cluster.flavor.unknown_execute))
+        _unknown_statement(relay, raw, "mysqld_stmt_execute")
         return
     modes, version = prepared.read_as
     if version != session.classifier.version:
@@ -143,7 +149,7 @@ def fetch(session: "Session", raw: bytes) -> None:
     relay = session.relay
     prepared = relay.prepared.get(statement_id(raw))
     if prepared is None:
-        relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_fetch"))
+        _unknown_statement(relay, raw, "mysqld_stmt_fetch")
         return
     lease = relay.lease if not relay.lingering else None
     if lacks(lease, prepared) if lease is not None else relay.transaction.stage is Stage.BEGUN:
@@ -181,7 +187,7 @@ def reset_statement(session: "Session", raw: bytes) -> None:
     relay = session.relay
     prepared = relay.prepared.get(statement_id(raw))
     if prepared is None:
-        relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_reset"))
+        _unknown_statement(relay, raw, "mysqld_stmt_reset")
         return
     prepared.take_long_data()
     # Not prepared only to be reset: that reads its tables, and the warnings of the statement before were gone.
