@@ -412,8 +412,8 @@ class ReplyScanner:
         return self._after(state)
 
     def _after(self, state: int) -> int:
-        """What follows when a part of the reply to COM_STMT_PREPARE is over: empty parts are left out, but not the EOF of
-        definitions that the client did not want.
+        """What follows when a part of the reply to COM_STMT_PREPARE is over: empty parts are left out, but not the EOF
+        of definitions that the client did not want.
         """
         if state == PREPARE_OK and self.num_params:
             if not self._defined:
