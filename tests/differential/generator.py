@@ -578,6 +578,8 @@ class Generator:
         step = self._steps[-1]
         if isinstance(step, Execute | Fetch | ResetStatement) and step.name not in self._prepared:
             self._query("SELECT id FROM w ORDER BY id")  # the errors that the proxy makes leave no warning behind
+        if isinstance(self._steps[-1], LongData) and name in self._prepared and self._prepared_needs(name):
+            self._steps.append(ResetStatement(name))  # with a value that is also sent otherwise it is a malformed one
         if isinstance(self._steps[-1], Execute) and name in self._prepared and self._prepared_needs(name):
             self._steps.pop()  # a malformed one: what the server makes of it is chance
 
