@@ -164,6 +164,11 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         for what in ("SELECT LAST_INSERT_ID(55)", "DO LAST_INSERT_ID(55)", "UPDATE t SET v = LAST_INSERT_ID(5)")
         for _ in range(2)),
     ),
+    "what a SET left is not asked for where that would be told of": (
+        said("SET session_track_transaction_info = 'STATE'", "SET autocommit = 0", "SET @a = (SELECT MAX(id) FROM t)",
+        "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')", "SELECT @@error_count", 'SELECT "id" FROM t', "COMMIT",
+        capabilities=TRACKS | NEW_EOF),
+    ),
     "variables that were set together are reported in no order": (
         said("SET session_track_system_variables = '*'",
         "SET session_track_schema = 0, max_statement_time = 5.5, timestamp = 1000000000", capabilities=TRACKS),
