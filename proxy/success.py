@@ -220,6 +220,9 @@ def _inside(relay: "Relay", request: Request, reply: "ReplyScanner | commits.Tol
         relay.journal.forbid("chained")
         transaction.wrote = transaction.sentinel = False
         transaction.started = relay.cluster.now()
+        if statement.transaction is not None:
+            transaction.begin = statement.transaction
+            transaction.one_shot, transaction.read_only = (), None
         return
     elif statement.commits:
         relay.journal.forbid("chained")  # it may have committed, or not, and begun another

@@ -350,7 +350,12 @@ class Generator:
 
     def _set_carried(self) -> None:
         count = self._lot.choice((1, 1, 1, 2, 3))
-        self._query("SET " + ", ".join(self._assignment(CARRIED) for _ in range(count)))
+        assignments = ", ".join(self._assignment(CARRIED) for _ in range(count))
+        if "timestamp = DEFAULT" in assignments and any(
+            "= '*'" in step.sql for step in self._steps if isinstance(step, Query)
+        ):
+            return  # its value is reported: the time
+        self._query(f"SET {assignments}")
 
     def _set_uncarried(self) -> None:
         assignment = self._assignment(UNCARRIED)

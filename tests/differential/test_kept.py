@@ -164,6 +164,15 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         for what in ("SELECT LAST_INSERT_ID(55)", "DO LAST_INSERT_ID(55)", "UPDATE t SET v = LAST_INSERT_ID(5)")
         for _ in range(2)),
     ),
+    "a BEGIN within the transaction of a session that is pinned has its own access mode": (
+        said(Prepare("p", "UPDATE u SET b = ? WHERE id = ?"), "SET SESSION TRANSACTION READ ONLY",
+        "GET DIAGNOSTICS @n = NUMBER", "START TRANSACTION WITH CONSISTENT SNAPSHOT", "START TRANSACTION READ WRITE",
+        ResetStatement("p"), Command(c.COM_PING), "DELETE FROM w", "ROLLBACK"),
+    ),
+    "PREPARE and DEALLOCATE as SQL begin no transaction": (
+        *(said("SET TRANSACTION READ ONLY", sql, "BEGIN", "DELETE FROM w", "COMMIT")
+        for sql in ("DEALLOCATE PREPARE p1", "PREPARE p1 FROM 'SELEC'", "PREPARE p1 FROM 'SELECT 1'")),
+    ),
     "what a SET left is not asked for where that would be told of": (
         said("SET session_track_transaction_info = 'STATE'", "SET autocommit = 0", "SET @a = (SELECT MAX(id) FROM t)",
         "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')", "SELECT @@error_count", 'SELECT "id" FROM t', "COMMIT",
