@@ -195,7 +195,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     did_nothing = not ran or prepares or (unread(code) and statement.kind in WHOLE)
     if statement.pins is not None and not did_nothing:
         holding.failed(relay, statement)
-    surely = statement.kind in SINGLE or did_nothing
+    is_text = statement.kind is Kind.SQL_PREPARE and keeps_one_shot(statement)  # PREPARE or DEALLOCATE as SQL
+    surely = statement.kind in SINGLE or did_nothing or is_text
     if open_before or not (surely and (relay.state.autocommit or did_nothing)):
         # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
         if not open_before:
