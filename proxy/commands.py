@@ -36,7 +36,7 @@ from proxy.wire.constants import (
     MYSQL_OPTION_MULTI_STATEMENTS_OFF,
     MYSQL_OPTION_MULTI_STATEMENTS_ON,
 )
-from proxy.wire.framing import ProtocolError, payload_of
+from proxy.wire.framing import ProtocolError, frame, payload_of
 from proxy.wire.prepared import ExecuteView, opens_cursor, statement_id
 from router import answers
 from router.facts import Kind, Statement, Unreplayable
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from proxy.session import Session
 
 READS: Final = Statement(kind=Kind.SHOW)
+PING: Final = frame(bytes((COM_PING,)))
 SELECTS_SCHEMA: Final = Statement(kind=Kind.USE, schema="")
 SETS_OPTION: Final = Statement(kind=Kind.OTHER, unreplayable=Unreplayable.GLOBAL)
 FLUSHES: Final = Statement(kind=Kind.ADMIN, commits=True, may_write=True, unreplayable=Unreplayable.ADMIN)
@@ -190,9 +191,11 @@ def reset_statement(session: "Session", raw: bytes) -> None:
         _unknown_statement(relay, raw, "mysqld_stmt_reset")
         return
     prepared.take_long_data()
-    # Not prepared only to be reset: that reads its tables, and the warnings of the statement before were gone.
-    if relay.pinned is None or relay.lease is None or lacks(relay.lease, prepared):
+    if relay.pinned is None or relay.lease is None:
         relay.answer_ok()
+    elif lacks(relay.lease, prepared):
+        # Not prepared only to be reset: that reads its tables, and the warnings of the statement before were gone.
+        relay.submit(Request(COM_PING, PING, READS))
     else:
         relay.submit(Request.of_prepared(COM_STMT_RESET, raw, prepared, READS))
 

@@ -578,6 +578,9 @@ class Generator:
                 return
             self._gaps |= self._at_risk
             self._prepared.clear()
+        if isinstance(self._steps[-1], FieldList) and not self._schema:
+            self._steps.pop()  # behind a WITH a server of MariaDB's does not answer that
+            return
         if isinstance(self._steps[-1], CloseStatement):
             self._prepared.pop(name, None)
         step = self._steps[-1]

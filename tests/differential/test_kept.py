@@ -130,6 +130,7 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
     "a statement that is reset leaves the warnings of the one before": (
         said(Prepare("p", "SELECT v FROM t WHERE id = ?"), "SELECT locks(1)", ResetStatement("p"), "SHOW WARNINGS"),
         said(Prepare("p", "SELECT v FROM t WHERE id = ?"), "SELECT 1/0", ResetStatement("p"), "SHOW WARNINGS"),
+        said(Prepare("p", "SET time_zone = ?"), "CALL two_results()", ResetStatement("p"), schema=""),
     ),
     "what is sent ahead for a parameter that there is not is an error, whatever it is sent for": (
         *(said(Prepare("p", sql), LongData("p", 0, "data"), Execute("p"), "SELECT @@in_transaction")

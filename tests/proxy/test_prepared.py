@@ -9,6 +9,7 @@ from config import Limits, Pool
 from proxy import commands
 from proxy.prepared import PER_BACKEND
 from proxy.wire.constants import (
+    COM_PING,
     COM_STMT_CLOSE,
     COM_STMT_EXECUTE,
     COM_STMT_FETCH,
@@ -432,6 +433,7 @@ def test_none_is_prepared_to_be_reset_by_a_session_that_is_pinned(stage: Stage) 
     stage.one.comes_up()
     client.runs(stage.one, "SELECT GET_LOCK('a', 0)", rows("1", warnings=1))
     client.says(on(COM_STMT_RESET, 1))
+    stage.one.hears(command(COM_PING)).says(ok())
     client.hears(ok())
     client.runs(stage.one, "SHOW WARNINGS", rows("careful"))
 
