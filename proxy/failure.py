@@ -41,6 +41,8 @@ SINGLE: Final = frozenset(
         Kind.SAVEPOINT,
     )
 )
+# Without autocommit these begin nothing, either, if they read no table.
+SETS: Final = frozenset((Kind.SET, Kind.USE))
 # A text that is refused unread did nothing at all. Others may have run a routine, or an earlier statement, that left
 # something.
 WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind.HANDLER, Kind.XA))
@@ -197,7 +199,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         holding.failed(relay, statement)
     is_text = statement.kind is Kind.SQL_PREPARE and keeps_one_shot(statement)  # PREPARE or DEALLOCATE as SQL
     surely = statement.kind in SINGLE or did_nothing or is_text
-    if open_before or not (surely and (relay.state.autocommit or did_nothing)):
+    begins_none = did_nothing or (statement.kind in SETS and keeps_one_shot(statement))
+    if open_before or not (surely and (relay.state.autocommit or begins_none)):
         # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
         if not open_before:
             transaction.stage = Stage.OPEN

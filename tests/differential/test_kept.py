@@ -63,6 +63,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "BEGIN", "SET sql_select_limit = 2", "SELECT SLEEP(0)", "COMMIT"),
     ),
     "SET TRANSACTION concerns nobody else, whatever came behind it": (
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SET NAMES nosuch", "BEGIN", "DELETE FROM w", "COMMIT"),
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "USE nosuch", "BEGIN", "DELETE FROM w", "COMMIT"),
         *(said("SET TRANSACTION READ ONLY", what) for what in ("CHECK TABLE w", "SHOW TABLES", "HELP 'nothing'",
         "SELECT * FROM mysql.time_zone", "EXPLAIN SELECT 1", "VALUES (1)", "FLUSH TABLES t")),
         *(said("DELETE FROM w") for _ in range(9)),
