@@ -41,8 +41,8 @@ SINGLE: Final = frozenset(
         Kind.SAVEPOINT,
     )
 )
-# Without autocommit these begin nothing, either, if they read no table.
-SETS: Final = frozenset((Kind.SET, Kind.USE))
+# Also while autocommit is off these begin nothing, if they read no table: SET, USE, PREPARE and DEALLOCATE as SQL.
+BEGIN_NONE: Final = frozenset((Kind.SET, Kind.USE, Kind.SQL_PREPARE))
 # A text that is refused unread did nothing at all. Others may have run a routine, or an earlier statement, that left
 # something.
 WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind.HANDLER, Kind.XA))
@@ -197,9 +197,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     did_nothing = not ran or prepares or (unread(code) and statement.kind in WHOLE)
     if statement.pins is not None and not did_nothing:
         holding.failed(relay, statement)
-    is_text = statement.kind is Kind.SQL_PREPARE and keeps_one_shot(statement)  # PREPARE or DEALLOCATE as SQL
-    surely = statement.kind in SINGLE or did_nothing or is_text
-    begins_none = did_nothing or (statement.kind in SETS and keeps_one_shot(statement))
+    begins_none = did_nothing or (statement.kind in BEGIN_NONE and keeps_one_shot(statement))
+    surely = statement.kind in SINGLE or begins_none
     if open_before or not (surely and (relay.state.autocommit or begins_none)):
         # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
         if not open_before:

@@ -65,6 +65,7 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
     "SET TRANSACTION concerns nobody else, whatever came behind it": (
         said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SET NAMES nosuch", "BEGIN", "DELETE FROM w", "COMMIT"),
         said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "USE nosuch", "BEGIN", "DELETE FROM w", "COMMIT"),
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "DEALLOCATE PREPARE p1", "SELECT COUNT(*) FROM w"),
         *(said("SET TRANSACTION READ ONLY", what) for what in ("CHECK TABLE w", "SHOW TABLES", "HELP 'nothing'",
         "SELECT * FROM mysql.time_zone", "EXPLAIN SELECT 1", "VALUES (1)", "FLUSH TABLES t")),
         *(said("DELETE FROM w") for _ in range(9)),
