@@ -33,19 +33,23 @@ from proxy.wire.constants import (
     COM_STMT_RESET,
     COM_STMT_SEND_LONG_DATA,
     MARIADB_CLIENT_STMT_BULK_OPERATIONS,
+    MYSQL_OPTION_MULTI_STATEMENTS_OFF,
+    MYSQL_OPTION_MULTI_STATEMENTS_ON,
 )
-from proxy.wire.framing import ProtocolError, payload_of
+from proxy.wire.framing import ProtocolError, frame, payload_of
 from proxy.wire.prepared import ExecuteView, opens_cursor, statement_id
 from router import answers
-from router.facts import Kind, PinReason, Statement, Unreplayable
+from router.facts import Kind, Statement, Unreplayable
 from router.transaction import Stage
 
 if TYPE_CHECKING:
+    from proxy.relay import Relay
     from proxy.session import Session
 
 READS: Final = Statement(kind=Kind.SHOW)
+PING: Final = frame(bytes((COM_PING,)))
 SELECTS_SCHEMA: Final = Statement(kind=Kind.USE, schema="")
-SETS_OPTION: Final = Statement(kind=Kind.OTHER, pins=PinReason.VARIABLE, unreplayable=Unreplayable.GLOBAL)
+SETS_OPTION: Final = Statement(kind=Kind.OTHER, unreplayable=Unreplayable.GLOBAL)
 FLUSHES: Final = Statement(kind=Kind.ADMIN, commits=True, may_write=True, unreplayable=Unreplayable.ADMIN)
 
 MAX_PREPARED = 16382  # statements of one client; the server's default for all of its clients
@@ -90,7 +94,12 @@ def init_db(session: "Session", raw: bytes) -> None:
 
 
 def set_option(session: "Session", raw: bytes) -> None:
-    """Multi-statements on or off is a property of the connection that no reset takes back."""
+    """Several statements in one text, or not. That no reset takes it back, nor another user, makes it a capability of
+    the session's: its next backends have it from their login.
+    """
+    option = int.from_bytes(raw[5:7], "little")
+    if len(raw) == 7 and option in (MYSQL_OPTION_MULTI_STATEMENTS_ON, MYSQL_OPTION_MULTI_STATEMENTS_OFF):
+        session.allow_several(option == MYSQL_OPTION_MULTI_STATEMENTS_ON)
     session.relay.submit(Request(COM_SET_OPTION, raw, SETS_OPTION))
 
 
@@ -107,11 +116,16 @@ def prepare(session: "Session", raw: bytes) -> None:
     relay.submit(request)
 
 
+def _unknown_statement(relay: "Relay", raw: bytes, command: str) -> None:
+    named = relay.cluster.flavor.unknown_statement or command
+    relay.answer_error(answers.unknown_statement(statement_id(raw), named))
+
+
 def execute(session: "Session", raw: bytes) -> None:
     relay = session.relay
     prepared = relay.prepared.get(statement_id(raw))
     if prepared is None:
-        relay.answer_error(answers.unknown_statement(statement_id(raw), relay.cluster.flavor.unknown_execute))
+        _unknown_statement(relay, raw, "mysqld_stmt_execute")
         return
     modes, version = prepared.read_as
     if version != session.classifier.version:
@@ -136,7 +150,7 @@ def fetch(session: "Session", raw: bytes) -> None:
     relay = session.relay
     prepared = relay.prepared.get(statement_id(raw))
     if prepared is None:
-        relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_fetch"))
+        _unknown_statement(relay, raw, "mysqld_stmt_fetch")
         return
     lease = relay.lease if not relay.lingering else None
     if lacks(lease, prepared) if lease is not None else relay.transaction.stage is Stage.BEGUN:
@@ -174,11 +188,14 @@ def reset_statement(session: "Session", raw: bytes) -> None:
     relay = session.relay
     prepared = relay.prepared.get(statement_id(raw))
     if prepared is None:
-        relay.answer_error(answers.unknown_statement(statement_id(raw), "mysqld_stmt_reset"))
+        _unknown_statement(relay, raw, "mysqld_stmt_reset")
         return
     prepared.take_long_data()
-    if relay.pinned is None:
+    if relay.pinned is None or relay.lease is None:
         relay.answer_ok()
+    elif lacks(relay.lease, prepared):
+        # Not prepared only to be reset: that reads its tables, and the warnings of the statement before were gone.
+        relay.submit(Request(COM_PING, PING, READS))
     else:
         relay.submit(Request.of_prepared(COM_STMT_RESET, raw, prepared, READS))
 

@@ -20,7 +20,7 @@ from proxy.login import ConnectFailed
 from proxy.pool import Exhausted, NodePool, wait_for_any
 from proxy.prepared import keep
 from proxy.ready import begun_or_keeps, has_anothers_id, knows_insert_id, lacks, would_see_others
-from proxy.request import Request
+from proxy.request import Prepared, Request
 from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_QUERY, COM_STMT_PREPARE
 from proxy.wire.digest import ReplyDigest
 from proxy.wire.packets import ServerError, error_packet, single_value
@@ -50,6 +50,15 @@ class Failed(Exception):
     """A step failed; `verdict` says what that means."""
 
     def __init__(self, verdict: Verdict, error: ProxyError | bytes) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+        self.error = error
+
+
+class Refused(Exception):
+    """The node does not prepare what the client executes: its error is the execution's, of which nothing has run."""
+
+    def __init__(self, verdict: Verdict, error: ServerError) -> None:
         super().__init__(verdict.reason)
         self.verdict = verdict
         self.error = error
@@ -95,6 +104,11 @@ async def dispatch(relay: "Relay", request: Request | None, *, confirmed: bool =
             relay.finish()
         else:
             failure.give_up(relay, given_up.error, given_up.reason)
+        return
+    except Refused as refused:
+        relay.task = None
+        error = refused.error
+        failure.failed(relay, refused.verdict, _as_packet(error), error.code, ran=False)
         return
     except TimeoutError:
         relay.task = None
@@ -465,14 +479,33 @@ async def _prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> 
         or not lacks(backend, prepared)
         or not reachable(backend.state, prepared.state)
         or not reachable(prepared.state, relay.state)
+        or restore(prepared.state, relay.state).reset  # which it would not survive
     ):
         return
     await _restore(relay, backend, prepared.state)
     if backend.guarded:
         await _ask(backend, UNGUARD)  # a guarded one does not even prepare a write
         backend.guarded = False
-    answer = await _step(backend, prepared.raw, COM_STMT_PREPARE)
-    keep(backend, prepared, answer.statement_id)
+    refused = await _prepare(relay, backend, prepared)
+    if refused is not None:
+        await _restore(relay, backend, relay.state)
+        raise refused
+
+
+async def _prepare(relay: "Relay", backend: Backend, prepared: Prepared) -> Refused | None:
+    """Prepare it there. What comes back is to be raised once the backend is in the session's state: it lingers there
+    for what may be asked about the error.
+    """
+    answer = await backend.run(prepared.raw, COM_STMT_PREPARE)
+    error = answer.error
+    if error is None:
+        keep(backend, prepared, answer.statement_id)
+        return None
+    phase = Phase.STATEMENT if _within(relay) else Phase.AUTOCOMMIT
+    verdict = judge(error.code, error.message, phase, reads_only=True)
+    if relay.replaying or relay.sent is not None or verdict.retry or verdict.ends_transaction or verdict.close_backend:
+        raise Failed(judge(error.code, error.message, _phase(relay)), _as_packet(error))
+    return Refused(verdict, error)
 
 
 async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
@@ -488,12 +521,13 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
             await _enter(backend, prepared.state.schema)
         elif prepared.state.schema:
             await _restore(relay, backend, own.with_schema(prepared.state.schema))
-        answer = await _step(backend, prepared.raw, COM_STMT_PREPARE, _phase(relay))
+        refused = await _prepare(relay, backend, prepared)
         if hidden:
             await _enter(backend, hidden)
         elif reachable(backend.state, own):
             await _restore(relay, backend, own)
-        keep(backend, prepared, answer.statement_id)
+        if refused is not None:
+            raise refused
     if statement.may_write:
         await _save_insert_id(relay, backend)
     if statement.asks & Asks.LAST_INSERT_ID and not knows_insert_id(relay, backend):

@@ -10,7 +10,7 @@ from proxy import holding, kept, places, success
 from proxy.backend import Backend
 from proxy.counters import ROLLED_BACK
 from proxy.request import Request
-from proxy.wire.constants import COM_QUERY
+from proxy.wire.constants import COM_QUERY, COM_STMT_PREPARE
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import ReplyScanner
 from router import answers
@@ -41,6 +41,8 @@ SINGLE: Final = frozenset(
         Kind.SAVEPOINT,
     )
 )
+# Also while autocommit is off these begin nothing, if they read no table: SET, USE, PREPARE and DEALLOCATE as SQL.
+BEGIN_NONE: Final = frozenset((Kind.SET, Kind.USE, Kind.SQL_PREPARE))
 # A text that is refused unread did nothing at all. Others may have run a routine, or an earlier statement, that left
 # something.
 WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind.HANDLER, Kind.XA))
@@ -191,11 +193,13 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         abandon(relay)
         transaction.started = started
         open_before = False
-    did_nothing = unread(code) and statement.kind in WHOLE
+    prepares = request.code == COM_STMT_PREPARE
+    did_nothing = not ran or prepares or (unread(code) and statement.kind in WHOLE)
     if statement.pins is not None and not did_nothing:
         holding.failed(relay, statement)
-    surely = statement.kind in SINGLE or did_nothing
-    if open_before or not (surely and (relay.state.autocommit or did_nothing)):
+    begins_none = did_nothing or (statement.kind in BEGIN_NONE and keeps_one_shot(statement))
+    surely = statement.kind in SINGLE or begins_none
+    if open_before or not (surely and (relay.state.autocommit or begins_none)):
         # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
         if not open_before:
             transaction.stage = Stage.OPEN
@@ -208,7 +212,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         one_shot, read_only = transaction.one_shot, transaction.read_only
         relay.end_transaction()
         refused = not statement.commits and (before_tables(code) or verdict.guard)
-        if refused or keeps_one_shot(statement) or (did_nothing and statement.kind is Kind.OTHER):
+        if refused or prepares or keeps_one_shot(statement) or (did_nothing and statement.kind is Kind.OTHER):
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only
     relay.warned = True

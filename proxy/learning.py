@@ -8,7 +8,7 @@ It does not know how a SET is read, nor what a value has to be like to be carrie
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy import commit, success
 from proxy.backend import Sink
@@ -18,6 +18,8 @@ from proxy.wire.replies import ReplyScanner
 from router.facts import Asks, PinReason
 from router.outcomes import Phase, judge
 from router.variables import learned, question
+
+TRACKED: Final = frozenset((PinReason.TRACKING,))
 
 if TYPE_CHECKING:
     from proxy.backend import Backend
@@ -32,9 +34,26 @@ def ask(relay: "Relay", reply: ReplyScanner, raw: bytes) -> None:
     assert request is not None
     assert backend is not None
     told = commit.Told(reply.status, reply.warnings, reply.insert_id, reply.affected_rows, raw)
+    if relay.pins.any_of(TRACKED):
+        _go_on(relay, told, [])  # the answer would have what the client's next one has to tell
+        return
     backend.diagnostics &= ~Asks.ROWS  # a ROW_COUNT() would be that of the question
     text = question(request.statement.learns).encode("latin-1")
     backend.send(_Learner(relay, backend, told), backend.profile.query(text), COM_QUERY)
+
+
+def _go_on(relay: "Relay", told: "Told", values: list[bytes | None]) -> None:
+    """Behind the SET, of which these are the values, or none is known: then what it has left binds the session."""
+    request = relay.request
+    assert request is not None
+    statement = request.statement
+    carries, whole = learned(statement.learns, [None if value is None else value.decode("latin-1") for value in values])
+    pins, held = statement.pins, statement.held
+    if not whole and pins is not PinReason.VARIABLE:
+        pins, held = PinReason.VARIABLE, ()
+    request.statement = replace(statement, carries=carries, learns=(), result=None, pins=pins, held=held)
+    relay.frontend.write(told.raw)
+    success.succeeded(relay, told)
 
 
 class _Learner(Sink):
@@ -52,10 +71,6 @@ class _Learner(Sink):
         self._data += data
 
     def reply_done(self, reply: ReplyScanner) -> None:
-        relay = self._relay
-        request = relay.request
-        assert request is not None
-        statement = request.statement
         values: list[bytes | None] = []
         if reply.error is None:
             values = text_values(self._data)
@@ -64,15 +79,7 @@ class _Learner(Sink):
             if verdict.ends_transaction or verdict.close_backend:
                 self._backend.fail(f"asked what a SET had left, it said: {reply.error}")
                 return
-        carries, whole = learned(
-            statement.learns, [None if value is None else value.decode("latin-1") for value in values]
-        )
-        pins, held = statement.pins, statement.held
-        if not whole and pins is not PinReason.VARIABLE:
-            pins, held = PinReason.VARIABLE, ()
-        request.statement = replace(statement, carries=carries, learns=(), result=None, pins=pins, held=held)
-        relay.frontend.write(self._told.raw)
-        success.succeeded(relay, self._told)
+        _go_on(self._relay, self._told, values)
 
     def file_wanted(self) -> None:
         """Never: it is a SELECT."""

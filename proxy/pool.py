@@ -31,10 +31,14 @@ from router.membership import Node
 from router.session import State, reachable
 
 # The command that brings the character set back to what it is now.
+# As at a login, if it is one character set: columns are then told to have its collation, not the default one.
 CHARSET: Final = (
-    b"SELECT CONCAT('SET character_set_client=', @@character_set_client,"
+    b"SELECT IF(@@character_set_client = @@character_set_results"
+    b" AND @@character_set_client = @@character_set_connection,"
+    b" CONCAT('SET NAMES ', @@character_set_client, ' COLLATE ', @@collation_connection),"
+    b" CONCAT('SET character_set_client=', @@character_set_client,"
     b" ',character_set_results=', IFNULL(@@character_set_results, 'NULL'),"
-    b" ',collation_connection=', @@collation_connection)"
+    b" ',collation_connection=', @@collation_connection))"
 )
 
 

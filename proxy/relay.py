@@ -299,6 +299,8 @@ class Relay(Sink):
         prepared = request.prepared
         if prepared is not None and prepared.state is not self.state and prepared.state.schema != self.state.schema:
             return False  # the server goes to that schema and back, and tells those that track it
+        if request.long_data:
+            return False  # none of these has a parameter: the server says so
         if statement.transaction is not None and may_begin_late(statement.transaction):
             self.begin_late(request)
             return True
@@ -328,8 +330,10 @@ class Relay(Sink):
         """Tell the client that its transaction has begun; a node hears of it with the first statement."""
         transaction = self.transaction
         one_shot, read_only = transaction.one_shot, transaction.read_only
+        waited = transaction.stage is Stage.NONE  # and was not for one that had begun before, and ends with this
         transaction.clear()
-        transaction.one_shot, transaction.read_only = one_shot, read_only
+        if waited:
+            transaction.one_shot, transaction.read_only = one_shot, read_only
         transaction.stage = Stage.BEGUN
         transaction.begin = request.statement.transaction
         transaction.begin_text = request.as_query(self.profile)

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -143,9 +144,10 @@ class Endpoint:
     def commit_marker(self) -> bool:
         return self._configured.commit_marker
 
-    def profile(self, login: Login) -> Profile:
-        """What the backends of such a client log in with."""
-        return self._service.profile(login, introduced(login.attributes, self._configured.connection_attributes))
+    def profile(self, login: Login, before: Profile | None = None) -> Profile:
+        """What the backends of such a client log in with; `before`: what they did until its capabilities changed."""
+        said = introduced(login.attributes, self._configured.connection_attributes)
+        return self._service.profile(login, said, before)
 
     def reload(self, config: Config, settings: EndpointSettings) -> None:
         """Take what may change while clients are there: placement, causality, replays, the commit marker."""
@@ -341,7 +343,7 @@ class Service:
 
     # -- its clients --------------------------------------------------------------------------------------------------
 
-    def profile(self, login: Login, introduced: Attributes) -> Profile:
+    def profile(self, login: Login, introduced: Attributes, before: Profile | None) -> Profile:
         """What the backends of such a client log in with; equal ones are the same object.
 
         An account of the cluster has a new one whenever something about it changed: rights that a server looks up
@@ -350,13 +352,17 @@ class Service:
         capabilities = login.capabilities & SEEN_IN_SESSION
         account = login.account
         found = account.account if isinstance(account, ClusterAccount) else None
-        # Here and not below: each login brings what opens the nodes, after a change something new.
-        credential = account.credential(login.native_key) if isinstance(account, ClusterAccount) else None
+        # Here and not below: each login brings what opens the nodes, after a change something new. A client that has
+        # been there for a while does not.
+        new = account if isinstance(account, ClusterAccount) and before is None else None
+        credential = new.credential(login.native_key) if new is not None else None
         client = login.host if self.config.cluster.proxy_protocol else None
         key = (account.name, found, capabilities, login.collation, client, introduced)
         profile = self._profiles.get(key)
         if profile is None:
-            if credential is not None:
+            if before is not None:
+                profile = replace(before, capabilities=capabilities)
+            elif credential is not None:
                 profile = Profile(
                     account.name, credential, capabilities, login.collation, str(found), client, introduced
                 )

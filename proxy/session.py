@@ -13,7 +13,7 @@ from proxy.compression import FromClient
 from proxy.frontend import Conversation, Frontend
 from proxy.handshake import Login, LoginFailed, accept, change_user, refuse
 from proxy.relay import Relay
-from proxy.wire.constants import COM_CHANGE_USER
+from proxy.wire.constants import CLIENT_MULTI_STATEMENTS, COM_CHANGE_USER
 from proxy.wire.framing import payload_of
 from proxy.wire.packets import error_packet
 from router import answers
@@ -85,6 +85,14 @@ class Session(Conversation):
     def client_gone(self) -> None:
         self.relay.client_gone()
         self.service.gone(self)
+
+    def allow_several(self, allowed: bool) -> None:
+        """Several statements in one text: from now on the session's backends are of those that are told so at login."""
+        login = self.login
+        login.capabilities &= ~CLIENT_MULTI_STATEMENTS
+        if allowed:
+            login.capabilities |= CLIENT_MULTI_STATEMENTS
+        self.relay.profile = self.endpoint.profile(login, self.relay.profile)
 
     # -- logging in ---------------------------------------------------------------------------------------------------
 

@@ -88,8 +88,8 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
     if request.code == COM_STMT_PREPARE:
         assert isinstance(answer, ReplyScanner)
         _prepared(relay, request, answer, backend)
-    elif request.code == COM_SET_OPTION:
-        backend.reusable = False  # no reset takes it back
+    elif request.code == COM_SET_OPTION and backend.profile is not relay.profile:
+        backend.reusable = False  # it is not what it logged in as any more, and no reset takes that back
     if backend.causal:
         relay.synced.add(backend.pool.node.name)
         if relay.place is not None:
@@ -220,6 +220,9 @@ def _inside(relay: "Relay", request: Request, reply: "ReplyScanner | commits.Tol
         relay.journal.forbid("chained")
         transaction.wrote = transaction.sentinel = False
         transaction.started = relay.cluster.now()
+        if statement.transaction is not None:
+            transaction.begin = statement.transaction
+            transaction.one_shot, transaction.read_only = (), None
         return
     elif statement.commits:
         relay.journal.forbid("chained")  # it may have committed, or not, and begun another

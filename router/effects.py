@@ -138,9 +138,9 @@ class Effects:
             if _is_empty_call(tokens, index):
                 scan.nondeterministic = True
         elif name == "LAST_INSERT_ID":
-            if _is_empty_call(tokens, index):
-                scan.asks |= Asks.LAST_INSERT_ID
-            else:
+            # Brought along also ahead of what sets it: then the backend has the right one, and it is not set again.
+            scan.asks |= Asks.LAST_INSERT_ID
+            if not _is_empty_call(tokens, index):
                 scan.pin(PinReason.LAST_INSERT_ID, None)
         elif name in ("FOUND_ROWS", "ROW_COUNT"):
             scan.asks |= Asks.ROWS

@@ -30,7 +30,7 @@ class Flavor:
     view_delivers: what a lost node had sent is delivered to the others with the view that it is not in.
     recovery_patience: seconds that others wait for the transactions of a lost node to have their locks back.
     savepoints_hide_aborts: after a SAVEPOINT, COMMIT succeeds though the transaction was undone while it idled.
-    unknown_execute: how error 1243 names COM_STMT_EXECUTE.
+    unknown_statement: how error 1243 names what was to be done with a statement; "": each command has its own name.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Flavor:
     view_delivers: bool
     recovery_patience: float
     savepoints_hide_aborts: bool
-    unknown_execute: str
+    unknown_statement: str
 
 
 GALERA: Final = Flavor(
@@ -61,7 +61,7 @@ GALERA: Final = Flavor(
     view_delivers=True,
     recovery_patience=2.0,
     savepoints_hide_aborts=False,
-    unknown_execute="mysqld_stmt_execute",
+    unknown_statement="",
 )
 
 GROUP_REPLICATION: Final = Flavor(
@@ -79,7 +79,7 @@ GROUP_REPLICATION: Final = Flavor(
     # Until a silent member is expelled whatever waits for the group takes a quarter of a second, and often several.
     recovery_patience=8.0,
     savepoints_hide_aborts=True,
-    unknown_execute="mysql_stmt_precheck",
+    unknown_statement="mysql_stmt_precheck",
 )
 
 FLAVORS: Final[Mapping[str, Flavor]] = MappingProxyType({flavor.name: flavor for flavor in (GALERA, GROUP_REPLICATION)})

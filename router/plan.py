@@ -81,6 +81,8 @@ def keeps_one_shot(statement: Statement) -> bool:
     """Does a SET TRANSACTION for the next transaction still wait after this statement, since it begins none?"""
     if statement.kind is Kind.READ or (statement.tables and statement.kind in (Kind.SET, Kind.DO)):
         return not any(not table.startswith("information_schema.") for table in statement.tables)
+    if statement.kind is Kind.SQL_PREPARE:
+        return not statement.may_write and statement.pins is not PinReason.UNCLASSIFIED  # it is no EXECUTE
     return statement.kind in _BEGINS_NONE and statement.pins is not PinReason.UNCLASSIFIED
 
 

@@ -24,6 +24,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 FLAVOR = os.environ.get("MULTIWRITER_FLAVOR", Cluster.flavor)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`@pytest.mark.only(flavor)`: a test of what only that kind of cluster has is not a test of the other."""
+    foreign = [item for item in items if (mark := item.get_closest_marker("only")) and FLAVOR not in mark.args]
+    config.hook.pytest_deselected(items=foreign)
+    items[:] = [item for item in items if item not in foreign]
+
+
 @pytest.fixture(scope="session")
 def running_cluster() -> Iterator[Cluster | Group]:
     """Three nodes, started once. A test asks for `cluster`, which has them all in step."""

@@ -163,6 +163,11 @@ LOCAL_INFILE_HEADER: Final = 0xFB
 EOF_HEADER: Final = 0xFE
 ERR_HEADER: Final = 0xFF
 
+# --- COM_SET_OPTION's options (https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html)
+
+MYSQL_OPTION_MULTI_STATEMENTS_ON: Final = 0
+MYSQL_OPTION_MULTI_STATEMENTS_OFF: Final = 1
+
 # --- COM_STMT_EXECUTE's flags (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_stmt_execute.html)
 
 CURSOR_TYPE_NO_CURSOR: Final = 0x00

@@ -22,7 +22,7 @@ no session, and decides nothing: what an error or a status flag means is the cal
      +------SERVER_MORE_RESULTS_EXISTS----------+--> DONE
 
     * not sent under CLIENT_DEPRECATE_EOF. Under CLIENT_OPTIONAL_RESULTSET_METADATA a reply may say that it has no
-      definitions; a result set then keeps its COLUMN_EOF.
+      definitions; it then keeps their EOF packets.
 
 Page names below are those of https://dev.mysql.com/doc/dev/mysql-server/latest/ and of https://mariadb.com/kb/en/.
 """
@@ -58,6 +58,7 @@ from proxy.wire.constants import (
     MARIADB_CLIENT_PROGRESS,
     OK_HEADER,
     SERVER_MORE_RESULTS_EXISTS,
+    SERVER_PS_OUT_PARAMS,
     SERVER_SESSION_STATE_CHANGED,
     SERVER_STATUS_CURSOR_EXISTS,
 )
@@ -81,8 +82,6 @@ PREPARED_DEFINITIONS: Final = 11
 PREPARED_EOF: Final = 12
 
 PREPARE_OK_LENGTH: Final = 12
-COLUMN_COUNT_LENGTH: Final = 4
-"""At most, with the byte in front that says whether definitions follow: shorter than any OK packet."""
 
 FIRST_STATE: Final[dict[int, int]] = {
     COM_QUERY: RESPONSE,
@@ -132,6 +131,7 @@ class ReplyScanner:
         "_chained",
         "_columns",
         "_command",
+        "_defined",
         "_deprecate_eof",
         "_digest",
         "_held",
@@ -168,6 +168,7 @@ class ReplyScanner:
         self._deprecate_eof = capabilities & CLIENT_DEPRECATE_EOF != 0
         self._session_track = capabilities & CLIENT_SESSION_TRACK != 0
         self._optional = capabilities & CLIENT_OPTIONAL_RESULTSET_METADATA != 0
+        self._defined = True  # a statement's parameters and columns are, in the reply to its COM_STMT_PREPARE
         # Among rows a packet with first byte 0xFE ends the result set if it is shorter than this; otherwise it is a row
         # whose first field has an eight-byte length. A row that long fills its first packet.
         self._terminator_below = MAX_PAYLOAD if self._deprecate_eof else 9
@@ -336,14 +337,6 @@ class ReplyScanner:
         if state == RESPONSE:
             # page_protocol_com_query_response
             self.awaiting_client_file = False
-            if self._optional and first < 2 and end - at <= COLUMN_COUNT_LENGTH:
-                # RESULTSET_METADATA_NONE or RESULTSET_METADATA_FULL, and the count
-                self.has_rows = True
-                self._columns = _column_count(data[at + 1 : end])
-                if first == 0:
-                    self._columns = 0
-                    return ROWS if self._deprecate_eof else COLUMN_EOF
-                return COLUMN_DEFINITIONS
             if first == OK_HEADER:
                 self._read_ok(data, at, end)
                 self.results += 1
@@ -353,14 +346,24 @@ class ReplyScanner:
                 self.local_infile = data[at + 1 : end]
                 self.awaiting_client_file = True
                 return RESPONSE
-            self._columns = first if end - at == 1 and first < LOCAL_INFILE_HEADER else _column_count(data[at:end])
             self.has_rows = True
+            if self._optional:
+                # Behind the count, whatever the manual says, comes RESULTSET_METADATA_NONE or RESULTSET_METADATA_FULL.
+                end -= 1
+                if data[end] == 0:
+                    _column_count(data[at:end])
+                    return ROWS if self._deprecate_eof else COLUMN_EOF
+            self._columns = first if end - at == 1 and first < LOCAL_INFILE_HEADER else _column_count(data[at:end])
             return COLUMN_DEFINITIONS
         if state == ROWS:
             # page_protocol_basic_eof_packet; page_protocol_basic_ok_packet under CLIENT_DEPRECATE_EOF
+            defined = self.status
             self._read_terminator(data, at, end)
             self.results += 1
-            return RESPONSE if self._chained and self.status & SERVER_MORE_RESULTS_EXISTS else DONE
+            # MySQL says only with the EOF of their definitions that something follows OUT parameters (see libmysql's
+            # cli_read_binary_rows).
+            more = self.status | defined if defined & SERVER_PS_OUT_PARAMS else self.status
+            return RESPONSE if self._chained and more & SERVER_MORE_RESULTS_EXISTS else DONE
         if state == COLUMN_EOF:
             _expect(first == EOF_HEADER, first, "the end of the column definitions")
             self._read_terminator(data, at, end)
@@ -395,7 +398,8 @@ class ReplyScanner:
             self.num_columns = data[at + 5] | data[at + 6] << 8
             self.num_params = data[at + 7] | data[at + 8] << 8
             self.warnings = data[at + 10] | data[at + 11] << 8
-            if self._optional and end - at > PREPARE_OK_LENGTH and data[at + PREPARE_OK_LENGTH] == 0:
+            self._defined = not self._optional or end - at == PREPARE_OK_LENGTH or data[at + PREPARE_OK_LENGTH] != 0
+            if not self._defined and self._deprecate_eof:
                 return DONE
         elif state in (PARAMETER_DEFINITIONS, PREPARED_DEFINITIONS):
             _expect(first < LOCAL_INFILE_HEADER, first, "a definition")
@@ -408,13 +412,19 @@ class ReplyScanner:
         return self._after(state)
 
     def _after(self, state: int) -> int:
-        """What follows when a part of the reply to COM_STMT_PREPARE is over: parts without definitions are left out."""
+        """What follows when a part of the reply to COM_STMT_PREPARE is over: empty parts are left out, but not the EOF
+        of definitions that the client did not want.
+        """
         if state == PREPARE_OK and self.num_params:
+            if not self._defined:
+                return PARAMETER_EOF
             self._columns = self.num_params
             return PARAMETER_DEFINITIONS
         if state == PARAMETER_DEFINITIONS and not self._deprecate_eof:
             return PARAMETER_EOF
         if state <= PARAMETER_EOF and self.num_columns:
+            if not self._defined:
+                return PREPARED_EOF
             self._columns = self.num_columns
             return PREPARED_DEFINITIONS
         if state == PREPARED_DEFINITIONS and not self._deprecate_eof:

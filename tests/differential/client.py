@@ -1,13 +1,14 @@
 """A client that sees every byte: it logs in with the capabilities it is told and returns whole replies as they came."""
 
-import hashlib
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from proxy.wire import constants as c
 from proxy.wire.framing import frame, message_end, payload_of
 from proxy.wire.packets import lenenc_str, parse_error
 from proxy.wire.replies import ReplyScanner
+from tests.proxy.login_client import native_scramble, sha2_scramble
 
 BASE: Final = (
     c.CLIENT_LONG_PASSWORD
@@ -23,7 +24,11 @@ BASE: Final = (
 PATIENCE: Final = 15.0
 """Seconds for one reply: longer than the proxy's own limits, so that those show as the errors that they are."""
 
-PLUGIN: Final = "mysql_native_password"
+SCRAMBLES: Final[dict[str, Callable[[str, bytes], bytes]]] = {
+    "mysql_native_password": native_scramble,
+    "caching_sha2_password": sha2_scramble,
+}
+FAST_OK: Final = b"\x01\x03"
 UTF8MB4_GENERAL_CI: Final = 45
 
 
@@ -39,6 +44,7 @@ class Client:
         if capabilities >> 32:
             self.capabilities &= ~c.CLIENT_MYSQL  # MariaDB's own count only without it
         self._password = password
+        self._early = b""  # of the login, behind the packet that was looked at
         self._scanner = ReplyScanner(self.capabilities)
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         try:
@@ -73,10 +79,10 @@ class Client:
         parts = (
             bytes((c.COM_CHANGE_USER,)),
             user.encode() + b"\0",
-            bytes((20,)) + self._scramble(self._nonce),
+            self._answer(),
             schema.encode() + b"\0",
             UTF8MB4_GENERAL_CI.to_bytes(2, "little"),
-            PLUGIN.encode() + b"\0",
+            self._plugin.encode() + b"\0",
         )
         self.tell(frame(b"".join(parts)))
         return self._authenticate()
@@ -102,10 +108,10 @@ class Client:
 
     def _packet(self) -> bytes:
         """The next packet of the login, header included."""
-        data = b""
-        while message_end(data, 0) < 0:
-            data += self._receive()
-        return data
+        while (end := message_end(self._early, 0)) < 0:
+            self._early += self._receive()
+        packet, self._early = self._early[:end], self._early[end:]
+        return packet
 
     def _login(self, user: str, schema: str) -> bytes:
         greeting = payload_of(self._packet())
@@ -113,6 +119,7 @@ class Client:
             raise Closed(str(parse_error(greeting)))
         at = greeting.index(b"\0", 1) + 1 + 4  # behind the version and the thread id
         self._nonce = greeting[at : at + 8] + greeting[at + 27 : at + 39]
+        self._plugin = greeting[at + 40 :].rstrip(b"\0").decode()
         parts = (
             (self.capabilities & 0xFFFFFFFF).to_bytes(4, "little"),
             (1 << 24).to_bytes(4, "little"),
@@ -120,9 +127,9 @@ class Client:
             bytes(19),
             (self.capabilities >> 32).to_bytes(4, "little"),
             user.encode() + b"\0",
-            bytes((20,)) + self._scramble(self._nonce),
+            self._answer(),
             schema.encode() + b"\0" if schema else b"",
-            PLUGIN.encode() + b"\0",
+            self._plugin.encode() + b"\0",
         )
         self.tell(frame(b"".join(parts), 1))
         return self._authenticate()
@@ -131,15 +138,19 @@ class Client:
         """Go on until the server accepts or refuses; its verdict without the sequence id."""
         while True:
             packet = self._packet()
-            if packet[4] != c.EOF_HEADER:
+            if packet[4] == c.EOF_HEADER:
+                plugin, nonce = packet[5:].split(b"\0", 1)
+                self._plugin, self._nonce = plugin.decode(), nonce.rstrip(b"\0")
+                self.tell(frame(self._answer()[1:], packet[3] + 1))
+            elif packet[4:] != FAST_OK:
+                # A server that has not seen the account's password asks for it: somebody has to log in before.
+                assert packet[4] in (c.OK_HEADER, c.ERR_HEADER), packet
                 return packet[:3] + packet[4:]
-            self._nonce = packet[5:].split(b"\0", 1)[1].rstrip(b"\0")
-            self.tell(frame(self._scramble(self._nonce), packet[3] + 1))
 
-    def _scramble(self, nonce: bytes) -> bytes:
-        stage1 = hashlib.sha1(self._password.encode()).digest()
-        mask = hashlib.sha1(nonce + hashlib.sha1(stage1).digest()).digest()
-        return bytes(one ^ other for one, other in zip(stage1, mask, strict=True))
+    def _answer(self) -> bytes:
+        """What shows that it has the password, with its length ahead of it."""
+        answer = SCRAMBLES[self._plugin](self._password, self._nonce)
+        return bytes((len(answer),)) + answer
 
 
 def parameters(values: "tuple[Value, ...]", *, with_types: bool) -> bytes:

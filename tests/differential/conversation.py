@@ -124,16 +124,38 @@ class Names:
         """The reply with marks for the names, as long as these; and in an order where servers have none."""
         for name, mark in ((self.one, b"<one>"), (self.two, b"<two>"), (self.lock, b"<lock>")):
             data = data.replace(name.encode(), mark.ljust(len(name), b"~"))
-        return _VARIABLES.sub(_in_order, data)
+        return _in_order(data)
 
 
-# Variables that were set together are reported in the order of a hash table.
-_VARIABLE: Final = rb"\x00.[\x09-\x18](?:character_set_[a-z]+|time_zone|autocommit)[\x00-\x10][\w:+-]*"
-_VARIABLES: Final = re.compile(rb"(?:%s){2,}" % _VARIABLE, re.DOTALL)
+def _in_order(data: bytes) -> bytes:
+    """Variables that were set together are reported in the order of a hash table: here in that of the alphabet."""
+    at = 0
+    while begin := _VARIABLE.search(data, at):
+        at = begin.start()
+        reports: list[bytes] = []
+        end = at
+        while size := _report_size(data, end):
+            reports.append(data[end : end + size])
+            end += size
+        data = data[:at] + b"".join(sorted(reports)) + data[end:]
+        at = max(end, at + 1)
+    return data
 
 
-def _in_order(changes: re.Match[bytes]) -> bytes:
-    return b"".join(sorted(re.findall(_VARIABLE, changes[0], re.DOTALL)))
+_VARIABLE: Final = re.compile(rb"\x00[\x05-\xfa][\x03-\x40][a-z]", re.DOTALL)
+
+
+def _report_size(data: bytes, at: int) -> int:
+    """Length of what an OK packet says there of one variable: kind, size, name and value. 0 if it says something else.
+
+    https://mariadb.com/kb/en/ok_packet/
+    """
+    if not _VARIABLE.match(data, at):
+        return 0
+    size = 2 + data[at + 1]
+    value = at + 3 + data[at + 2]
+    whole = value < len(data) and value + 1 + data[value] == at + size <= len(data)
+    return size if whole and data[at + 3 : value].replace(b"_", b"").isalnum() else 0
 
 
 def without_change(reply: bytes) -> bytes:

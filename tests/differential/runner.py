@@ -14,7 +14,9 @@ AT_ONCE = 4
 
 
 class Runner:
-    """`direct` is the port of a node, `proxied` the proxy's; `connect(number)` opens a connection past it to a node."""
+    """`direct` is the port of a node, `proxied` the proxy's; `connect(number)` opens a connection past it to a node,
+    which takes several statements in one text and sees all that was committed before.
+    """
 
     def __init__(self, direct: int, proxied: int, connect: Callable[[int], Any]) -> None:
         self._ports = {"d": direct, "p": proxied}
@@ -31,23 +33,14 @@ class Runner:
 
     def run(self, conversations: Sequence[Conversation], seed: int) -> list[Difference]:
         """The differences of up to `AT_ONCE` conversations; `seed` draws the order in which they take turns."""
-        self._runs += 1
-        for side in self._ports:
-            for place, conversation in enumerate(conversations):
-                self._fill(side, place, conversation)
-        for node in self._nodes[1:]:
-            with node.cursor() as cursor:
-                cursor.execute("SET wsrep_sync_wait = 15")
-                cursor.execute("SELECT 1 FROM information_schema.schemata LIMIT 1")
+        self._prepare(conversations)
         heard = {side: self._hold(side, conversations, random.Random(seed)) for side in self._ports}
         found = map(compare, conversations, heard["d"], heard["p"])
         return [difference for difference in found if difference is not None]
 
     def hear(self, conversation: Conversation) -> tuple[list[bytes], list[bytes]]:
         """All that is heard of one, directly and through the proxy."""
-        self._runs += 1
-        for side in self._ports:
-            self._fill(side, 0, conversation)
+        self._prepare([conversation])
         direct, proxied = (self._hold(side, [conversation], random.Random(0))[0] for side in self._ports)
         return direct, proxied
 
@@ -91,10 +84,15 @@ class Runner:
                 talk.close()
         return [talk.heard for talk in talks]
 
-    def _fill(self, side: str, place: int, conversation: Conversation) -> None:
-        names = self._names(side, place)
-        schemas.fill(self._nodes[0], names, self._before.get((side, place)))
-        self._before[side, place] = conversation
+    def _prepare(self, conversations: Sequence[Conversation]) -> None:
+        """Give every schema that these will be held in its first contents, on every node."""
+        self._runs += 1
+        places = [(side, place) for side in self._ports for place in range(len(conversations))]
+        schemas.fill(self._nodes[0], [(self._names(*each), self._before.get(each)) for each in places])
+        self._before.update({(side, place): conversations[place] for side, place in places})
+        for node in self._nodes[1:]:
+            with node.cursor() as cursor:
+                cursor.execute(f"SELECT COUNT(*) FROM {self._names('d', 0).one}.t")
 
     def _names(self, side: str, place: int) -> Names:
         return Names(f"{side}1schema{place}", f"{side}2schema{place}", f"{side}lock{place}x{self._runs:06}")

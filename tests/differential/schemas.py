@@ -4,7 +4,7 @@
 schema shows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from tests.differential.conversation import Conversation, Names, Prepare, Query
@@ -52,33 +52,43 @@ MADE: Final = ("n0", "n1")
 
 def create(connection: Any, names: Names) -> None:
     """Make both schemas from nothing."""
-    with connection.cursor() as cursor:
-        for schema, statements in ((names.one, (*TABLES, *ROUTINES)), (names.two, TABLES[:1])):
-            cursor.execute(f"DROP DATABASE IF EXISTS {schema}")
-            cursor.execute(f"CREATE DATABASE {schema} CHARACTER SET utf8mb4")
-            cursor.execute(f"USE {schema}")
-            for statement in statements:
+    for schema, statements in ((names.one, (*TABLES, *ROUTINES)), (names.two, TABLES[:1])):
+        with connection.cursor() as cursor:
+            for statement in (
+                f"DROP DATABASE IF EXISTS {schema}",
+                f"CREATE DATABASE {schema} CHARACTER SET utf8mb4",
+                f"USE {schema}",
+                *statements,
+            ):
                 cursor.execute(statement)
 
 
-def fill(connection: Any, names: Names, before: Conversation | None) -> None:
-    """Give both schemas their first contents. `before` is what was last said there: only its traces are removed."""
-    texts = " ".join(step.sql for step in before.steps if isinstance(step, Query | Prepare)) if before else ""
-    wide: Sequence[str] = ()
+def fill(connection: Any, before: Sequence[tuple[Names, Conversation | None]]) -> None:
+    """Give all these schemas their first contents. What was last said there comes with them: only its traces are
+    removed.
+
+    It is one transaction, and one text, since what each conversation begins with takes as long as what it says. The
+    connection has CLIENT_MULTI_STATEMENTS.
+    """
+    statements = [statement for names, conversation in before for statement in _clearing(names, conversation)]
+    statements.append("BEGIN")
+    for names, _ in before:
+        for schema, contents in ((names.one, DATA), (names.two, OTHER)):
+            statements += (f"USE {schema}", *contents)
+    statements.append("COMMIT")
+    with connection.cursor() as cursor:
+        cursor.execute(";".join(statements))
+        while cursor.nextset():
+            pass
+
+
+def _clearing(names: Names, before: Conversation | None) -> Iterator[str]:
+    """What no transaction can undo: tables made, and ids generated."""
+    if before is None:
+        return
+    texts = " ".join(step.sql for step in before.steps if isinstance(step, Query | Prepare))
     if any(name in texts for name in MADE):
-        wide = ("DROP TABLE IF EXISTS " + ", ".join(f"{s}.{name}" for s in (names.one, names.two) for name in MADE),)
-    if before is not None:
-        wide = (*wide, *(f"TRUNCATE {names.one}.{table}" for table in AUTO_INCREMENT if _wrote(texts, table)))
-    with connection.cursor() as cursor:
-        for statement in wide:
-            cursor.execute(statement)
-        cursor.execute("BEGIN")
-        for schema, statements in ((names.one, DATA), (names.two, OTHER)):
-            cursor.execute(f"USE {schema}")
-            for statement in statements:
-                cursor.execute(statement)
-        cursor.execute("COMMIT")
-
-
-def _wrote(texts: str, table: str) -> bool:
-    return f"INTO {'x' if table == 'log' else table}" in texts
+        yield "DROP TABLE IF EXISTS " + ", ".join(f"{s}.{name}" for s in (names.one, names.two) for name in MADE)
+    for table in AUTO_INCREMENT:
+        if f"INTO {'x' if table == 'log' else table}" in texts:
+            yield f"TRUNCATE {names.one}.{table}"

@@ -1,11 +1,15 @@
 """MariaDB's bulk execution and extended metadata at a real server, directly and through the proxy."""
 
+import pytest
+
 from proxy.wire import constants as c
 from proxy.wire.framing import frame
 from proxy.wire.prepared import LAST_PREPARED
 from tests.differential.client import Client
 from tests.differential.conversation import Conversation
 from tests.differential.runner import Runner
+
+pytestmark = pytest.mark.only("galera")
 
 AGREED = c.CLIENT_DEPRECATE_EOF | c.MARIADB_CLIENT_STMT_BULK_OPERATIONS | c.MARIADB_CLIENT_EXTENDED_METADATA
 TWO_LONGLONGS = b"\x08\x00\x08\x00"

@@ -13,12 +13,16 @@ from tests.differential.conversation import (
     Execute,
     Fetch,
     InitDb,
+    LongData,
     Prepare,
     Query,
+    ResetStatement,
     SetOption,
     Step,
 )
 from tests.differential.runner import Runner
+
+pytestmark = pytest.mark.only("galera")
 
 TRACKS = c.CLIENT_SESSION_TRACK
 NEW_EOF = c.CLIENT_DEPRECATE_EOF
@@ -54,9 +58,14 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "SELECT * FROM nosuch", "SELEC", "UPDATE t SET v = 1", "DELETE FROM t"),
         said("SET TRANSACTION READ ONLY", "USE nosuch", "UPDATE t SET v = 1"),
         said("SET TRANSACTION READ ONLY", "SELECT * FROM t", "UPDATE t SET v = 1"),
+        said("SET TRANSACTION READ ONLY", "BEGIN", "BEGIN", "UPDATE t SET v = 1", "COMMIT"),
+        said("SET TRANSACTION READ ONLY", "START TRANSACTION READ WRITE", "BEGIN", "SELECT 1", "COMMIT"),
         said("SET TRANSACTION READ ONLY", "BEGIN", "SET sql_select_limit = 2", "SELECT SLEEP(0)", "COMMIT"),
     ),
     "SET TRANSACTION concerns nobody else, whatever came behind it": (
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SET NAMES nosuch", "BEGIN", "DELETE FROM w", "COMMIT"),
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "USE nosuch", "BEGIN", "DELETE FROM w", "COMMIT"),
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "DEALLOCATE PREPARE p1", "SELECT COUNT(*) FROM w"),
         *(said("SET TRANSACTION READ ONLY", what) for what in ("CHECK TABLE w", "SHOW TABLES", "HELP 'nothing'",
         "SELECT * FROM mysql.time_zone", "EXPLAIN SELECT 1", "VALUES (1)", "FLUSH TABLES t")),
         *(said("DELETE FROM w") for _ in range(9)),
@@ -113,6 +122,69 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
     "several statements switched off concern nobody else": (
         *(said(SetOption(1), "SELECT 1; SELECT 2") for _ in range(3)),
         *(said("SELECT 1; SELECT 2") for _ in range(3)),
+    ),
+    "and stay so over a reset, and with another user": (
+        said(SetOption(1), Command(c.COM_RESET_CONNECTION), "SELECT 1; SELECT 2"),
+        said(SetOption(1), ChangeUser("{two}"), "SELECT 1; SELECT 2", SetOption(0), "SELECT 1; SELECT 2"),
+        said("BEGIN", "SELECT id FROM t", SetOption(1), "SELECT 1; SELECT 2", "COMMIT", "SELECT 1; SELECT 2"),
+        said("SELECT 1/0", SetOption(1), "SHOW WARNINGS", "SELECT 1; SELECT 2"),
+        said(SetOption(7), "SELECT 1; SELECT 2"),
+    ),
+    "a statement that is reset leaves the warnings of the one before": (
+        said(Prepare("p", "SELECT v FROM t WHERE id = ?"), "SELECT locks(1)", ResetStatement("p"), "SHOW WARNINGS"),
+        said(Prepare("p", "SELECT v FROM t WHERE id = ?"), "SELECT 1/0", ResetStatement("p"), "SHOW WARNINGS"),
+        said(Prepare("p", "SET time_zone = ?"), "CALL two_results()", ResetStatement("p"), schema=""),
+    ),
+    "what is sent ahead for a parameter that there is not is an error, whatever it is sent for": (
+        *(said(Prepare("p", sql), LongData("p", 0, "data"), Execute("p"), "SELECT @@in_transaction")
+        for sql in ("BEGIN", "COMMIT", "ROLLBACK", "SET TRANSACTION READ ONLY")),
+    ),
+    "a statement whose state a reset undoes is prepared where the session has yet to read its writes": (
+        *(said("SET character_set_results = utf8mb4", Prepare("p", "SELECT v FROM t WHERE id = ?"),
+        "INSERT INTO t VALUES (8, 8, 'eight')", "SET NAMES DEFAULT", "BEGIN", Execute("p", (8,)), "COMMIT",
+        "UPDATE t SET v = 9 WHERE id = 8", Execute("p", (8,))) for _ in range(3)),
+    ),
+    "what a node does not prepare any more can be asked for as if it had been executed there": (
+        *(said(Prepare("p", "INSERT INTO t VALUES (?, ?, ?)"), "SET TRANSACTION READ ONLY", Execute("p", (20, 1, "p")),
+        ask, "DELETE FROM t", "SELECT 1") for ask in ("SHOW COUNT(*) WARNINGS", "SHOW WARNINGS", "SELECT ROW_COUNT()")),
+        *(said("CREATE TABLE n0 (id INT)", Prepare("p", "SELECT * FROM n0 WHERE id = ?"), "DROP TABLE n0", begin,
+        Execute("p", (1,)), "SHOW WARNINGS", Execute("p", (1,)), "SELECT @@error_count", "SELECT * FROM t", "COMMIT")
+        for begin in ("BEGIN", "SELECT 1", "SET autocommit = 0")),
+    ),
+    "a PREPARE that fails neither begins nor ends a transaction, nor uses up what waits for one": (
+        *(said(*before, Prepare("p", sql), "SELECT 1/3", "SELECT @@in_transaction", "INSERT INTO w VALUES (8, 8)",
+        "ROLLBACK", "SELECT * FROM t")
+        for before, sql in (
+            (("SET autocommit = 0",), "SELECT * FROM nosuch"),
+            (("SET autocommit = 0", "BEGIN"), "SELEC ?"),
+            (("SET autocommit = 0", "SET TRANSACTION READ ONLY"), "SELECT nosuch FROM t"),
+            (("SET TRANSACTION READ ONLY",), "SELECT nosuch FROM t"),
+            (("SET TRANSACTION READ ONLY", "BEGIN"), "SELECT * FROM nosuch"),
+        )),
+    ),
+    "LAST_INSERT_ID(expression) counts wherever the id before it came from": (
+        *(said("INSERT INTO a1 (v) VALUES (1), (2), (3)", what, "SELECT LAST_INSERT_ID()", "SELECT LAST_INSERT_ID()",
+        "INSERT INTO a0 (v) VALUES (1)", "SELECT LAST_INSERT_ID()")
+        for what in ("SELECT LAST_INSERT_ID(55)", "DO LAST_INSERT_ID(55)", "UPDATE t SET v = LAST_INSERT_ID(5)")
+        for _ in range(2)),
+    ),
+    "a BEGIN within the transaction of a session that is pinned has its own access mode": (
+        said(Prepare("p", "UPDATE u SET b = ? WHERE id = ?"), "SET SESSION TRANSACTION READ ONLY",
+        "GET DIAGNOSTICS @n = NUMBER", "START TRANSACTION WITH CONSISTENT SNAPSHOT", "START TRANSACTION READ WRITE",
+        ResetStatement("p"), Command(c.COM_PING), "DELETE FROM w", "ROLLBACK"),
+    ),
+    "PREPARE and DEALLOCATE as SQL begin no transaction": (
+        *(said("SET TRANSACTION READ ONLY", sql, "BEGIN", "DELETE FROM w", "COMMIT")
+        for sql in ("DEALLOCATE PREPARE p1", "PREPARE p1 FROM 'SELEC'", "PREPARE p1 FROM 'SELECT 1'")),
+    ),
+    "what a SET left is not asked for where that would be told of": (
+        said("SET session_track_transaction_info = 'STATE'", "SET autocommit = 0", "SET @a = (SELECT MAX(id) FROM t)",
+        "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')", "SELECT @@error_count", 'SELECT "id" FROM t', "COMMIT",
+        capabilities=TRACKS | NEW_EOF),
+    ),
+    "variables that were set together are reported in no order": (
+        said("SET session_track_system_variables = '*'",
+        "SET session_track_schema = 0, max_statement_time = 5.5, timestamp = 1000000000", capabilities=TRACKS),
     ),
     "warnings are one's own": (
         *(said("SELECT 1/0", "SELECT CAST('a' AS SIGNED)", "SELECT * FROM nosuch") for _ in range(3)),

@@ -11,6 +11,8 @@ from tests.differential.conftest import MovingProxy
 from tests.differential.runner import Runner
 from tests.differential.test_kept import NEW_EOF, TRACKS, said
 
+pytestmark = pytest.mark.only("galera")
+
 CONNECTOR_J = TRACKS | NEW_EOF
 STRICT = "sql_mode = concat(@@sql_mode,',STRICT_TRANS_TABLES')"
 REPLACED = (

@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from proxy.demo.galera import Cluster
 from proxy.wire import constants as c
 from proxy.wire.replies import ReplyScanner
+from tests.conftest import FLAVOR
 from tests.differential.client import BASE
 from tests.differential.conversation import Conversation
 from tests.differential.runner import Runner
@@ -19,7 +21,7 @@ from tests.wire.speaking import CAPABILITIES
 AGREED = {
     agreed: capabilities & ~c.CLIENT_PROTOCOL_41
     for agreed, capabilities in CAPABILITIES.items()
-    if not capabilities & c.CLIENT_OPTIONAL_RESULTSET_METADATA  # MariaDB has it not
+    if Cluster.flavor != FLAVOR or not capabilities & c.CLIENT_OPTIONAL_RESULTSET_METADATA  # MariaDB has it not
 }
 SAID = [cell for cell in MATRIX if cell.real]
 Heard = Callable[[str, Cell], tuple[bytes, bytes]]

@@ -2,12 +2,14 @@
 
 import pytest
 
+from proxy.demo.galera import Cluster
+from tests.conftest import FLAVOR
 from tests.differential.conversation import Execute, Prepare
 from tests.differential.runner import Runner
 from tests.differential.test_kept import said
 
 SEEN = "SELECT id, v FROM t ORDER BY id"
-FLAGS = "SELECT @@in_transaction, @@autocommit, @@completion_type"
+FLAGS = f"SELECT {'@@in_transaction, ' if Cluster.flavor == FLAVOR else ''}@@autocommit, @@completion_type"
 
 WAYS = {
     "autocommit off": said(

@@ -11,17 +11,9 @@ import pytest
 
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
-from tests.conftest import FLAVOR
 from tests.support.proxy import Proxy, Settings
 
 Connection = pymysql.Connection  # type: ignore[type-arg]
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`@pytest.mark.only(flavor)`: a test of what only that kind of cluster has is not a test of the other."""
-    foreign = [item for item in items if (mark := item.get_closest_marker("only")) and FLAVOR not in mark.args]
-    config.hook.pytest_deselected(items=foreign)
-    items[:] = [item for item in items if item not in foreign]
 
 
 class Direct(Protocol):

@@ -18,6 +18,8 @@ from proxy.demo.processes import free_ports, is_free, wait_until
 from tests.integration.conftest import Direct, MakeProxy
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.only("galera")  # of which the demo's cluster is one
+
 COMMAND = [sys.executable, "-c", "import sys; from proxy.cli import main; sys.exit(main())", "demo"]
 
 

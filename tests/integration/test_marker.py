@@ -106,11 +106,11 @@ def test_completion_type_is_the_servers_business(client: Any, marked: Proxy, tab
 
 def test_warnings_and_errors_stay(client: Any, table: str) -> None:
     run(client, f"INSERT IGNORE INTO {table} (c, s) VALUES (1, 'long')")
-    # A MySQL server's COMMIT clears them.
-    assert [row[1] for row in run(client, "SHOW WARNINGS")[0]] == ([1265] if Cluster.flavor == FLAVOR else [])
+    stay = Cluster.flavor == FLAVOR  # a MySQL server's COMMIT and ROLLBACK clear them
+    assert [row[1] for row in run(client, "SHOW WARNINGS")[0]] == ([1265] if stay else [])
     with pytest.raises(MySQLdb.IntegrityError):
         run(client, f"INSERT INTO {table} (id) SELECT id FROM {table}")
-    assert run(client, "SHOW WARNINGS")[0][0][1] == 1062
+    assert [row[1] for row in run(client, "SHOW WARNINGS")[0]] == ([1062] if stay else [])
     assert run(client, f"SELECT COUNT(*) FROM {table}")[0] == ((1,),)
 
 
@@ -143,7 +143,7 @@ def test_no_two_backends_share_a_slot_whosever_they_are(
         with pytest.raises(pymysql.MySQLError, match="Duplicate"):
             cursor.execute(take)
     ledger = Ledger(schema)
-    ledger.create(direct(1))
+    ledger.create(direct(1), direct(2), direct(3))
     counted = f"SELECT slot, number FROM {marker.TABLE}"
     before = {slot: int(number) for slot, number in cluster[1].query(counted)}
     proxies = [make_proxy(MARKED | more, wait=False) for more in ({}, {"process": {"workers": 2}})]

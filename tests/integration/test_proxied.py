@@ -14,6 +14,8 @@ from proxy.wire.proxied import header_for
 from tests.integration.conftest import MakeProxy
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.only("galera")  # MySQL's servers take no such headers
+
 
 @pytest.fixture
 def proxied(cluster: Cluster, make_proxy: MakeProxy) -> Iterator[Proxy]:

@@ -392,7 +392,7 @@ def busy(proxy: Proxy, ledger: Ledger, clients: int = 4) -> Iterator[None]:
 @pytest.fixture
 def ledger(direct: Direct, schema: str) -> Ledger:
     ledger = Ledger(schema)
-    ledger.create(direct(1))
+    ledger.create(direct(1), direct(2), direct(3))
     return ledger
 
 

@@ -11,6 +11,7 @@ from pymysql.constants import COMMAND
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
 from proxy.wire.constants import COM_RESET_CONNECTION
+from tests.conftest import FLAVOR
 from tests.integration.conftest import Connection, Direct
 from tests.support.proxy import Proxy
 
@@ -110,7 +111,9 @@ def test_an_abort_while_it_idles_is_found_by_any_next_command_and_seen_by_nobody
         command(client)
         rows_of(client, "COMMIT")
         assert rows_of(client, "SELECT a FROM t WHERE id = 1") == [(11 * times,)], name
-        assert proxy.metrics().total(CONFLICTS) > before, name
+        # In a MySQL group the first SAVEPOINT behind a write has it run again before anybody has seen that.
+        if Cluster.flavor == FLAVOR or name != "SAVEPOINT":
+            assert proxy.metrics().total(CONFLICTS) > before, name
 
 
 @pytest.mark.parametrize("end", ["ROLLBACK", "reset"])
@@ -148,7 +151,7 @@ def test_a_definition_commits_what_was_before_it_or_tells_of_the_conflict(
         rows_of(client, "CREATE TABLE x (a INT)")
     except pymysql.OperationalError as refused:
         told = refused.args[0]
-    assert told in (0, 1213)
+    assert told in (0, 1213, 1180, 3101)  # a MySQL group tells of conflicts by the others as well
     client.rollback()
     assert rows_of(client, "SELECT a FROM t WHERE id = 1") == [(10 if told else 11,)]
 

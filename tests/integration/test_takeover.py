@@ -25,7 +25,7 @@ class Successive(Proxy):
             "process": {"workers": workers, "takeover": str(directory / "takeover")},
             "endpoint": [{"socket": str(directory / "sock")}],
         }
-        super().__init__(directory, [node.address for node in cluster], settings)
+        super().__init__(directory, [node.address for node in cluster], settings, flavor=cluster.flavor)
         self.runs: list[Process] = []
 
     def next(self) -> None:

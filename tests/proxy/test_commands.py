@@ -20,6 +20,7 @@ from tests.proxy.scripted import (
     Client,
     Stage,
     command,
+    error,
     ok,
     packets,
     prepared,
@@ -226,6 +227,52 @@ def test_reset_connection_rolls_back(stage: Stage) -> None:
     link = stage.one.hears(command(c.COM_RESET_CONNECTION)).says(ok())
     assert client.runs(stage.one, "SELECT 1", rows("1")) is link
     assert stage.service.metrics.transactions()["one:3306", "rolled_back"] == 1
+
+
+def set_option(number: int) -> bytes:
+    return command(c.COM_SET_OPTION, number.to_bytes(2, "little"))
+
+
+def test_an_option_is_carried_to_other_nodes_and_over_a_reset(stage: Stage) -> None:
+    """No backend is brought to it: the session has others, which were told so at login."""
+    client = stage.client()
+    other = client.runs(stage.one, "SELECT 1", rows("1"))
+    client.says(set_option(c.MYSQL_OPTION_MULTI_STATEMENTS_ON))
+    link = stage.one.hears(set_option(c.MYSQL_OPTION_MULTI_STATEMENTS_ON)).says(ok())
+    client.hears(ok())
+    assert link is not other
+    for said in (command(c.COM_RESET_CONNECTION), change_user("app")):
+        assert client.session.relay.pinned is None
+        assert client.session.relay.profile.capabilities & c.CLIENT_MULTI_STATEMENTS
+        assert client.runs(stage.one, "SELECT 1", rows("1")) is link
+        client.says(said)
+        client.hears(ok())
+    client.says(set_option(c.MYSQL_OPTION_MULTI_STATEMENTS_OFF))
+    assert stage.one.hears(set_option(c.MYSQL_OPTION_MULTI_STATEMENTS_OFF)).says(ok()) is not link
+    client.hears(ok())
+    assert not client.session.relay.profile.capabilities & c.CLIENT_MULTI_STATEMENTS
+    assert not link.closed  # another session's, perhaps
+
+
+def test_a_backend_that_was_told_an_option_is_no_other_sessions_any_more(stage: Stage) -> None:
+    client = stage.client()
+    link = client.begins(stage.one, "INSERT INTO t (c) VALUES (1)")
+    client.says(set_option(c.MYSQL_OPTION_MULTI_STATEMENTS_ON))
+    stage.one.hears(UNGUARD).says(ok(TRANS))
+    assert stage.one.hears(set_option(c.MYSQL_OPTION_MULTI_STATEMENTS_ON)).says(ok(TRANS)) is link
+    client.hears(ok(TRANS))
+    client.runs(stage.one, "COMMIT", ok())
+    assert link.closed
+    client.runs(stage.one, "SELECT 1", rows("1"))
+
+
+def test_an_option_that_there_is_not_is_the_nodes_affair(stage: Stage) -> None:
+    client = stage.client()
+    profile = client.session.relay.profile
+    client.says(set_option(7))
+    stage.one.hears(set_option(7)).says(error(1047))
+    client.hears_error(1047)
+    assert client.session.relay.profile is profile
 
 
 def test_init_db_in_a_schema_with_any_bytes(stage: Stage) -> None:

@@ -9,6 +9,7 @@ from config import Limits, Pool
 from proxy import commands
 from proxy.prepared import PER_BACKEND
 from proxy.wire.constants import (
+    COM_PING,
     COM_STMT_CLOSE,
     COM_STMT_EXECUTE,
     COM_STMT_FETCH,
@@ -20,6 +21,7 @@ from tests.proxy.scripted import (
     GUARD,
     OPENING,
     TRANS,
+    WAIT,
     Client,
     Link,
     Stage,
@@ -233,6 +235,24 @@ def test_an_error_at_preparing_it_elsewhere_is_the_executions(stage: Stage) -> N
     client.says(execute(1, 5))
     stage.one.hears(prepare(READ)).says(error(1146))
     client.hears(error(1146))
+    client.runs(stage.one, "SHOW WARNINGS", rows("no such table"))
+
+
+def test_where_it_is_not_prepared_ahead_the_error_is_asked_for_in_the_sessions_own_state(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "SET sql_mode='ANSI'", ok())
+    has_prepared(stage, client, READ, there=41).breaks()
+    stage.one.comes_up()
+    client.says("SET sql_mode=''")
+    stage.one.hears("SET sql_mode='ANSI'").says(ok())
+    stage.one.hears("SET sql_mode=''").says(ok())
+    client.hears(ok())
+    client.says(execute(1, 5))
+    stage.one.hears("SET sql_mode='ANSI'").says(ok())
+    stage.one.hears(prepare(READ)).says(error(1146))
+    stage.one.hears("SET sql_mode=''").says(ok())
+    client.hears(error(1146))
+    client.runs(stage.one, "SHOW WARNINGS", rows("no such table"))
 
 
 def test_it_is_prepared_in_the_schema_that_the_client_prepared_it_in(stage: Stage) -> None:
@@ -387,3 +407,44 @@ def test_the_time_between_prepare_and_execution_is_not_the_transactions(stage: S
     client.hears(rows("1"))
     (seconds,) = (each for each in stage.service.metrics.transaction_seconds.values() if each.count)
     assert (seconds.count, seconds.sum) == (1, 0.0)
+
+
+def test_what_a_reset_would_undo_is_not_prepared_ahead_of_it(stage: Stage) -> None:
+    """Galera's nodes cannot be made to wait any more after a reset: no backend would ever do."""
+    client = stage.client()
+    client.runs(stage.one, "SET character_set_results=latin1", ok())
+    has_prepared(stage, client, READ, there=41)
+    client.runs(stage.one, "SET NAMES utf8mb4", ok())
+    client.runs(stage.one, "INSERT INTO t (c) VALUES (1)", ok(rows=1))
+    stage.two.comes_up()
+    stage.one.goes_down()
+    client.says(execute(1, 5))
+    stage.two.hears("SET NAMES 'utf8mb4'").says(ok())
+    stage.two.hears(WAIT).says(ok())
+    stage.two.hears(prepare(READ)).says(prepared(7, columns=1, params=1))
+    stage.two.hears(execute(7, 5)).says(rows("5"))
+    client.hears(rows("5"))
+
+
+def test_none_is_prepared_to_be_reset_by_a_session_that_is_pinned(stage: Stage) -> None:
+    """That would read its tables, and MariaDB would forget the warnings that the client may ask for."""
+    client = stage.client()
+    has_prepared(stage, client, READ, there=41).breaks()
+    stage.one.comes_up()
+    client.runs(stage.one, "SELECT GET_LOCK('a', 0)", rows("1", warnings=1))
+    client.says(on(COM_STMT_RESET, 1))
+    stage.one.hears(command(COM_PING)).says(ok())
+    client.hears(ok())
+    client.runs(stage.one, "SHOW WARNINGS", rows("careful"))
+
+
+@pytest.mark.parametrize("sql", ["BEGIN", "COMMIT", "SET TRANSACTION READ ONLY"])
+def test_what_is_answered_without_a_node_goes_to_one_with_a_parameter_that_it_has_not(stage: Stage, sql: str) -> None:
+    client = stage.client()
+    client.says(prepare(sql))
+    stage.one.hears(prepare(sql)).says(prepared(41))
+    client.hears(prepared(1))
+    client.says(long_data(1, b"for nobody"), execute(1))
+    stage.one.hears(prepare(sql)).says(prepared(42))
+    stage.one.hears(long_data(42, b"for nobody"), execute(42)).says(error(1210))
+    client.hears_error(1210)

@@ -277,7 +277,7 @@ WRITES = [
         one("t", unreplayable=Unreplayable.NONDETERMINISTIC, connection_id=True),
     ),
     ("INSERT INTO t VALUES (LAST_INSERT_ID())", one("t", asks=Asks.LAST_INSERT_ID)),
-    ("UPDATE t SET a = LAST_INSERT_ID(a + 1)", write("t", pins=PinReason.LAST_INSERT_ID)),
+    ("UPDATE t SET a = LAST_INSERT_ID(a + 1)", write("t", asks=Asks.LAST_INSERT_ID, pins=PinReason.LAST_INSERT_ID)),
     (
         "UPDATE t SET a = (@b := a)",
         write("t", pins=PinReason.USER_VARIABLE, unreplayable=Unreplayable.USER_VARIABLE),
@@ -294,7 +294,7 @@ LEAVES_SOMETHING = [
     ("SELECT RELEASE_LOCK('a')", read(unreplayable=Unreplayable.GET_LOCK)),
     ("SELECT IS_FREE_LOCK('a')", read()),
     ("SELECT IS_USED_LOCK('a')", read(connection_id=True)),
-    ("SELECT LAST_INSERT_ID(5)", read(pins=PinReason.LAST_INSERT_ID)),
+    ("SELECT LAST_INSERT_ID(5)", read(asks=Asks.LAST_INSERT_ID, pins=PinReason.LAST_INSERT_ID)),
     ("SELECT NEXTVAL(s)", read(pins=PinReason.SEQUENCE, unreplayable=Unreplayable.SEQUENCE, may_write=True)),
     ("INSERT INTO t VALUES (NEXT VALUE FOR s)", one("t", pins=PinReason.SEQUENCE, unreplayable=Unreplayable.SEQUENCE)),
     ("SELECT my_function(1)", unknown(Kind.READ)),

@@ -149,7 +149,7 @@ class Setting:
     def run(self, change: str, plan: dict[str, int], *, seed: int, tell: Callable[[str], None] = print) -> None:
         """Clients make this change of `Ledger` through it all; afterwards nothing may be missing, double or unknown."""
         ledger = Ledger(self.schema, generated=False)
-        ledger.create(self.direct(1))
+        ledger.create(*(self.direct(node.number) for node in self.cluster))
         with network([node.port for node in self.cluster]) as wires:
             proxy = Proxy(self.directory, wires.addresses, MARKED | PATIENT, flavor=self.cluster.flavor)
             proxy.start()

@@ -19,6 +19,7 @@ import MySQLdb
 import pymysql
 
 from proxy.demo.galera import Cluster
+from proxy.demo.processes import wait_until
 from tests.support.group import Group
 
 KEYS = 50
@@ -42,7 +43,8 @@ class Ledger:
         self.account = f"{schema}.{name}_account"
         self.done = f"{schema}.{name}_done"
 
-    def create(self, connection: "pymysql.Connection[Any]") -> None:
+    def create(self, connection: "pymysql.Connection[Any]", *others: "pymysql.Connection[Any]") -> None:
+        """Make the tables, and return when `others`, which are to other nodes, have them, too."""
         with connection.cursor() as cursor:
             for table, value in ((self.counter, 0), (self.account, START)):
                 cursor.execute(f"CREATE TABLE {table} (id INT PRIMARY KEY, value BIGINT NOT NULL)")
@@ -56,6 +58,14 @@ class Ledger:
                 f"CREATE TABLE {self.done} ({key} client INT NOT NULL, number INT NOT NULL, kind CHAR(1) NOT NULL,"
                 " giver INT NOT NULL, taker INT NOT NULL, amount INT NOT NULL)"
             )
+        for other in others:
+            wait_until(lambda other=other: self._is_at(other), 20, lambda: f"{self.done} does not arrive")
+
+    def _is_at(self, connection: "pymysql.Connection[Any]") -> bool:
+        with connection.cursor() as cursor, contextlib.suppress(pymysql.err.ProgrammingError):
+            cursor.execute(f"SELECT 1 FROM {self.done} LIMIT 0")
+            return True
+        return False
 
     def increment(self, cursor: Any, chance: random.Random, client: int, number: int) -> None:
         """One blind increment, in a transaction with its record."""

@@ -46,7 +46,7 @@ from tests.differential.conversation import (
     SetOption,
     Step,
 )
-from tests.wire.speaking import CHANGED, CURSOR, LAST, MORE, OUT, Server
+from tests.wire.speaking import AUTOCOMMIT, CHANGED, CURSOR, LAST, MORE, OUT, Server
 
 NO_TABLE = ServerError(1146, "42S02", "No such table")
 EMPTY = ServerError(1065, "42000", "Query was empty")
@@ -182,11 +182,14 @@ MATRIX: Final = [
          lambda s: s.columns(2, OUT).binary_row(b"7", b"2").end(OUT).ok(),
          said(results=2, has_rows=True),
          real=(Prepare("gives", "CALL gives(?, ?)"), Execute("gives", (None, 1)))),
+    Cell(COM_STMT_EXECUTE, "OUT parameters, as MySQL ends them, and OK of a procedure",
+         lambda s: s.columns(2, OUT).binary_row(b"7", b"2").end(OUT if s.deprecate_eof else AUTOCOMMIT).ok(),
+         said(results=2, has_rows=True)),
     Cell(COM_STMT_EXECUTE, "rows of a procedure, then ERR",
          lambda s: s.columns(1).binary_row(b"a").end(MORE).err(),
          said(results=1, has_rows=True, error=NO_TABLE, status=MORE)),
     Cell(COM_STMT_EXECUTE, "OK although a cursor was asked for", lambda s: s.ok(), ONE_OK,
-         real=(Prepare("idle", "DO 1"), Execute("idle", cursor=True))),
+         real=(Prepare("idle", "UPDATE t SET v = 1 WHERE id = 77"), Execute("idle", cursor=True))),
     Cell(COM_STMT_EXECUTE, "ERR although a cursor was asked for", lambda s: s.err(), FAILED,
          real=(Prepare("twice", "INSERT INTO t VALUES (?, 1, NULL)"), Execute("twice", (1,), cursor=True))),
     Cell(COM_STMT_EXECUTE, "ERR", lambda s: s.err(), FAILED,

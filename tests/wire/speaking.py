@@ -104,7 +104,7 @@ class Server:
 
     def count(self, count: int, *, defined: bool = True) -> "Server":
         """The number of columns, and where that is asked for whether they are defined."""
-        return self.packet((bytes((defined,)) if self.optional else b"") + lenenc_int(count))
+        return self.packet(lenenc_int(count) + (bytes((defined,)) if self.optional else b""))
 
     def columns(self, count: int, status: int = AUTOCOMMIT) -> "Server":
         """The head of a result set."""
@@ -129,8 +129,9 @@ class Server:
         """A whole reply to COM_STMT_PREPARE."""
         head = b"\x00" + statement.to_bytes(4, "little") + columns.to_bytes(2, "little") + params.to_bytes(2, "little")
         self.packet(head + b"\x00" + warnings.to_bytes(2, "little") + (bytes((defined,)) if self.optional else b""))
-        if params and defined:
-            self.definitions(params)
-        if columns and defined:
-            self.definitions(columns)
+        for count in filter(None, (params, columns)):
+            if defined:
+                self.definitions(count)
+            elif not self.deprecate_eof:
+                self.eof()
         return self
