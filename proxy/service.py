@@ -94,6 +94,7 @@ class Endpoint:
         self.settings = LoginSettings(
             accounts=service.accounts,
             version=service.greeted_version,
+            collation=service.greeted_collation,
             offered=OFFERED if settings.local_infile else OFFERED & ~c.CLIENT_LOCAL_FILES,
             nodes_offer=lambda: service.monitor.capabilities,
             tls=tls,
@@ -473,6 +474,10 @@ class Service:
     def greeted_version(self) -> str:
         """The version that clients are greeted with: what the nodes greet with."""
         return self.monitor.version or self.cluster.flavor.version
+
+    def greeted_collation(self) -> int:
+        """The collation that clients are greeted with, likewise."""
+        return self.monitor.collation or self.cluster.flavor.collation
 
     # -- what an operator may do --------------------------------------------------------------------------------------
 

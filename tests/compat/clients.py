@@ -85,7 +85,16 @@ CLIENTS: Final = (
     ),
     Client("mysql2 (Ruby)", ("ruby", str(PROGRAMS / "mysql2.rb"))),
     Client("go-sql-driver", (str(CACHE / "go" / "compat"),)),
-    Client("Connector/J (MariaDB)", ("java", "-cp", JAVA, "Compat")),
+    Client(
+        "Connector/J (MariaDB)",
+        ("java", "-cp", JAVA, "Compat"),
+        faults_at={
+            "group-replication": {
+                "reset": "it resets sessions of MariaDB only",
+                "pool": "it resets sessions of MariaDB only",
+            }
+        },
+    ),
 )
 
 QUICK: Final = (Client("PyMySQL", (sys.executable, str(PROGRAMS / "dbapi.py"), "pymysql")),)

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -269,6 +270,16 @@ def test_answers_are_the_same_to_the_byte(script: str, twins: tuple[Recording, R
         if differs := same(*twins, lambda c, sql=sql: c.replies(sql.replace("$schema", c.schema))):  # type: ignore[misc]
             different.append(f"{sql}\n  {differs}")
     assert not different, "\n".join(different)
+
+
+def test_the_greeting_is_that_of_a_node(cluster: Cluster, proxy: Proxy) -> None:
+    """Some clients choose their character set by its collation."""
+    found = []
+    for port in (cluster[1].port, proxy.port):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            version, _, rest = sock.recv(1000)[5:].partition(b"\0")
+        found.append((version, rest[15], rest[16:18]))  # the collation, the status
+    assert found[0] == found[1]
 
 
 def test_other_commands_are_answered_the_same(twins: tuple[Recording, Recording]) -> None:
