@@ -384,6 +384,8 @@ class NodePool:
         """Its session is done with it, and nothing is due on it. `now`: the time, if the caller has it."""
         if not backend.leased:
             return
+        if backend.keeps_locks:
+            backend.roll_back()
         if backend.lost is not None or not backend.reusable or self.closed or self.node.closed_to_backends:
             self._close(backend)
         elif self._waiters:

@@ -464,6 +464,20 @@ def test_a_commit_that_lost_leaves_no_metadata_lock(client: Connection, direct: 
         wait_until(lambda node=node: bool(rows_of(node, "SHOW COLUMNS FROM t LIKE 'b'")), 10, lambda: "no change comes")  # type: ignore[misc]
 
 
+def test_a_statement_that_failed_leaves_no_metadata_lock(proxy: Proxy, direct: Direct, schema: str) -> None:
+    """With autocommit off servers keep those until a COMMIT, also where no transaction has begun."""
+    for number in range(6):  # each from where it happens to be; the node of changes is one
+        with contextlib.closing(proxy.connect(database=schema, autocommit=False, read_timeout=20)) as connection:
+            with pytest.raises(pymysql.ProgrammingError):
+                rows_of(connection, f"DESCRIBE t{number}")
+            connection.ping()
+            rows_of(connection, f"CREATE TABLE t{number} (id INT PRIMARY KEY)")
+            assert rows_of(connection, f"SELECT COUNT(*) FROM t{number}") == [(0,)]
+    for number in (1, 2, 3):
+        node = direct(number, database=schema)
+        wait_until(lambda node=node: len(rows_of(node, "SHOW TABLES")) == 6, 10, lambda: "no change comes")  # type: ignore[misc]
+
+
 def test_ids_and_prepared_statements_go_along(proxy: Proxy, ledger: Ledger, schema: str) -> None:
     """LAST_INSERT_ID(), a prepared statement with long data and the session's variables, on several nodes."""
     with contextlib.closing(
