@@ -71,6 +71,11 @@ CLIENTS: Final = (
         only=NATIVE,
     ),
     Client("mysql2 (Node.js)", ("node", str(PROGRAMS / "node" / "compat.js"), "mysql2")),
+    Client(
+        "mariadb (Node.js)",
+        ("node", str(PROGRAMS / "node" / "compat.js"), "mariadb"),
+        faults_at={"group-replication": {"change_user": "it changes users at MariaDB only"}},
+    ),
     Client("mysqli (PHP)", ("php", "-d", "mysqli.allow_local_infile=1", str(PROGRAMS / "mysqli.php"))),
     Client("PDO (PHP)", ("php", str(PROGRAMS / "pdo.php"))),
     Client(
