@@ -331,6 +331,26 @@ def test_a_read_with_autocommit_off_may_or_may_not_begin_a_transaction(stage: St
     assert not stage.one.pool.leased
 
 
+def test_with_autocommit_off_a_savepoint_keeps_its_backend_before_a_transaction_has_begun(stage: Stage) -> None:
+    """The server's status does not tell of it: no engine has been used."""
+    client = stage.client()
+    client.runs(stage.one, "SET autocommit=0", ok(MANUAL))
+    link = client.runs(stage.one, "SAVEPOINT s", ok(MANUAL))
+    other = stage.client()
+    assert other.runs(stage.one, "SELECT 1", rows("1")) is not link
+    for text, status in (
+        ("SELECT 1", MANUAL),
+        (INSERT, MANUAL_TRANS),
+        ("ROLLBACK TO s", MANUAL),
+        ("RELEASE SAVEPOINT s", MANUAL),
+    ):
+        assert client.runs(stage.one, text, ok(status)) is link
+    assert client.runs(stage.one, "COMMIT", ok(MANUAL)) is link
+    assert not stage.one.pool.leased
+    client.runs(stage.one, "SELECT 1", ok(MANUAL))
+    assert not stage.one.pool.leased
+
+
 def test_a_session_that_is_read_only_guards_itself(stage: Stage) -> None:
     client = stage.client()
     client.runs(stage.one, "SET SESSION TRANSACTION READ ONLY", ok())
