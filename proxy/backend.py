@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
-from proxy.wire.constants import COM_QUERY, COM_QUIT, COM_RESET_CONNECTION
+from proxy.wire.constants import COM_INIT_DB, COM_QUERY, COM_QUIT, COM_RESET_CONNECTION
 from proxy.wire.digest import ReplyDigest
 from proxy.wire.framing import HEADER, ProtocolError, frame
 from proxy.wire.packets import ServerError
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 QUIT = frame(bytes((COM_QUIT,)))
 RESET = frame(bytes((COM_RESET_CONNECTION,)))
 ROLLBACK: Final = b"ROLLBACK AND NO CHAIN NO RELEASE"
+
+
+def entering(schema: bytes) -> bytes:
+    """The command that makes it the connection's own."""
+    return frame(bytes((COM_INIT_DB,)) + schema)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -305,6 +310,9 @@ class Backend:
             answer = await self.run(self.charset, COM_QUERY)
         if answer.error is None:
             self._forget_session()
+            schema = self.state.schema
+            if schema and schema != UNKNOWN:  # it is still there, but @@character_set_database is now the server's
+                answer = await self.run(entering(schema), COM_INIT_DB)
         return answer
 
     def _forget_session(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from proxy import ahead, causality, commit, failure, kept, places, sentinel
-from proxy.backend import Answer, Backend, Lost
+from proxy.backend import Answer, Backend, Lost, entering
 from proxy.cluster import NoWriter
 from proxy.holding import text_value
 from proxy.log import event
@@ -515,7 +515,7 @@ async def _hidden_schema(relay: "Relay", backend: Backend) -> bytes:
 
 
 async def _enter(backend: Backend, schema: bytes) -> None:
-    await _step(backend, ahead.entering(schema), COM_INIT_DB)
+    await _step(backend, entering(schema), COM_INIT_DB)
 
 
 # -- the journal ------------------------------------------------------------------------------------------------------

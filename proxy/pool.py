@@ -500,6 +500,12 @@ class NodePool:
             for backend in shelf.all():
                 self._close(backend)
 
+    def renew(self) -> None:
+        """What the connections know of the schema that they are in may be out of date: nobody else gets any of them."""
+        self.close_idle()
+        for backend in self.leased:
+            backend.reusable = False
+
     def fail_leased(self, reason: str) -> None:
         """The node is lost: every lease learns it now."""
         for backend in self.leased:

@@ -439,6 +439,7 @@ class Service:
             link=self.cluster.link,
         )
         reader.changed = self._catalog_changed
+        reader.schemas_changed = self._schemas_changed
         self.cluster.definitions_changed = reader.looked
         return reader
 
@@ -447,6 +448,10 @@ class Service:
         if (found.views, found.writes, found.functions) != (known.views, known.writes, known.functions):
             self.classifier.renew(found)
         self.cluster.catalog = found
+
+    def _schemas_changed(self) -> None:
+        for pool in self.cluster.pools.values():
+            pool.renew()
 
     def marks_commits(self, endpoint: Endpoint, account: Account) -> bool:
         """Do the commits of such a client leave markers?"""

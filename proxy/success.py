@@ -85,6 +85,8 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
             learning.ask(relay, answer, whole)
             return
         defined = _tell_changed(relay, request, whole)
+        if statement.drops_schema is not None and statement.drops_schema.encode("latin-1") == relay.state.schema:
+            backend.state = relay.state = relay.state.with_schema(b"")
     if request.code == COM_STMT_PREPARE:
         assert isinstance(answer, ReplyScanner)
         _prepared(relay, request, answer, backend)

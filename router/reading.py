@@ -37,6 +37,7 @@ _ADMIN: Final = frozenset({
     "OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM", "FLUSH", "RESET", "PURGE", "CHANGE", "STOP", "INSTALL", "UNINSTALL",
     "CACHE", "SHUTDOWN", "RESTART", "CLONE",
 })  # fmt: skip
+_SCHEMA: Final = frozenset({"DATABASE", "SCHEMA"})
 _ROUTINES: Final = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "VIEW"})
 _SHOWS: Final = frozenset({"SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP"})
 _READS: Final = frozenset({"SELECT", "VALUES", "TABLE", "WITH", "("})
@@ -204,13 +205,17 @@ class Reader:
                     break
         if pins is None and any(token.text == ":=" for token in tokens) and not _defines_routine(tokens):
             pins = PinReason.UNCLASSIFIED
+        # Connections that are in a schema know its character set by heart.
+        of_schema = word != "CREATE" and not _SCHEMA.isdisjoint(words[1:2])
+        defined = of_schema or "ENGINE" in words or not _ROUTINES.isdisjoint(words[:12])
         return Statement(
             kind=Kind.DDL,
             tables=_ddl_tables(tokens, words),
             pins=pins,
             held=held,
             frees=_drops(tokens, words),
-            result=Result.DEFINED if _ROUTINES.intersection(words[:12]) or "ENGINE" in words else None,
+            result=Result.DEFINED if defined else None,
+            drops_schema=_schema_dropped(tokens, words) if of_schema and word == "DROP" else None,
             commits=not temporary,
             may_write=True,
             unreplayable=Unreplayable.DDL,
@@ -477,6 +482,11 @@ def _raw_names(tokens: Sequence[Token], words: Sequence[str]) -> tuple[str, ...]
         if words[0] != "DROP" or name.stop >= len(tokens) or tokens[name.stop].text != ",":
             break
     return tuple(found)
+
+
+def _schema_dropped(tokens: Sequence[Token], words: Sequence[str]) -> str:
+    """DROP DATABASE [IF EXISTS] name."""
+    return table_name(tokens, name_at(tokens, 4 if words[2:4] == ["IF", "EXISTS"] else 2))
 
 
 def _ddl_tables(tokens: Sequence[Token], words: Sequence[str]) -> tuple[str, ...]:

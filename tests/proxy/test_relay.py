@@ -309,6 +309,18 @@ def test_what_may_write_or_tell_runs_on_an_unguarded_one(build: Callable[..., St
     client.hears(ok())
 
 
+def test_a_session_whose_schema_was_dropped_by_itself_has_none(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "USE app", ok())
+    client.says("DROP DATABASE app")
+    link = stage.one.hears("DROP DATABASE app").says(ok())
+    stage.passes(1.1)  # definitions are read anew
+    client.hears(ok())
+    stage.one.pool.renew()
+    assert link.closed
+    client.runs(stage.one, "CREATE DATABASE app", ok())
+
+
 def test_with_autocommit_off_a_session_guards_itself(stage: Stage) -> None:
     """The server begins by itself, and nothing there commits by itself."""
     client = stage.client()
