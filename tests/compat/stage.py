@@ -17,6 +17,7 @@ import pymysql
 
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
+from router.flavor import FLAVORS
 from tests.proxy.login_client import write_certificate
 from tests.support.group import Group
 from tests.support.proxy import Proxy
@@ -82,17 +83,27 @@ class Stage:
             for line in (PROGRAMS / "fixture.sql").read_text().splitlines():
                 if not line.startswith("--"):
                     cursor.execute(line)
-        for node in self.ports:
-            wait_until(lambda node=node: self._has_all(node, schema), 120, lambda: "the schema does not arrive")  # type: ignore[misc]
+        self.settle()
 
     def drop(self, schema: str) -> None:
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS {schema}")
 
-    def _has_all(self, node: int, schema: str) -> bool:
-        last = "SELECT 1 FROM information_schema.routines WHERE routine_schema = %s AND routine_name = 'fails'"
+    def settle(self) -> None:
+        """Returns when all nodes have what was committed on any. A group takes a definition while another one of the
+        same name is on its way, and loses a member by that.
+        """
+        for node in self.ports:
+            wait_until(lambda node=node: self._has_all(node), 120, lambda: "what was committed does not arrive")  # type: ignore[misc]
+
+    def _has_all(self, node: int) -> bool:
         with contextlib.closing(self.connect(node)) as connection, connection.cursor() as cursor:
-            return bool(cursor.execute(last, (schema,)))
+            cursor.execute(FLAVORS[self.kind].wait.on.decode())
+            try:
+                cursor.execute("SELECT COUNT(*) FROM information_schema.schemata")
+            except pymysql.MySQLError:  # it has waited for too long
+                return False
+        return True
 
     def counted(self, schema: str) -> tuple[int, int]:
         """What the increments of all clients made of the counter, and how many rows they wrote."""
