@@ -80,6 +80,8 @@ class Reader:
             return self._query(tokens)
         if word in _SHOWS:
             return self._show(tokens, word, second)
+        if word == "SET" and second == "STATEMENT":
+            return self._set_statement(tokens)
         if word == "SET":
             return read_set(tokens[1:], self._expression(values(tokens[1:]), Kind.SET), self._engine)
         if word in ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"):
@@ -189,6 +191,15 @@ class Reader:
             if (token.kind == WORD and token.upper in _READS | _WRITES) or token.text == "(":
                 return self._query(tokens[index:])
         return unclassified()
+
+    def _set_statement(self, tokens: Sequence[Token]) -> Statement:
+        """SET STATEMENT variables FOR statement: what that may write, and whether it commits."""
+        facts = unclassified(Kind.SET)
+        begin = next((at for at, token in enumerate(tokens, 1) if token.kind == WORD and token.upper == "FOR"), 0)
+        if not 0 < begin < len(tokens):
+            return facts
+        inner = self._statement(tokens[begin:])
+        return replace(facts, tables=inner.tables, commits=inner.commits, may_write=inner.may_write)
 
     def _ddl(self, tokens: Sequence[Token], word: str) -> Statement:
         words = [token.upper if token.kind == WORD else "" for token in tokens]

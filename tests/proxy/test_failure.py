@@ -345,6 +345,14 @@ def test_with_autocommit_off_a_statement_that_failed_leaves_no_metadata_lock(
     stage.quiet()  # not again
 
 
+def test_a_time_limit_of_one_read_does_not_end_the_session(stage: Stage) -> None:
+    client = stage.client()
+    link = client.runs(stage.one, "SET STATEMENT max_statement_time=1 FOR SELECT SLEEP(2) FROM t", error(1969))
+    assert client.runs(stage.one, "SELECT 1", rows("1")) is link
+    client.vanishes()
+    stage.one.hears(RESET).says(ok())
+
+
 def test_killed_by_the_server_the_transaction_is_over(stage: Stage) -> None:
     client = stage.client()
     client.begins(stage.one, INSERT)
