@@ -12,7 +12,7 @@ import pytest
 
 from proxy.demo.processes import free_ports
 from tests.compat import table
-from tests.compat.stage import Stage
+from tests.compat.stage import MONITOR, Stage
 from tests.compat.suites import COLLATION, SUITES, Passed, Suite, Tally
 from tests.support.proxy import Proxy
 
@@ -20,8 +20,8 @@ SCHEMAS = ("compat_suite", "test_schema")
 """The second is SQLAlchemy's."""
 TOGETHER = {"name": "together", "placement": "affinity", "affinity": "schema", "causality": "strong"}
 """An endpoint for tests that look at one session's work from another one: what a single server gives, it gives, too."""
-SETTINGS = {"pool": {"max_backends": 200}, "monitor": {"timeout": 3.0}}
-"""One of the suites has as many busy transactions as a node takes connections, 500, on a machine of two processors."""
+SETTINGS = {"pool": {"max_backends": 200}, "monitor": MONITOR}
+"""One of the suites has as many busy transactions as a node takes connections, 500."""
 
 
 @dataclass(slots=True)

@@ -33,6 +33,9 @@ SCHEMAS: Final = "compat\\_%"
 PACKET: Final = 64 << 20
 """Bytes: rows of 20 MB have to fit, also escaped."""
 
+MONITOR: Final = {"timeout": 3.0}
+"""Rows of 20 MB, or 500 connections, on two processors are no reason to take a node for lost."""
+
 LOADED: Final = "1\tone\n2\tgrün 🐬\n3\t\\N\n"
 
 NATIVE: Final = "mysql_native_password"
@@ -209,7 +212,7 @@ def on(cluster: "Cluster | Group", directory: Path) -> Iterator[Stage]:
         _give_certificate(cluster, certificate, key)
     nodes = {node.number: node.port for node in cluster}
     try:
-        with _proxied(directory, cluster, {"user": users}, certificate, key) as proxy:
+        with _proxied(directory, cluster, {"user": users, "monitor": MONITOR}, certificate, key) as proxy:
             sides = {"direct": nodes[1], "proxied": proxy.port}
             server = f"MySQL {version} with Group Replication" if mysql else f"MariaDB {version} with Galera"
             lacks = frozenset() if mysql else frozenset({"login_sha2", "tls"})
