@@ -30,11 +30,15 @@ from router.marker import FORGOTTEN, Slot
 from router.membership import Node
 from router.session import State, reachable
 
-# The command that brings the character set back to what it is now.
+# The command that brings the character set back to what it is now. NAMES with a collation is what a login does: set by
+# itself character_set_results has the set's default collation, which is told with each column.
 CHARSET: Final = (
-    b"SELECT CONCAT('SET character_set_client=', @@character_set_client,"
+    b"SELECT IF(@@character_set_results = @@character_set_client AND"
+    b" @@character_set_connection = @@character_set_client,"
+    b" CONCAT('SET NAMES ', @@character_set_client, ' COLLATE ', @@collation_connection),"
+    b" CONCAT('SET character_set_client=', @@character_set_client,"
     b" ',character_set_results=', IFNULL(@@character_set_results, 'NULL'),"
-    b" ',collation_connection=', @@collation_connection)"
+    b" ',collation_connection=', @@collation_connection))"
 )
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
+from proxy.pool import CHARSET
 from tests.integration.conftest import Connection, Direct, MakeProxy
 from tests.support.proxy import Proxy
 from tests.support.recording import COMMAND, Recording, recording
@@ -280,6 +281,22 @@ def test_the_greeting_is_that_of_a_node(cluster: Cluster, proxy: Proxy) -> None:
             version, _, rest = sock.recv(1000)[5:].partition(b"\0")
         found.append((version, rest[15], rest[16:18]))  # the collation, the status
     assert found[0] == found[1]
+
+
+def test_what_brings_back_the_character_set_of_a_login_brings_back_what_columns_tell_of_it(direct: Direct) -> None:
+    def told() -> int:
+        with node.cursor() as cursor:
+            cursor.execute("SELECT 'a'")
+            return int(cursor._result.fields[0].charsetnr)  # type: ignore[union-attr]
+
+    node = direct(1)
+    rows_of(node, "SET NAMES utf8mb4 COLLATE utf8mb4_unicode_ci")
+    before = told()
+    ((back,),) = rows_of(node, CHARSET.decode())
+    node._execute_command(0x1F, b"")
+    node._read_ok_packet()
+    rows_of(node, back)
+    assert told() == before
 
 
 def test_other_commands_are_answered_the_same(twins: tuple[Recording, Recording]) -> None:
