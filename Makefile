@@ -166,7 +166,7 @@ instructions: $(DEV)
 CLIENTS :=
 compat: $(DEV) $(MYSQL)/.installed
 	@tests/compat/prepare
-	$(BIN)/pytest -rA --show-capture=stdout tests/compat/all_clients.py tests/compat/driver_suites.py $(CLIENTS)
+	MULTIWRITER_MYSQL=$(MYSQL) $(BIN)/pytest -rA --show-capture=stdout tests/compat/all_clients.py tests/compat/driver_suites.py $(CLIENTS)
 
 check: $(DEV)
 	$(BIN)/ruff check

@@ -8,12 +8,10 @@ What writes waits until its state is confirmed.
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.backend import Backend
+from proxy.backend import Backend, entering
 from proxy.profile import Profile
 from proxy.ready import fits
 from proxy.request import Request
-from proxy.wire.constants import COM_INIT_DB
-from proxy.wire.framing import frame
 from router.facts import Kind
 from router.plan import Opening, Plan
 from router.session import Restore, reachable, restore
@@ -23,10 +21,6 @@ if TYPE_CHECKING:
     from proxy.relay import Relay
 
 ACCESS_MODE: Final = "SET SESSION TRANSACTION READ "  # ONLY or WRITE; levels of isolation have another word there
-
-
-def entering(schema: bytes) -> bytes:
-    return frame(bytes((COM_INIT_DB,)) + schema)
 
 
 def commands(way: Restore, profile: Profile) -> list[bytes]:

@@ -10,11 +10,11 @@ Commands may be sent before the replies of earlier ones have come: the server an
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
-from proxy.wire.constants import COM_QUERY, COM_QUIT, COM_RESET_CONNECTION
+from proxy.wire.constants import COM_INIT_DB, COM_QUERY, COM_QUIT, COM_RESET_CONNECTION
 from proxy.wire.digest import ReplyDigest
 from proxy.wire.framing import HEADER, ProtocolError, frame
 from proxy.wire.packets import ServerError
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 QUIT = frame(bytes((COM_QUIT,)))
 RESET = frame(bytes((COM_RESET_CONNECTION,)))
+ROLLBACK: Final = b"ROLLBACK AND NO CHAIN NO RELEASE"
+
+
+def entering(schema: bytes) -> bytes:
+    """The command that makes it the connection's own."""
+    return frame(bytes((COM_INIT_DB,)) + schema)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -127,6 +133,7 @@ class Backend:
         "idle",
         "idle_since",
         "insert_id_of",
+        "keeps_locks",
         "last_insert_id",
         "last_user",
         "leased",
@@ -161,6 +168,7 @@ class Backend:
         self.charset = b""  # the command that sets the login's character set again, where a reset changes it
         self.hides_use = False  # something was run that may have changed the schema unseen
         self.one_shot = False  # a SET TRANSACTION was sent that may still wait for its transaction
+        self.keeps_locks = False  # metadata locks of a statement that failed may be left, with no transaction to end
         self.reusable = True
         self.slot: Slot | None = None  # where its commits leave their markers
         self.lost: str | None = None
@@ -239,6 +247,11 @@ class Backend:
             self._scanner.start(command)
         self._quiet += 1
 
+    def roll_back(self) -> None:
+        """Undo what is open, and let go of metadata locks that may be left without it; nobody waits for it."""
+        self.keeps_locks = False
+        self.send_quietly(self.profile.query(ROLLBACK), COM_QUERY)
+
     async def run_several(self, commands: Sequence[bytes]) -> "Answer":
         """Send commands in one write and wait for all of their replies: that of the first which was refused, or else of
         the last. Raises `Lost`.
@@ -297,6 +310,9 @@ class Backend:
             answer = await self.run(self.charset, COM_QUERY)
         if answer.error is None:
             self._forget_session()
+            schema = self.state.schema
+            if schema and schema != UNKNOWN:  # it is still there, but @@character_set_database is now the server's
+                answer = await self.run(entering(schema), COM_INIT_DB)
         return answer
 
     def _forget_session(self) -> None:
@@ -304,7 +320,7 @@ class Backend:
         self.state = State(UNKNOWN if self.hides_use else self.state.schema)
         self.hides_use = False
         self.waits = self.waits and not self.pool.flavor.reset_ends_waiting
-        self.guarded = self.causal = self.one_shot = self.lifted = False
+        self.guarded = self.causal = self.one_shot = self.keeps_locks = self.lifted = False
         self.prepared.clear()
         self.insert_id_of = None
         self.last_insert_id = 0

@@ -29,6 +29,7 @@ TABLE_DENIED: Final = 1142
 _ATTRIBUTES: Final = {"program_name": "multiwriter-catalog"}
 
 _COUNTERS: Final = "SHOW GLOBAL STATUS WHERE Variable_name RLIKE '^Com_(create|alter|drop|rename)_'"
+_OF_SCHEMAS: Final = ("Com_alter_db", "Com_drop_db")
 _IRRELEVANT: Final = ("_temporary_table", "_user", "_role", "_server", "_event")
 _OURS: Final = "TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema')"
 _TABLES: Final = f"SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES WHERE {_OURS}"  # noqa: S608
@@ -84,6 +85,7 @@ class CatalogReader:
         self.now = Catalog()
         self.problem = "it has not been read yet"
         self.changed: Callable[[Catalog], None] = lambda found: None
+        self.schemas_changed: Callable[[], None] = lambda: None  # one was altered or dropped
         self._user = user
         self._password = password
         self._max_tables = max_tables
@@ -92,6 +94,7 @@ class CatalogReader:
         self._engine = engine
         self._open = open_connection or self._log_in
         self._seen: tuple[object, ...] = ()
+        self._schemas: tuple[object, ...] = ()
         self._objection = ""  # to what was read last
         self._rest_until = 0.0
         self._failing = False
@@ -127,6 +130,10 @@ class CatalogReader:
     async def _look(self, connection: Connection, node: Node, asked: bool) -> str:
         async with asyncio.timeout(GLANCE):
             counters = await connection.query(_COUNTERS)
+        schemas = (node, *(row for row in counters if row[0] in _OF_SCHEMAS))
+        if schemas != self._schemas and self._schemas[:1] == (node,):
+            self.schemas_changed()
+        self._schemas = schemas
         seen = (node, *(row for row in counters if not str(row[0]).endswith(_IRRELEVANT)))
         if seen == self._seen or (monotonic() < self._rest_until and not asked):
             return self._objection

@@ -6,7 +6,10 @@ The levels, and how a node is asked to wait, are in `router.causality`.
 from typing import TYPE_CHECKING
 
 from proxy.backend import Backend
+from proxy.request import Request
+from proxy.wire.constants import COM_QUERY, COM_STMT_EXECUTE, COM_STMT_PREPARE
 from router.causality import Level
+from router.plan import Opening, Plan
 from router.transaction import Stage
 
 if TYPE_CHECKING:
@@ -32,6 +35,18 @@ def must_wait(relay: "Relay", backend: Backend) -> bool:
     if relay.causal and backend.pool.node.name not in relay.synced:
         return True
     return level(relay) is Level.STRONG and relay.transaction.stage is not Stage.OPEN
+
+
+def waits_by_itself(relay: "Relay", request: Request | None, wanted: Plan) -> bool:
+    """What is sent to the node next waits when it is asked to. No `request`: the transaction is run again."""
+    if request is None:
+        return relay.transaction.begin is not None
+    if wanted.opening is not Opening.NOTHING:
+        return True
+    wait = relay.cluster.flavor.wait
+    if request.code == COM_STMT_PREPARE or request.code == COM_STMT_EXECUTE:  # it may have to be prepared first
+        return wait.prepares and wait.covers(request.statement)
+    return request.code == COM_QUERY and wait.covers(request.statement)
 
 
 def wrote(relay: "Relay", wrote: bool, backend: Backend) -> None:

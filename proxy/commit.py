@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from proxy import failure, success
-from proxy.backend import Backend, Lost
+from proxy.backend import ROLLBACK, Backend, Lost
 from proxy.counters import COMMITTED, ROLLED_BACK
 from proxy.log import event
 from proxy.request import Request
@@ -189,7 +189,7 @@ async def take_slot(relay: "Relay", backend: Backend) -> ServerError | None:
     if answer.error is None:
         backend.slot = slot
         return None
-    if (await backend.run(backend.profile.query(failure.ROLLBACK), COM_QUERY)).error is not None:
+    if (await backend.run(backend.profile.query(ROLLBACK), COM_QUERY)).error is not None:
         raise Lost("a transaction of our own could not be rolled back")
     why = unmarked(answer.error.code, answer.error.message)
     if why is None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from proxy import ahead, causality, commit, failure, kept, places, sentinel
-from proxy.backend import Answer, Backend, Lost
+from proxy.backend import Answer, Backend, Lost, entering
 from proxy.cluster import NoWriter
 from proxy.holding import text_value
 from proxy.log import event
@@ -26,6 +26,7 @@ from proxy.wire.digest import ReplyDigest
 from proxy.wire.packets import ServerError, error_packet, single_value
 from router import answers
 from router.answers import Answer as ProxyError
+from router.causality import JUST_WAIT
 from router.facts import Asks, Kind, Statement
 from router.journal import Entry
 from router.membership import Node
@@ -175,7 +176,7 @@ async def _lease(
                 ):
                     return backend, wanted, first
                 await _prepare_ahead(relay, backend, request)
-                await _bring(relay, backend, relay.state, wanted)
+                await _bring(relay, backend, relay.state, wanted, request)
                 wanted = await _open(relay, backend, request, wanted)
                 if sentinel.due(relay, request):
                     await sentinel.ahead(relay, backend)
@@ -362,8 +363,10 @@ def _as_packet(error: ServerError) -> bytes:
     return error_packet(1, error.code, error.sqlstate, error.message)
 
 
-async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan) -> None:
-    """Session variables and schema, the guard, and the wait for the session's own writes."""
+async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan, request: Request | None) -> None:
+    """Session variables and schema, the guard, and the wait for the session's own writes. `request` comes next; None:
+    its transaction is run again.
+    """
     if backend.state is not state:
         await _restore(relay, backend, state)
     if wanted.guarded is not None and backend.guarded is not wanted.guarded:
@@ -380,6 +383,8 @@ async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan) -
         if not backend.waits:
             raise CannotWait
         await _ask(backend, relay.cluster.flavor.wait.on)
+        if not causality.waits_by_itself(relay, request, wanted):
+            await _ask(backend, JUST_WAIT)
         backend.causal = True
 
 
@@ -544,7 +549,7 @@ async def _hidden_schema(relay: "Relay", backend: Backend) -> bytes:
 
 
 async def _enter(backend: Backend, schema: bytes) -> None:
-    await _step(backend, ahead.entering(schema), COM_INIT_DB)
+    await _step(backend, entering(schema), COM_INIT_DB)
 
 
 # -- the journal ------------------------------------------------------------------------------------------------------
@@ -562,7 +567,7 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
     if request is not None:
         plans.append(plan(request.statement, state, transaction).guarded)
     guarded = False if False in plans or transaction.begin is None else None
-    await _bring(relay, backend, state, Plan(guarded, Opening.NOTHING))
+    await _bring(relay, backend, state, Plan(guarded, Opening.NOTHING), None)
     relay.state = state
     while True:
         await _set_transaction(backend, transaction.one_shot)

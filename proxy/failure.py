@@ -10,7 +10,7 @@ from proxy import holding, kept, places, success
 from proxy.backend import Backend
 from proxy.counters import ROLLED_BACK
 from proxy.request import Request
-from proxy.wire.constants import COM_QUERY, COM_STMT_PREPARE
+from proxy.wire.constants import COM_STMT_PREPARE
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import ReplyScanner
 from router import answers
@@ -26,7 +26,6 @@ from router.transaction import Stage
 if TYPE_CHECKING:
     from proxy.relay import Relay
 
-ROLLBACK: Final = b"ROLLBACK AND NO CHAIN NO RELEASE"
 # An error of these leaves no doubt whether a transaction is open.
 SINGLE: Final = frozenset(
     (
@@ -152,7 +151,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     commit, relay.commit = relay.commit, None
     note(relay, verdict, backend)
     if verdict.keeps_locks and relay.pinned is None and backend.lost is None:
-        backend.send_quietly(relay.profile.query(ROLLBACK), COM_QUERY)
+        backend.roll_back()
     if verdict.ends_transaction and statement.kind is Kind.ROLLBACK:
         if verdict.conflict:
             places.lost(relay, verdict, relay.phase.value, visible=False)
@@ -215,6 +214,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         if refused or prepares or keeps_one_shot(statement) or (did_nothing and statement.kind is Kind.OTHER):
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only
+    if not relay.state.autocommit:
+        backend.keeps_locks = True  # there only COMMIT and ROLLBACK let go of metadata locks, transaction or not
     relay.warned = True
     relay.row_count = -1
     backend.diagnostics |= Asks.WARNINGS
@@ -294,7 +295,7 @@ def take_up_elsewhere(relay: "Relay", backend: Backend, *, freed: bool = False) 
 def abandon(relay: "Relay") -> None:
     """The statement that stands alone was refused: of the transaction that it was given nothing remains."""
     if relay.transaction.stage is Stage.OPEN and relay.lease is not None:
-        relay.lease.send_quietly(relay.profile.query(ROLLBACK), COM_QUERY)
+        relay.lease.roll_back()
     relay.end_transaction()
 
 

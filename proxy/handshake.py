@@ -135,8 +135,8 @@ class LoginSettings:
     """Of hello.OF_THE_NODES what every node has."""
     plugin: str = NATIVE_PASSWORD
     """The plugin named in the greeting, and asked for when a client proposes none of ours."""
-    collation: int = 45
-    """The collation named in the greeting: utf8mb4_general_ci."""
+    collation: Callable[[], int] = lambda: 45
+    """The collation to greet with, from which some clients choose their character set: utf8mb4_general_ci."""
     status: int = c.SERVER_STATUS_AUTOCOMMIT
     tls: ssl.SSLContext | None = None
     compression: bool = False
@@ -242,7 +242,7 @@ class Opening:
             self.nonce,
             self.offered,
             plugin=settings.plugin,
-            collation=settings.collation,
+            collation=settings.collation(),
             status=settings.status,
         )
 

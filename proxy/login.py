@@ -370,13 +370,14 @@ def _native_answer(key: NativeKey, salt: bytes) -> bytes:
 class QueryConnection:
     """A connection of our own to ask a node about itself. Text in, text out, one query at a time."""
 
-    __slots__ = ("_client", "offered", "thread_id", "version")
+    __slots__ = ("_client", "collation", "offered", "thread_id", "version")
 
     def __init__(self, connected: _Client) -> None:
         self._client = connected
         self.version: str = connected.server_version
         self.thread_id: int = connected.thread_id()
         self.offered: int = connected.server_capabilities  # what the server could have agreed to
+        self.collation: int = connected.server_language  # the server's own; of its number the greeting has one byte
 
     @property
     def closed(self) -> bool:

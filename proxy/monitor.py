@@ -38,6 +38,8 @@ class Connection(Protocol):
     def version(self) -> str: ...
     @property
     def offered(self) -> int: ...
+    @property
+    def collation(self) -> int: ...
     async def query(self, sql: str, /) -> Sequence[tuple[str | None, ...]]: ...
     def close(self) -> None: ...
 
@@ -89,6 +91,7 @@ class Monitor:
     ) -> None:
         self.versions: dict[str, str] = {}
         self._offered: dict[str, int] = {}
+        self._collations: dict[str, int] = {}
         self._cluster = cluster
         self._flavor = flavor
         self._link = link
@@ -109,6 +112,11 @@ class Monitor:
             if version := self.versions.get(node.name):
                 return version
         return ""
+
+    @property
+    def collation(self) -> int:
+        """The collation that the same node greets with; 0 while none has."""
+        return next((self._collations[node.name] for node in self._membership if node.name in self._collations), 0)
 
     @property
     def capabilities(self) -> int:
@@ -234,6 +242,7 @@ class Monitor:
         watch.connection = await self._open(watch.node)
         self.versions[watch.node.name] = watch.connection.version
         self._offered[watch.node.name] = watch.connection.offered
+        self._collations[watch.node.name] = watch.connection.collation
         await watch.connection.query(self._flavor.prepare)
         return await watch.connection.query(self._flavor.question)
 

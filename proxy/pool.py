@@ -30,11 +30,11 @@ from router.marker import FORGOTTEN, Slot
 from router.membership import Node
 from router.session import State, reachable
 
-# The command that brings the character set back to what it is now.
-# As at a login, if it is one character set: columns are then told to have its collation, not the default one.
+# The command that brings the character set back to what it is now. NAMES with a collation is what a login does: set by
+# itself character_set_results has the set's default collation, which is told with each column.
 CHARSET: Final = (
-    b"SELECT IF(@@character_set_client = @@character_set_results"
-    b" AND @@character_set_client = @@character_set_connection,"
+    b"SELECT IF(@@character_set_results = @@character_set_client AND"
+    b" @@character_set_connection = @@character_set_client,"
     b" CONCAT('SET NAMES ', @@character_set_client, ' COLLATE ', @@collation_connection),"
     b" CONCAT('SET character_set_client=', @@character_set_client,"
     b" ',character_set_results=', IFNULL(@@character_set_results, 'NULL'),"
@@ -388,6 +388,8 @@ class NodePool:
         """Its session is done with it, and nothing is due on it. `now`: the time, if the caller has it."""
         if not backend.leased:
             return
+        if backend.keeps_locks:
+            backend.roll_back()
         if backend.lost is not None or not backend.reusable or self.closed or self.node.closed_to_backends:
             self._close(backend)
         elif self._waiters:
@@ -501,6 +503,12 @@ class NodePool:
         for shelf in list(self._shelves.values()):
             for backend in shelf.all():
                 self._close(backend)
+
+    def renew(self) -> None:
+        """What the connections know of the schema that they are in may be out of date: nobody else gets any of them."""
+        self.close_idle()
+        for backend in self.leased:
+            backend.reusable = False
 
     def fail_leased(self, reason: str) -> None:
         """The node is lost: every lease learns it now."""

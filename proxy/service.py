@@ -95,6 +95,7 @@ class Endpoint:
         self.settings = LoginSettings(
             accounts=service.accounts,
             version=service.greeted_version,
+            collation=service.greeted_collation,
             offered=OFFERED if settings.local_infile else OFFERED & ~c.CLIENT_LOCAL_FILES,
             nodes_offer=lambda: service.monitor.capabilities,
             tls=tls,
@@ -444,6 +445,7 @@ class Service:
             link=self.cluster.link,
         )
         reader.changed = self._catalog_changed
+        reader.schemas_changed = self._schemas_changed
         self.cluster.definitions_changed = reader.looked
         return reader
 
@@ -452,6 +454,10 @@ class Service:
         if (found.views, found.writes, found.functions) != (known.views, known.writes, known.functions):
             self.classifier.renew(found)
         self.cluster.catalog = found
+
+    def _schemas_changed(self) -> None:
+        for pool in self.cluster.pools.values():
+            pool.renew()
 
     def marks_commits(self, endpoint: Endpoint, account: Account) -> bool:
         """Do the commits of such a client leave markers?"""
@@ -479,6 +485,10 @@ class Service:
     def greeted_version(self) -> str:
         """The version that clients are greeted with: what the nodes greet with."""
         return self.monitor.version or self.cluster.flavor.version
+
+    def greeted_collation(self) -> int:
+        """The collation that clients are greeted with, likewise."""
+        return self.monitor.collation or self.cluster.flavor.collation
 
     # -- what an operator may do --------------------------------------------------------------------------------------
 

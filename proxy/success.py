@@ -24,7 +24,7 @@ from proxy.wire.constants import (
 )
 from proxy.wire.prepared import with_status
 from proxy.wire.replies import ReplyScanner
-from router.facts import Asks, Kind, PinReason, Result
+from router.facts import Asks, Kind, PinReason, Result, Statement
 from router.journal import Entry
 from router.plan import begins_one, keeps_one_shot
 from router.transaction import Stage
@@ -85,6 +85,8 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
             learning.ask(relay, answer, whole)
             return
         defined = _tell_changed(relay, request, whole)
+        if statement.drops_schema is not None and statement.drops_schema.encode("latin-1") == relay.state.schema:
+            backend.state = relay.state = relay.state.with_schema(b"")
     if request.code == COM_STMT_PREPARE:
         assert isinstance(answer, ReplyScanner)
         _prepared(relay, request, answer, backend)
@@ -101,7 +103,7 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
         if (reply.status ^ relay.flags) & LASTING or request.changes_state:
             relay.flags = reply.status & LASTING
             relay.read_modes()
-        if reply.status & SERVER_STATUS_IN_TRANS:
+        if reply.status & SERVER_STATUS_IN_TRANS or (not relay.state.autocommit and _keeps_savepoint(relay, statement)):
             _inside(relay, request, reply, backend)
         else:
             now = _outside(relay, request, backend)
@@ -197,6 +199,16 @@ def _reported_late(relay: "Relay", prepared: Prepared, reply: ReplyScanner) -> b
 
 
 # -- where the transaction stands now ---------------------------------------------------------------------------------
+
+
+def _keeps_savepoint(relay: "Relay", statement: Statement) -> bool:
+    """With autocommit off a savepoint may be there before the transaction has used an engine: the server's status says
+    that none has begun, but the savepoint lives until one ends.
+    """
+    transaction = relay.transaction
+    if statement.kind is Kind.SAVEPOINT:
+        transaction.savepoint = True
+    return transaction.savepoint and statement.end is None and not statement.commits
 
 
 def _inside(relay: "Relay", request: Request, reply: "ReplyScanner | commits.Told", backend: Backend) -> None:

@@ -16,18 +16,44 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from router.facts import Kind, Statement
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """`on` makes a connection wait ahead of each statement, and needs no privilege; `off` ends that."""
+    """`on` makes a connection wait ahead of most statements, and needs no privilege; `off` ends that.
+
+    kinds: of the statements that do wait. without_tables: also where they name none. prepares: PREPARE waits as well.
+    """
 
     on: bytes
     off: bytes
+    kinds: frozenset[Kind]
+    without_tables: bool
+    prepares: bool
+
+    def covers(self, statement: Statement) -> bool:
+        """It waits by itself."""
+        return statement.kind in self.kinds and (self.without_tables or bool(statement.tables))
 
 
-SYNC_WAIT: Final = Wait(b"SET SESSION wsrep_sync_wait=15", b"SET SESSION wsrep_sync_wait=DEFAULT")
+JUST_WAIT: Final = b"SELECT 1 FROM (SELECT 1) AS one"
+"""Waits and does nothing else, to be run ahead of what would not wait. MySQL lets a SELECT without FROM through."""
+
+
+SYNC_WAIT: Final = Wait(
+    on=b"SET SESSION wsrep_sync_wait=15",
+    off=b"SET SESSION wsrep_sync_wait=DEFAULT",
+    kinds=frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.SHOW)),
+    without_tables=True,
+    prepares=True,
+)
 CONSISTENCY: Final = Wait(
-    b"SET SESSION group_replication_consistency='BEFORE'", b"SET SESSION group_replication_consistency=DEFAULT"
+    on=b"SET SESSION group_replication_consistency='BEFORE'",
+    off=b"SET SESSION group_replication_consistency=DEFAULT",
+    kinds=frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE)),
+    without_tables=False,
+    prepares=False,
 )
 
 

@@ -150,7 +150,7 @@ class Statement:
     learns: in place of `carries` where a value is an expression: the same, in the order of the statement, with None for
         what the server has to be asked for.
     one_shot: what SET TRANSACTION without a scope says of the next transaction only, named as in `carries`.
-    schema: the schema that USE names.
+    schema: the schema that USE names. drops_schema: the one that is dropped.
     kill: (query_only, id) for KILL with a literal id.
     asks: bits of `Asks`.
     commits: ends a transaction that is open, by itself: COMMIT, DDL, BEGIN, LOCK TABLES, SET autocommit=1, CALL.
@@ -176,6 +176,7 @@ class Statement:
     learns: tuple[tuple[str, str | None], ...] = ()
     one_shot: tuple[tuple[str, str], ...] = ()
     schema: str | None = None
+    drops_schema: str | None = None
     kill: tuple[bool, int] | None = None
     asks: int = 0
     calculates_found_rows: bool = False

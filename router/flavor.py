@@ -20,7 +20,7 @@ class Flavor:
     """One kind of cluster.
 
     name: as in the settings, and in router.outcomes. engine: whose grammar and built-in functions.
-    version: greeted with until a node has told its own.
+    version, collation: greeted with until a node has told its own.
     prepare: what the monitor says first on a connection. question: what it asks in each poll.
     observe: from the answer's rows, when it came (seconds) and what the last call left, the health of the node and what
         the next call is to be given.
@@ -36,6 +36,7 @@ class Flavor:
     name: str
     engine: str
     version: str
+    collation: int
     prepare: str
     question: str
     observe: Callable[[Rows, float, Any], tuple[Health, Any]]
@@ -52,6 +53,7 @@ GALERA: Final = Flavor(
     name=outcomes.GALERA,
     engine="mariadb",
     version="5.5.5-10.11.0-MariaDB",
+    collation=45,  # utf8mb4_general_ci, as distributions have it
     prepare=galera.PREPARE,
     question=galera.QUESTION,
     observe=galera.observe,
@@ -68,6 +70,7 @@ GROUP_REPLICATION: Final = Flavor(
     name=outcomes.GROUP,
     engine="mysql",
     version="8.4.0",
+    collation=255,  # utf8mb4_0900_ai_ci
     prepare=group_replication.PREPARE,
     question=group_replication.QUESTION,
     observe=group_replication.observe,

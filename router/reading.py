@@ -37,6 +37,7 @@ _ADMIN: Final = frozenset({
     "OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM", "FLUSH", "RESET", "PURGE", "CHANGE", "STOP", "INSTALL", "UNINSTALL",
     "CACHE", "SHUTDOWN", "RESTART", "CLONE",
 })  # fmt: skip
+_SCHEMA: Final = frozenset({"DATABASE", "SCHEMA"})
 _ROUTINES: Final = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "VIEW"})
 _SHOWS: Final = frozenset({"SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP"})
 _READS: Final = frozenset({"SELECT", "VALUES", "TABLE", "WITH", "("})
@@ -79,6 +80,8 @@ class Reader:
             return self._query(tokens)
         if word in _SHOWS:
             return self._show(tokens, word, second)
+        if word == "SET" and second == "STATEMENT":
+            return self._set_statement(tokens)
         if word == "SET":
             return read_set(tokens[1:], self._expression(values(tokens[1:]), Kind.SET), self._engine)
         if word in ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"):
@@ -189,6 +192,15 @@ class Reader:
                 return self._query(tokens[index:])
         return unclassified()
 
+    def _set_statement(self, tokens: Sequence[Token]) -> Statement:
+        """SET STATEMENT variables FOR statement: what that may write, and whether it commits."""
+        facts = unclassified(Kind.SET)
+        begin = next((at for at, token in enumerate(tokens, 1) if token.kind == WORD and token.upper == "FOR"), 0)
+        if not 0 < begin < len(tokens):
+            return facts
+        inner = self._statement(tokens[begin:])
+        return replace(facts, tables=inner.tables, commits=inner.commits, may_write=inner.may_write)
+
     def _ddl(self, tokens: Sequence[Token], word: str) -> Statement:
         words = [token.upper if token.kind == WORD else "" for token in tokens]
         temporary = "TEMPORARY" in words[1:4]
@@ -204,13 +216,17 @@ class Reader:
                     break
         if pins is None and any(token.text == ":=" for token in tokens) and not _defines_routine(tokens):
             pins = PinReason.UNCLASSIFIED
+        # Connections that are in a schema know its character set by heart.
+        of_schema = word != "CREATE" and not _SCHEMA.isdisjoint(words[1:2])
+        defined = of_schema or "ENGINE" in words or not _ROUTINES.isdisjoint(words[:12])
         return Statement(
             kind=Kind.DDL,
             tables=_ddl_tables(tokens, words),
             pins=pins,
             held=held,
             frees=_drops(tokens, words),
-            result=Result.DEFINED if _ROUTINES.intersection(words[:12]) or "ENGINE" in words else None,
+            result=Result.DEFINED if defined else None,
+            drops_schema=_schema_dropped(tokens, words) if of_schema and word == "DROP" else None,
             commits=not temporary,
             may_write=True,
             unreplayable=Unreplayable.DDL,
@@ -477,6 +493,11 @@ def _raw_names(tokens: Sequence[Token], words: Sequence[str]) -> tuple[str, ...]
         if words[0] != "DROP" or name.stop >= len(tokens) or tokens[name.stop].text != ",":
             break
     return tuple(found)
+
+
+def _schema_dropped(tokens: Sequence[Token], words: Sequence[str]) -> str:
+    """DROP DATABASE [IF EXISTS] name."""
+    return table_name(tokens, name_at(tokens, 4 if words[2:4] == ["IF", "EXISTS"] else 2))
 
 
 def _ddl_tables(tokens: Sequence[Token], words: Sequence[str]) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ class Transaction:
         "begin_text",
         "one_shot",
         "read_only",
+        "savepoint",
         "sentinel",
         "stage",
         "started",
@@ -41,6 +42,7 @@ class Transaction:
     read_only: bool | None  # what these say of it, if anything
     alone: bool  # of a single statement in autocommit: begun by us, so that its commit can be marked
     wrote: bool
+    savepoint: bool  # with autocommit off the client has set one, which the server's status does not tell
     sentinel: bool  # a savepoint of our own shows that it is whole
     started: float  # seconds, loop time; of the first command that went to a node
 
@@ -58,4 +60,5 @@ class Transaction:
         self.read_only = None
         self.alone = False
         self.wrote = False
+        self.savepoint = False
         self.sentinel = False

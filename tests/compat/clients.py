@@ -71,6 +71,11 @@ CLIENTS: Final = (
         only=NATIVE,
     ),
     Client("mysql2 (Node.js)", ("node", str(PROGRAMS / "node" / "compat.js"), "mysql2")),
+    Client(
+        "mariadb (Node.js)",
+        ("node", str(PROGRAMS / "node" / "compat.js"), "mariadb"),
+        faults_at={"group-replication": {"change_user": "it changes users at MariaDB only"}},
+    ),
     Client("mysqli (PHP)", ("php", "-d", "mysqli.allow_local_infile=1", str(PROGRAMS / "mysqli.php"))),
     Client("PDO (PHP)", ("php", str(PROGRAMS / "pdo.php"))),
     Client(
@@ -85,7 +90,16 @@ CLIENTS: Final = (
     ),
     Client("mysql2 (Ruby)", ("ruby", str(PROGRAMS / "mysql2.rb"))),
     Client("go-sql-driver", (str(CACHE / "go" / "compat"),)),
-    Client("Connector/J (MariaDB)", ("java", "-cp", JAVA, "Compat")),
+    Client(
+        "Connector/J (MariaDB)",
+        ("java", "-cp", JAVA, "Compat"),
+        faults_at={
+            "group-replication": {
+                "reset": "it resets sessions of MariaDB only",
+                "pool": "it resets sessions of MariaDB only",
+            }
+        },
+    ),
 )
 
 QUICK: Final = (Client("PyMySQL", (sys.executable, str(PROGRAMS / "dbapi.py"), "pymysql")),)

@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.compat.checks import CHECKS
 from tests.compat.runner import Outcome
+from tests.compat.suites import Tally
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
@@ -23,14 +24,34 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def suites_table(tallies: Sequence[Tally]) -> str:
+    """A row a suite, and which tests see that there are several nodes."""
+    lines = ["| suite | run directly | passed | run through the proxy | passed |", "|---|---|---|---|---|"]
+    lines += [f"| {tally.suite.name} | {tally} |" for tally in tallies]
+    lines.append("")
+    for tally in tallies:
+        if tally.apart:
+            named = ", ".join(f"`{name}`" for name in tally.apart)
+            lines.append(f"- {tally.suite.name}, in which sessions look at each other's work: {named}.")
+        lines += [f"- {tally.suite.name}, `{name}`: {tally.suite.known[name]}." for name in tally.known]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def write_suites(server: str, tallies: Sequence[Tally]) -> None:
+    _put(f"suites: {server}", suites_table(tallies))
+
+
 def write(server: str, version: str, outcomes: Sequence[Outcome]) -> None:
     """Puts the table of this kind of server into the document."""
-    made = f"Against {version}:\n\n{table(outcomes)}"
+    _put(f"ran: {server}", f"Against {version}:\n\n{table(outcomes)}")
+
+
+def _put(place: str, made: str) -> None:
     text, times = re.subn(
-        rf"(<!-- ran: {server} -->\n\n).*?(\n<!-- end -->)",
+        rf"(<!-- {place} -->\n\n).*?(\n<!-- end -->)",
         lambda found: found[1] + made + found[2],
         DOCUMENT.read_text(),
         flags=re.DOTALL,
     )
-    assert times == 1, f"{DOCUMENT} has no place for {server}"
+    assert times == 1, f"{DOCUMENT} has no place for {place}"
     DOCUMENT.write_text(text)

@@ -12,7 +12,8 @@ from tests.compat.checks import CHECKS, Malformed, Report, Result, differences
 from tests.compat.clients import CLIENTS, QUICK, Client
 from tests.compat.runner import Outcome, run
 from tests.compat.stage import Stage
-from tests.compat.table import DOCUMENT, table
+from tests.compat.suites import SUITES, Suite, Tally
+from tests.compat.table import DOCUMENT, suites_table, table
 
 NOTHING = frozenset[str]()
 
@@ -87,6 +88,22 @@ def test_the_document_has_every_client_and_every_check() -> None:
     assert [(name, asks) for name, asks, _ in rows] == list(CHECKS.items()) * tables
     assert {cells.count("|") for _, _, cells in rows} == {len(CLIENTS)}
     assert "✗" not in text
+
+
+def test_the_document_has_every_suite() -> None:
+    text = DOCUMENT.read_text()
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", text, re.MULTILINE)
+    kinds = re.findall(r"^<!-- suites: (\S+) -->\n\n\| suite", text, re.MULTILINE)
+    assert [name for name, *_ in rows] == [suite.name for kind in kinds for suite in SUITES if kind in suite.kinds]
+
+
+def test_the_table_of_suites_tells_what_sees_several_nodes_and_what_is_known() -> None:
+    suite = Suite("x", lambda *given: {}, {"t3": "it has reasons"})
+    direct = {"t1": True, "t2": True, "t3": True, "t4": False}
+    made = suites_table([Tally(suite, direct, {"t1": True, "t2": False, "t3": False}, ["t2"], ["t3"])])
+    assert "| x | 4 | 3 | 3 | 1 |" in made
+    assert "- x, in which sessions look at each other's work: `t2`." in made
+    assert "- x, `t3`: it has reasons." in made
 
 
 def test_the_table_tells_passed_from_missing_and_from_a_clients_own_fault() -> None:

@@ -47,6 +47,23 @@ def test_what_a_client_defines_holds_for_its_next_statement(proxy: Proxy, client
     assert pins(proxy, client, "SELECT * FROM v") == "unclassified"
 
 
+@pytest.mark.parametrize("how", ["ALTER DATABASE {} CHARACTER SET latin1", "DROP DATABASE {}"])
+def test_a_new_session_finds_the_character_set_that_its_schema_has_now(proxy: Proxy, schema: str, how: str) -> None:
+    """Connections to nodes know that of the schema that they are in from the time when they entered it."""
+    charset = "SELECT @@character_set_database"
+    sessions = [proxy.connect(database=schema) for _ in range(6)]
+    assert {run(session, charset) for session in sessions} == {(("utf8mb4",),)}
+    for session in sessions[1:]:
+        session.close()
+    run(sessions[0], how.format(schema))
+    run(sessions[0], f"CREATE DATABASE IF NOT EXISTS {schema} CHARACTER SET latin1")
+    sessions[0].close()
+    for _ in range(6):
+        session = proxy.connect(database=schema)
+        assert run(session, charset) == (("latin1",),)
+        session.close()
+
+
 def test_what_is_defined_elsewhere_is_known_soon(proxy: Proxy, client: Connection, direct: Direct, schema: str) -> None:
     run(client, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, a INT)")
     assert pins(proxy, client, "INSERT INTO t (a) VALUES (1)") is None

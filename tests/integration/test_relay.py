@@ -3,6 +3,7 @@
 import contextlib
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
+from proxy.pool import CHARSET
 from tests.integration.conftest import Connection, Direct, MakeProxy
 from tests.support.proxy import Proxy
 from tests.support.recording import COMMAND, Recording, recording
@@ -271,6 +273,32 @@ def test_answers_are_the_same_to_the_byte(script: str, twins: tuple[Recording, R
     assert not different, "\n".join(different)
 
 
+def test_the_greeting_is_that_of_a_node(cluster: Cluster, proxy: Proxy) -> None:
+    """Some clients choose their character set by its collation."""
+    found = []
+    for port in (cluster[1].port, proxy.port):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            version, _, rest = sock.recv(1000)[5:].partition(b"\0")
+        found.append((version, rest[15], rest[16:18]))  # the collation, the status
+    assert found[0] == found[1]
+
+
+def test_what_brings_back_the_character_set_of_a_login_brings_back_what_columns_tell_of_it(direct: Direct) -> None:
+    def told() -> int:
+        with node.cursor() as cursor:
+            cursor.execute("SELECT 'a'")
+            return int(cursor._result.fields[0].charsetnr)  # type: ignore[union-attr]
+
+    node = direct(1)
+    rows_of(node, "SET NAMES utf8mb4 COLLATE utf8mb4_unicode_ci")
+    before = told()
+    ((back,),) = rows_of(node, CHARSET.decode())
+    node._execute_command(0x1F, b"")
+    node._read_ok_packet()
+    rows_of(node, back)
+    assert told() == before
+
+
 def test_other_commands_are_answered_the_same(twins: tuple[Recording, Recording]) -> None:
     for connection in twins:
         connection.replies("CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(9) DEFAULT 'x')")
@@ -451,6 +479,20 @@ def test_a_commit_that_lost_leaves_no_metadata_lock(client: Connection, direct: 
     rows_of(nodes[0], "ALTER TABLE t ADD COLUMN b INT")
     for node in nodes:
         wait_until(lambda node=node: bool(rows_of(node, "SHOW COLUMNS FROM t LIKE 'b'")), 10, lambda: "no change comes")  # type: ignore[misc]
+
+
+def test_a_statement_that_failed_leaves_no_metadata_lock(proxy: Proxy, direct: Direct, schema: str) -> None:
+    """With autocommit off servers keep those until a COMMIT, also where no transaction has begun."""
+    for number in range(6):  # each from where it happens to be; the node of changes is one
+        with contextlib.closing(proxy.connect(database=schema, autocommit=False, read_timeout=20)) as connection:
+            with pytest.raises(pymysql.ProgrammingError):
+                rows_of(connection, f"DESCRIBE t{number}")
+            connection.ping()
+            rows_of(connection, f"CREATE TABLE t{number} (id INT PRIMARY KEY)")
+            assert rows_of(connection, f"SELECT COUNT(*) FROM t{number}") == [(0,)]
+    for number in (1, 2, 3):
+        node = direct(number, database=schema)
+        wait_until(lambda node=node: len(rows_of(node, "SHOW TABLES")) == 6, 10, lambda: "no change comes")  # type: ignore[misc]
 
 
 def test_ids_and_prepared_statements_go_along(proxy: Proxy, ledger: Ledger, schema: str) -> None:

@@ -90,6 +90,27 @@ async def test_it_is_read_again_only_when_a_definition_was_changed() -> None:
         assert (names(reader.now), server.readings) == (["t", "u"], 2)
 
 
+async def test_a_schema_that_was_altered_or_dropped_is_told() -> None:
+    server, other = Server("t"), Server("t")
+    members = [Node("db0", 3306)]
+    async with reading(server, other, nodes=lambda: members) as reader:
+        told: list[str] = []
+        reader.schemas_changed = lambda: told.append(members[0].host)
+        for name in ("Com_create_table", "Com_create_db"):
+            server.counters[name] = 1
+            await reader.looked(10)
+        assert told == []
+        for counted in (1, 2):
+            for name in ("Com_alter_db", "Com_drop_db"):
+                server.counters[name] = counted
+                await reader.looked(10)
+        assert told == ["db0"] * 4
+        members[:] = [Node("db1", 3306)]  # which has counted since another time
+        await reader.looked(10)
+        await reader.looked(10)
+        assert told == ["db0"] * 4
+
+
 async def test_looks_come_by_themselves() -> None:
     server = Server("t")
     async with reading(server, refresh=0.01) as reader:

@@ -7,6 +7,7 @@ import pytest
 from config import Limits, Pool
 from proxy.login import ConnectFailed
 from proxy.wire.constants import COM_INIT_DB, COM_RESET_CONNECTION
+from router.causality import JUST_WAIT
 from router.membership import NodeState
 from tests.proxy.scripted import (
     DO_NOT_WAIT,
@@ -313,6 +314,34 @@ def test_after_a_write_a_read_elsewhere_waits_for_it(build: Build) -> None:
     assert stage.two.hears(READ).says(ok(), rows("2")) is link
     client.hears(rows("2"))
     client.runs(stage.two, READ, rows("3"))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DO (SELECT COUNT(*) FROM t)",
+        "SET @a = (SELECT MAX(c) FROM t)",
+        "LOAD DATA LOCAL INFILE 'f' INTO TABLE t",
+        "CREATE TEMPORARY TABLE u AS SELECT c FROM t",
+        "LOCK TABLES t READ",
+        "CALL p()",
+        command(0x02, b"shop"),
+        command(0x04, b"t\0"),
+    ],
+)
+def test_what_the_node_would_run_without_waiting_is_not_sent_before_something_has_waited(
+    stage: Stage, statement: str | bytes
+) -> None:
+    client = stage.client()
+    client.runs(stage.one, INSERT, ok(rows=1))
+    moved_to_two(stage)
+    client.says(statement)
+    stage.two.hears(WAIT).says(ok())
+    wait = stage.two.hears(JUST_WAIT.decode())
+    stage.quiet()
+    wait.says(rows("1"))
+    stage.two.hears(statement).says(error(1146))
+    assert client.hears_error(1146)
 
 
 def test_a_transaction_that_wrote_counts_when_it_is_committed(stage: Stage) -> None:

@@ -319,8 +319,38 @@ def test_after_a_failed_ddl_the_next_status_tells_whether_a_transaction_is_open(
     link = client.runs(stage.one, INSERT, ok(MANUAL_TRANS, rows=1))
     assert client.runs(stage.one, "CREATE TABLE t (a INT)", error(1050)) is link
     assert client.runs(stage.one, "SHOW TABLES", rows(status=MANUAL)) is link
-    client.runs(stage.one, READ, rows(status=MANUAL))  # has a table: who asked for the error would have done so
+    client.says(READ)  # has a table: who asked for the error would have done so
+    stage.one.hears("ROLLBACK AND NO CHAIN NO RELEASE").says(ok(MANUAL))  # of metadata locks
+    stage.one.hears(READ).says(rows(status=MANUAL))
+    client.hears(rows(status=MANUAL))
     assert not stage.one.pool.leased
+
+
+@pytest.mark.parametrize(("statement", "code"), [("DESCRIBE nosuch", 1146), (READ, 1054), (INSERT, 1136)])
+def test_with_autocommit_off_a_statement_that_failed_leaves_no_metadata_lock(
+    stage: Stage, statement: str, code: int
+) -> None:
+    """Servers keep those for a transaction that may never begin there. They would bar changes of the table."""
+    client = stage.client()
+    client.runs(stage.one, "SET autocommit=0", ok(MANUAL))
+    client.runs(stage.one, statement, error(code))
+    client.runs(stage.one, "SELECT 1", rows("1", status=MANUAL))  # no transaction has begun
+    client.says(READ)
+    link = stage.one.hears("ROLLBACK AND NO CHAIN NO RELEASE")
+    assert stage.one.hears(READ) is link
+    link.says(ok(MANUAL), rows("1", status=MANUAL_TRANS))
+    client.hears(rows("1", status=MANUAL_TRANS))
+    client.runs(stage.one, "COMMIT", ok(MANUAL))
+    assert not stage.one.pool.leased
+    stage.quiet()  # not again
+
+
+def test_a_time_limit_of_one_read_does_not_end_the_session(stage: Stage) -> None:
+    client = stage.client()
+    link = client.runs(stage.one, "SET STATEMENT max_statement_time=1 FOR SELECT SLEEP(2) FROM t", error(1969))
+    assert client.runs(stage.one, "SELECT 1", rows("1")) is link
+    client.vanishes()
+    stage.one.hears(RESET).says(ok())
 
 
 def test_killed_by_the_server_the_transaction_is_over(stage: Stage) -> None:

@@ -1,14 +1,18 @@
 """What the proxy does otherwise before a MySQL group: the rest is as before a Galera cluster, and tested there."""
 
+import pytest
+
 from proxy.pool import CHARSET
+from router.causality import JUST_WAIT
 from router.flavor import GROUP_REPLICATION
 from tests.proxy.conftest import Build
-from tests.proxy.scripted import Client, Node, Stage, error, ok, rows
+from tests.proxy.scripted import Client, Node, Stage, command, error, ok, rows
 
 CHARSET_QUERY = CHARSET.decode()
 CHARSET_BACK = "SET character_set_client=latin1,character_set_results=latin1,collation_connection=latin1_swedish_ci"
 RESET = "COM_RESET_CONNECTION"
 WAIT = GROUP_REPLICATION.wait.on.decode()
+PREPARE = command(0x16, b"SELECT a FROM t")
 DO_NOT_WAIT = GROUP_REPLICATION.wait.off.decode()
 
 
@@ -34,6 +38,22 @@ def test_the_character_set_of_the_login_is_asked_for_once(build: Build) -> None:
     assert other.runs(stage.one, "SELECT b FROM t", rows("2")) is not slow
     slow.says(rows("0"))
     client.hears(rows("0"))
+
+
+@pytest.mark.parametrize("statement", ["SELECT f()", "SHOW TABLES", "SET @a = (SELECT MAX(a) FROM t)", PREPARE])
+def test_what_a_group_would_run_without_waiting_is_not_sent_before_something_has_waited(
+    build: Build, statement: str | bytes
+) -> None:
+    stage, client = begin(build)
+    first_of(client, stage.one, "INSERT INTO t VALUES (1)", ok(rows=1))
+    stage.two.comes_up()
+    stage.one.goes_down()
+    client.says(statement)
+    stage.two.hears(CHARSET_QUERY).says(rows(CHARSET_BACK))
+    stage.two.hears(WAIT).says(ok())
+    stage.two.hears(JUST_WAIT.decode()).says(rows("1"))
+    stage.two.hears(statement).says(error(1146))
+    client.hears_error(1146)
 
 
 def test_a_reset_is_followed_by_the_character_set_of_the_login(build: Build) -> None:

@@ -172,18 +172,19 @@ def test_a_session_is_free_again_when_all_has_ended(
 
 
 @pytest.mark.parametrize(
-    ("begins", "does_not_end"),
+    ("begins", "does_not_end", "schema"),
     [
-        ("CREATE TEMPORARY TABLE a (c INT)", ("ALTER TABLE a RENAME b", "DROP TABLE a")),
-        ("CREATE TEMPORARY TABLE a (c INT)", ("USE other", "DROP TABLE a")),
-        ("CREATE TEMPORARY TABLE A (c INT)", ("DROP TABLE a",)),
-        ("PREPARE s FROM 'SET @a = 1'", ("DEALLOCATE PREPARE s",)),
-        ("SELECT @a := 1, @b := 2", ("SET @a = 1",)),
-        ("HANDLER t OPEN AS h", ("HANDLER t CLOSE",)),
-        ("SET profiling = 1", ("SET profiling = 0",)),
+        ("CREATE TEMPORARY TABLE a (c INT)", ("ALTER TABLE a RENAME b", "DROP TABLE a"), "app"),
+        ("CREATE TEMPORARY TABLE a (c INT)", ("USE other", "DROP TABLE a"), "other"),
+        ("CREATE TEMPORARY TABLE A (c INT)", ("DROP TABLE a",), "app"),
+        ("PREPARE s FROM 'SET @a = 1'", ("DEALLOCATE PREPARE s",), None),
+        ("SELECT @a := 1, @b := 2", ("SET @a = 1",), "app"),
+        ("HANDLER t OPEN AS h", ("HANDLER t CLOSE",), "app"),
+        ("SET profiling = 1", ("SET profiling = 0",), None),
     ],
 )
-def test_and_not_before(stage: Stage, begins: str, does_not_end: tuple[str, ...]) -> None:
+def test_and_not_before(stage: Stage, begins: str, does_not_end: tuple[str, ...], schema: str | None) -> None:
+    """`schema`: that the backend is known to be in."""
     client = stage.client()
     client.runs(stage.one, "USE app", ok())
     for text in (begins, *does_not_end):
@@ -192,6 +193,8 @@ def test_and_not_before(stage: Stage, begins: str, does_not_end: tuple[str, ...]
     client.vanishes()
     assert not pinned_now(stage)
     stage.one.hears(RESET).says(ok())
+    if schema:
+        stage.one.hears(f"COM_INIT_DB {schema}").says(ok())
 
 
 def test_locks_count_by_what_was_answered(stage: Stage) -> None:

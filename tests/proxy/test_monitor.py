@@ -78,6 +78,7 @@ class Server:
 
 class Conversation:
     version = "5.5.5-10.11.6-MariaDB"
+    collation = 45
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -412,7 +413,7 @@ def test_each_poll_is_counted_and_timed(run: Run) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PlainMariadb]:
-    with plain_mariadb() as started:
+    with plain_mariadb("--collation-server=utf8mb4_unicode_ci") as started:
         yield started
 
 
@@ -430,6 +431,7 @@ def test_a_server_without_galera_is_asked_and_refused(server: PlainMariadb) -> N
         assert membership["n"].state is NodeState.DOWN
         assert membership["n"].reason == "wsrep is off: this server belongs to no Galera cluster"
         assert monitor.version.removeprefix("5.5.5-") == server.sql("SELECT VERSION()").strip()
+        assert monitor.collation == 224  # from it some clients choose their character set
         await monitor.close()
 
     uvloop.run(main())

@@ -18,7 +18,7 @@ from proxy.wire.constants import COM_QUERY, COM_RESET_CONNECTION
 from router.membership import NodeState
 from router.session import State
 from tests.proxy.conftest import Build
-from tests.proxy.scripted import CAPABILITIES, Stage, command, error, ok, query
+from tests.proxy.scripted import CAPABILITIES, Stage, command, error, ok, query, rows
 
 RESET = command(COM_RESET_CONNECTION)
 PLAIN = State()
@@ -418,6 +418,21 @@ def test_idle_ones_are_closed_after_a_time(build: Build) -> None:
     at.stage.clock.does(lambda: at.pool.reap(at.stage.clock.time()))
     assert one.lost
     assert not two.lost
+
+
+def test_when_a_schema_was_changed_nobody_gets_one_that_is_there(build: Build) -> None:
+    stage = build(up=("one",))
+    busy, idle = stage.client(), stage.client()
+    for client in (busy, idle):
+        client.says("SELECT SLEEP(1)")
+    first, second = (stage.one.hears("SELECT SLEEP(1)") for _ in range(2))
+    second.says(rows("0"))
+    idle.hears(rows("0"))
+    stage.one.pool.renew()
+    assert second.closed
+    first.says(rows("0"))
+    busy.hears(rows("0"))
+    assert first.closed
 
 
 def test_so_are_old_ones_between_two_uses(build: Build) -> None:

@@ -309,6 +309,18 @@ def test_what_may_write_or_tell_runs_on_an_unguarded_one(build: Callable[..., St
     client.hears(ok())
 
 
+def test_a_session_whose_schema_was_dropped_by_itself_has_none(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "USE app", ok())
+    client.says("DROP DATABASE app")
+    link = stage.one.hears("DROP DATABASE app").says(ok())
+    stage.passes(1.1)  # definitions are read anew
+    client.hears(ok())
+    stage.one.pool.renew()
+    assert link.closed
+    client.runs(stage.one, "CREATE DATABASE app", ok())
+
+
 def test_with_autocommit_off_a_session_guards_itself(stage: Stage) -> None:
     """The server begins by itself, and nothing there commits by itself."""
     client = stage.client()
@@ -328,6 +340,26 @@ def test_a_read_with_autocommit_off_may_or_may_not_begin_a_transaction(stage: St
     client = stage.client()
     client.runs(stage.one, "SET autocommit=0", ok(MANUAL))
     client.runs(stage.one, "SELECT 1", rows("1", status=MANUAL))
+    assert not stage.one.pool.leased
+
+
+def test_with_autocommit_off_a_savepoint_keeps_its_backend_before_a_transaction_has_begun(stage: Stage) -> None:
+    """The server's status does not tell of it: no engine has been used."""
+    client = stage.client()
+    client.runs(stage.one, "SET autocommit=0", ok(MANUAL))
+    link = client.runs(stage.one, "SAVEPOINT s", ok(MANUAL))
+    other = stage.client()
+    assert other.runs(stage.one, "SELECT 1", rows("1")) is not link
+    for text, status in (
+        ("SELECT 1", MANUAL),
+        (INSERT, MANUAL_TRANS),
+        ("ROLLBACK TO s", MANUAL),
+        ("RELEASE SAVEPOINT s", MANUAL),
+    ):
+        assert client.runs(stage.one, text, ok(status)) is link
+    assert client.runs(stage.one, "COMMIT", ok(MANUAL)) is link
+    assert not stage.one.pool.leased
+    client.runs(stage.one, "SELECT 1", ok(MANUAL))
     assert not stage.one.pool.leased
 
 

@@ -154,6 +154,8 @@ def test_facts_are_found_anew_with_other_definitions() -> None:
     assert made.classify(b"SELECT twice(1)").pins is None
 
 
-@pytest.mark.parametrize("text", ["CREATE VIEW v AS SELECT 1", "DROP TRIGGER r", "ALTER TABLE t ENGINE=MyISAM"])
+@pytest.mark.parametrize(
+    "text", ["CREATE VIEW v AS SELECT 1", "DROP TRIGGER r", "ALTER TABLE t ENGINE=MyISAM", "DROP SCHEMA s"]
+)
 def test_what_changes_a_definition_is_told(classifier: Classifier, text: str) -> None:
     assert classifier.classify(text.encode()).result is Result.DEFINED

@@ -61,6 +61,11 @@ def rollback(chain: bool | None = None, release: bool | None = None) -> Statemen
     return Statement(kind=Kind.ROLLBACK, commits=True, end=End(chain, release))
 
 
+def waiting(*tables: str, commits: bool = False, may_write: bool = False) -> Statement:
+    """SET STATEMENT: what the variables do to the statement is not known."""
+    return replace(unclassified(Kind.SET), tables=tables, commits=commits, may_write=may_write)
+
+
 def ddl(*tables: str, **facts: object) -> Statement:
     return Statement(
         **{
@@ -335,6 +340,14 @@ LEAVES_SOMETHING = [
     ),
     ("DO @a := 1", Statement(kind=Kind.DO, pins=PinReason.USER_VARIABLE, unreplayable=Unreplayable.USER_VARIABLE)),
     ("DO f()", unknown(Kind.DO)),
+    ("SET STATEMENT max_statement_time=1 FOR SELECT SLEEP(2) FROM t", waiting("t")),
+    ("SET STATEMENT max_statement_time=1 FOR DELETE FROM t", waiting("t", may_write=True)),
+    ("SET STATEMENT max_statement_time=1 FOR TRUNCATE t", waiting("t", may_write=True, commits=True)),
+    ("SET STATEMENT max_statement_time=1", unclassified(Kind.SET)),
+    ("DROP DATABASE shop", ddl(drops_schema="shop")),
+    ("DROP SCHEMA IF EXISTS `shop`", ddl(drops_schema="shop")),
+    ("ALTER DATABASE shop CHARACTER SET latin1", ddl()),
+    ("CREATE DATABASE shop", ddl()),
     ("CREATE TEMPORARY TABLE t (a INT)", ddl("t", pins=PinReason.TEMPORARY_TABLE, commits=False)),
     ("CREATE TEMPORARY TABLE t AS SELECT 1", ddl("t", pins=PinReason.TEMPORARY_TABLE, commits=False)),
     ("CREATE OR REPLACE TEMPORARY TABLE t (a INT)", ddl("t", pins=PinReason.TEMPORARY_TABLE, commits=False)),
@@ -574,7 +587,6 @@ SETS = [
     ("SET ROLE r", set_pins(PinReason.ROLE)),
     ("SET PASSWORD = PASSWORD('x')", sets(commits=True, may_write=True, unreplayable=Unreplayable.DDL)),
     ("SET DEFAULT ROLE r", sets(commits=True, may_write=True, unreplayable=Unreplayable.DDL)),
-    ("SET STATEMENT max_statement_time=1 FOR SELECT 1", unclassified(Kind.SET)),
     ("SET", unclassified(Kind.SET)),
     ("SET time_zone", set_pins(PinReason.UNCLASSIFIED)),
     ("SET time_zone='UTC',", set_pins(PinReason.UNCLASSIFIED, carries=(("time_zone", "'UTC'"),))),
