@@ -334,6 +334,8 @@ class Relay(Sink):
         transaction.clear()
         if waited:
             transaction.one_shot, transaction.read_only = one_shot, read_only
+        elif self.lingering and self.lease is not None and self.lease.one_shot:
+            self.part()  # there it still waits
         transaction.stage = Stage.BEGUN
         transaction.begin = request.statement.transaction
         transaction.begin_text = request.as_query(self.profile)

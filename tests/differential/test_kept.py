@@ -266,6 +266,19 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
             Execute("p", cursor=True),
         ),
     ),
+    "a SET TRANSACTION is over with the first BEGIN, also where its node still waits": (
+        said(
+            Prepare("p", "SHOW WARNINGS"),
+            "SET TRANSACTION READ ONLY",
+            "UPDATE t SET v = NULL WHERE id = 3",
+            "BEGIN",
+            "BEGIN",
+            Execute("p"),
+            "UPDATE t SET v = 4 WHERE id = 3",
+            "ROLLBACK",
+            capabilities=0,
+        ),
+    ),
     "a statement that can't be prepared again leaves the session as it is": (
         said(
             Prepare("p", "SELECT id, v FROM t WHERE id = ?"),
