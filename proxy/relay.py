@@ -249,7 +249,10 @@ class Relay(Sink):
             lease = self._take(request, wanted)
         else:
             if (
-                statement.transaction is not None and self.pinned is None and may_begin_late(statement.transaction)
+                statement.transaction is not None
+                and self.pinned is None
+                and may_begin_late(statement.transaction)
+                and not self._of_another_schema(request)
             ) or (self.marks and commits.ends_autocommit_off(self, statement)):
                 # BEGIN within a transaction: a COMMIT, and then one that begins late.
                 self.then = request
@@ -296,9 +299,8 @@ class Relay(Sink):
     def _answered_here(self, request: Request) -> bool:
         """The beginnings and ends that no node needs to hear of."""
         statement = request.statement
-        prepared = request.prepared
-        if prepared is not None and prepared.state is not self.state and prepared.state.schema != self.state.schema:
-            return False  # the server goes to that schema and back, and tells those that track it
+        if self._of_another_schema(request):
+            return False
         if request.long_data:
             return False  # none of these has a parameter: the server says so
         if statement.transaction is not None and may_begin_late(statement.transaction):
@@ -318,6 +320,11 @@ class Relay(Sink):
             self.answer_ok()
             return True
         return False
+
+    def _of_another_schema(self, request: Request) -> bool:
+        """The server goes to the schema that it was prepared in and back, and tells those that track it."""
+        prepared = request.prepared
+        return prepared is not None and prepared.state is not self.state and prepared.state.schema != self.state.schema
 
     def remember_one_shot(self, request: Request) -> None:
         """A SET TRANSACTION for the next one."""

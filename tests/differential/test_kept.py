@@ -279,6 +279,10 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
             capabilities=0,
         ),
     ),
+    "a BEGIN that was prepared in another schema tells of the way there, also behind what left warnings": (
+        said(Prepare("p", "BEGIN"), "SELECT nosuch FROM t", "USE {two}", Execute("p"), capabilities=TRACKS),
+        said(Prepare("p", "BEGIN"), InitDb("{two}"), "SELECT COUNT(*) FROM w", Execute("p"), capabilities=TRACKS),
+    ),
     "a statement that can't be prepared again leaves the session as it is": (
         said(
             Prepare("p", "SELECT id, v FROM t WHERE id = ?"),
