@@ -312,7 +312,9 @@ class Backend:
             self._forget_session()
             schema = self.state.schema
             if schema and schema != UNKNOWN:  # it is still there, but @@character_set_database is now the server's
-                answer = await self.run(entering(schema), COM_INIT_DB)
+                entered = await self.run(entering(schema), COM_INIT_DB)
+                if entered.error is not None:  # somebody has dropped it
+                    self.state = State(UNKNOWN)
         return answer
 
     def _forget_session(self) -> None:

@@ -9,7 +9,7 @@ from proxy.wire.constants import COM_PING, COM_QUERY, COM_STMT_PREPARE
 from proxy.wire.digest import ReplyDigest
 from proxy.wire.framing import frame
 from proxy.wire.replies import ReplyScanner
-from router.session import State
+from router.session import UNKNOWN, State
 from tests.proxy.scripted import CAPABILITIES, HIGH_WATER, Link, Stage, error, ok, prepared, query, rows
 from tests.wire.speaking import Server
 
@@ -229,6 +229,18 @@ def test_a_reset_leaves_the_schema(stage: Stage) -> None:
     assert backend.state is State(b"app")
     assert not backend.guarded
     assert not backend.causal
+    stage.one.pool.release(backend)
+
+
+def test_a_reset_in_a_schema_that_was_dropped_is_well(stage: Stage) -> None:
+    backend, _ = leased(stage)
+    backend.state = State(b"app")
+    reset = stage.clock.create_task(backend.reset())
+    stage.clock.settle()
+    stage.one.hears("COM_RESET_CONNECTION").says(ok())
+    stage.one.hears("COM_INIT_DB app").says(error(1049, "Unknown database 'app'"))
+    assert reset.result().error is None
+    assert backend.state is State(UNKNOWN)
     stage.one.pool.release(backend)
 
 
