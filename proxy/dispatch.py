@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from proxy import ahead, causality, commit, failure, kept, places, sentinel
 from proxy.backend import Answer, Backend, Lost, entering
-from proxy.cluster import NoWriter
 from proxy.holding import text_value
 from proxy.log import event
-from proxy.login import ConnectFailed
-from proxy.pool import Exhausted, NodePool, wait_for_any
+from proxy.obtain import GiveUp, obtain
 from proxy.prepared import keep
 from proxy.ready import begun_or_keeps, has_anothers_id, knows_insert_id, lacks, would_see_others
 from proxy.request import Prepared, Request
@@ -29,7 +27,6 @@ from router.answers import Answer as ProxyError
 from router.causality import JUST_WAIT
 from router.facts import Asks, Kind, Statement
 from router.journal import Entry
-from router.membership import Node
 from router.outcomes import Phase, Verdict, judge, lost, undone
 from router.plan import ANYWHERE, Opening, Plan, opening_text, plan
 from router.session import State, reachable, restore
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MEETING: Final = 2  # retries after which transactions that fight over a table go to the same node
 CLEARS_WARNINGS: Final = b"DO (SELECT 1 FROM (SELECT 1) t)"  # a statement without tables would leave them
 PROBE: Final = Statement(kind=Kind.READ)
 GUARD: Final = b"SET SESSION TRANSACTION READ ONLY"
@@ -63,16 +59,6 @@ class Refused(Exception):
         super().__init__(verdict.reason)
         self.verdict = verdict
         self.error = error
-
-
-class GiveUp(Exception):
-    """The command can't be run: the client gets `error`. `goes_on`: the transaction that it came in is still open."""
-
-    def __init__(self, error: ProxyError | bytes, reason: str, *, goes_on: bool = False) -> None:
-        super().__init__(reason)
-        self.error = error
-        self.reason = reason
-        self.goes_on = goes_on
 
 
 class CannotWait(Exception):
@@ -160,7 +146,7 @@ async def _lease(
         backend = relay.lease
         try:
             if backend is None:
-                backend = await _obtain(relay, request)
+                backend = await obtain(relay, request)
             if relay.marks and backend.slot is None:
                 await _take_slot(relay, backend)
             if relay.replaying:
@@ -245,90 +231,6 @@ async def _take_slot(relay: "Relay", backend: Backend) -> None:
         verdict = judge(error.code, error.message, Phase.SETUP)
         if verdict.retry:
             raise Failed(verdict, _as_packet(error))
-
-
-# -- a node and a backend ---------------------------------------------------------------------------------------------
-
-
-async def _obtain(relay: "Relay", request: Request | None) -> Backend:
-    """A lease on a writer, whatever its state."""
-    cluster = relay.cluster
-    waits = cluster.config.limits.writer_wait
-    deadline = cluster.now() + waits
-    place = await places.enter(relay, request)
-    refused: dict[str, ConnectFailed] = {}
-    while True:
-        if place is not None and place.key is not None and not relay.replaying:
-            await cluster.recovery.settled()
-            await cluster.regrouped()
-            await cluster.owner_is_free(place.key)
-        now = cluster.now()
-        node = _choose(relay, request, now)
-        if node is None:
-            try:
-                await cluster.writer_appears(deadline)
-            except NoWriter as none:
-                raise GiveUp(answers.no_writer(waits, str(none)), "no_writer") from None
-            continue
-        pools = _where(relay, node, refused)
-        if not pools:
-            refusal = refused[node.name]
-            raise GiveUp(error_packet(1, refusal.code, refusal.sqlstate, refusal.message), "connect")
-        state = relay.transaction.state if relay.replaying and relay.transaction.state is not None else relay.state
-        guarded = plan(request.statement, state, relay.transaction).guarded if request is not None else None
-        pool = next((pool for pool in pools if pool.serves(relay.profile, state)), None)
-        try:
-            if pool is not None:
-                node = pool.node
-                backend = await pool.acquire(relay.profile, state, guarded, relay.home(node))
-            else:
-                pool, found = await wait_for_any(pools, relay.profile, state)
-                node = pool.node
-                backend = found if found is not None else await pool.connect(relay.profile)
-        except ConnectFailed as failed:
-            refused[node.name] = failed
-            verdict = judge(failed.code, failed.message, Phase.CONNECT)
-            cluster.sign(node, verdict.node_sign, f"{verdict.reason}: {failed.message}")
-            if not verdict.retry:
-                raise GiveUp(error_packet(1, failed.code, failed.sqlstate, failed.message), verdict.reason) from None
-            continue
-        except Exhausted:
-            raise GiveUp(
-                answers.pool_exhausted(node.name, cluster.config.pool.acquire_timeout), "pool_exhausted"
-            ) from None
-        relay.hold(backend)
-        places.taken(relay)
-        return backend
-
-
-def _where(relay: "Relay", chosen: Node, refused: dict[str, ConnectFailed]) -> list[NodePool]:
-    """The pools that may give a backend: that of the node that was chosen, and in case it is exhausted the others, the
-    least busy first. Not those of nodes that did not let us in.
-    """
-    cluster = relay.cluster
-    nodes = [node for node in cluster.membership.writers if node.name not in refused]
-    nodes.sort(key=lambda node: (node is not chosen, node.outstanding))
-    return [cluster.pools[node.name] for node in nodes]
-
-
-def _choose(relay: "Relay", request: Request | None, now: float) -> Node | None:
-    cluster = relay.cluster
-    attempts = relay.attempts
-    if relay.place is not None and relay.place.key is not None:
-        return places.owner(relay, relay.place)
-    if attempts is not None and attempts.count >= MEETING and (tables := _tables(relay, request)):
-        # On one node they wait for each other's row locks; on two, one of them is aborted.
-        node, _ = cluster.owner(tables[0], now)
-        return node
-    return cluster.choose(relay.node, now)
-
-
-def _tables(relay: "Relay", request: Request | None) -> tuple[str, ...]:
-    """Those of the first statement of the transaction that names any."""
-    for entry in relay.journal:
-        if entry.request.statement.tables:
-            return entry.request.statement.tables
-    return request.statement.tables if request is not None else ()
 
 
 # -- the backend's state ----------------------------------------------------------------------------------------------
