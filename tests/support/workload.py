@@ -38,6 +38,7 @@ class Ledger:
     """
 
     def __init__(self, schema: str, name: str = "shared", *, generated: bool = True) -> None:
+        self.schema = schema
         self._generated = generated
         self.counter = f"{schema}.{name}_counter"
         self.account = f"{schema}.{name}_account"
