@@ -19,16 +19,27 @@ SLACK: Final = 2.0
 BUSIER: Final = 2.0
 """Outstanding transactions by which a node may exceed the idlest before sessions leave it."""
 
+TIMES_BUSIER: Final = 1.5
+"""And how many times as many it may have besides: of many, some more come and go by chance."""
+
 
 class Spread:
     """Placement by least work, with hysteresis. Holds nothing but its limits: what it weighs is in the nodes."""
 
-    __slots__ = ("_busier", "_slack", "_tolerance")
+    __slots__ = ("_busier", "_slack", "_times_busier", "_tolerance")
 
-    def __init__(self, *, tolerance: float = TOLERANCE, slack: float = SLACK, busier: float = BUSIER) -> None:
+    def __init__(
+        self,
+        *,
+        tolerance: float = TOLERANCE,
+        slack: float = SLACK,
+        busier: float = BUSIER,
+        times_busier: float = TIMES_BUSIER,
+    ) -> None:
         self._tolerance = 1.0 + tolerance
         self._slack = slack
         self._busier = busier
+        self._times_busier = times_busier
 
     def choose(
         self, writers: Sequence[Node], current: Node | None, now: float, chance: Callable[[], float]
@@ -61,7 +72,7 @@ class Spread:
                 mine, mine_busy = share, busy
         if best is None:
             return self._last_resort(writers, now, chance())
-        if current is not None and mine >= 0.0 and mine_busy < idle + self._busier:
+        if current is not None and mine >= 0.0 and mine_busy < idle * self._times_busier + self._busier:
             # Never flock to where it is busier already: that is what keeps sessions which all see the same small share
             # from leaving together.
             if mine <= best_share * self._tolerance + self._slack or best_busy > mine_busy:

@@ -105,7 +105,8 @@ def test_each_of_three_nodes_gets_a_third(sessions: int, seed: int) -> None:
 @pytest.mark.parametrize("sessions", [1, 2, 3, 8, 12, 100])
 def test_sessions_mostly_stay(sessions: int) -> None:
     run = simulate(sessions=sessions, seconds=5)
-    assert 0 < run.moves < 0.15 * run.total
+    # A few have to take turns for each node to get its third. Of many, as many stay everywhere.
+    assert 0 < run.moves < (0.15 if sessions < 8 else 0.01) * run.total
 
 
 def test_few_transactions_a_second_are_spread_as_well() -> None:
