@@ -23,8 +23,9 @@ from router.marker import Slot
 from router.session import UNKNOWN, State
 
 if TYPE_CHECKING:
-    from proxy.pool import NodePool, Shelf
+    from proxy.pool import NodePool
     from proxy.profile import Profile
+    from proxy.shelf import Group, Shelf
 
 QUIT = frame(bytes((COM_QUIT,)))
 RESET = frame(bytes((COM_RESET_CONNECTION,)))
@@ -81,18 +82,6 @@ class InsertIdKeeper(Protocol):
 
 class Lost(Exception):
     """The backend was lost before its reply was whole."""
-
-
-class Group:
-    """The idle backends of one profile that carry one state; the last one used is the last one."""
-
-    __slots__ = ("guarded", "idle", "listed", "state")
-
-    def __init__(self, state: State, guarded: bool) -> None:
-        self.state = state
-        self.guarded = guarded
-        self.idle: dict[Backend, None] = {}
-        self.listed = True  # the shelf knows it; false: it was empty for too long
 
 
 class PreparedThere:

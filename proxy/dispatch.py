@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from proxy import ahead, causality, commit, failure, kept, places, sentinel
 from proxy.backend import Answer, Backend, Lost, entering
 from proxy.holding import text_value
+from proxy.launch import launch
 from proxy.log import event
 from proxy.obtain import GiveUp, obtain
 from proxy.prepared import keep
@@ -114,7 +115,7 @@ async def dispatch(relay: "Relay", request: Request | None, *, confirmed: bool =
     relay.task = None
     waiting = relay.request
     if request is not None:
-        relay.launch(backend, request, wanted, first)
+        launch(relay, backend, request, wanted, first)
     else:
         failure.retried(relay)
         if waiting is not None:

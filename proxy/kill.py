@@ -108,6 +108,8 @@ async def _interrupt(victim: "Session", backend: Backend) -> None:
     """Ask the node to stop what the victim runs now. A failure leaves it running, as a lost KILL does."""
     request = victim.relay.request
     try:
-        await backend.pool.interrupt(backend, lambda: victim.relay.request is request and victim.relay.lease is backend)
+        await backend.pool.connector.interrupt(
+            backend, lambda: victim.relay.request is request and victim.relay.lease is backend
+        )
     except (ConnectFailed, Lost, TimeoutError) as failure:
         event(logger, "kill.failed", level=logging.WARNING, node=backend.pool.node.name, error=str(failure))

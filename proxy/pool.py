@@ -13,96 +13,24 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, cast
-from weakref import WeakKeyDictionary
+from typing import Final
 
 from config import Pool as PoolSettings
 from proxy import login
-from proxy.backend import Backend, Group, Lost
+from proxy.backend import Backend, Lost
+from proxy.connector import Connector
 from proxy.counters import COMMITTED, ROLLED_BACK, Metrics
-from proxy.hello import OF_THE_NODES
 from proxy.link import PLAIN, Link
 from proxy.profile import Profile
-from proxy.wire.constants import COM_QUERY
-from proxy.wire.packets import single_value
+from proxy.shelf import Shelf
 from router.flavor import GALERA, Flavor
 from router.marker import FORGOTTEN, Slot
 from router.membership import Node
 from router.session import State, reachable
 
-# The command that brings the character set back to what it is now. NAMES with a collation is what a login does: set by
-# itself character_set_results has the set's default collation, which is told with each column.
-CHARSET: Final = (
-    b"SELECT IF(@@character_set_results = @@character_set_client AND"
-    b" @@character_set_connection = @@character_set_client,"
-    b" CONCAT('SET NAMES ', @@character_set_client, ' COLLATE ', @@collation_connection),"
-    b" CONCAT('SET character_set_client=', @@character_set_client,"
-    b" ',character_set_results=', IFNULL(@@character_set_results, 'NULL'),"
-    b" ',collation_connection=', @@collation_connection))"
-)
-
-
-EMPTY_GROUPS: Final = 16
-
 
 class Exhausted(Exception):
     """No backend became free within the time allowed."""
-
-
-class Shelf:
-    """The idle backends of one profile, in groups by the state that they carry."""
-
-    __slots__ = ("count", "groups")
-
-    def __init__(self) -> None:
-        self.groups: dict[tuple[State, bool], Group] = {}
-        self.count = 0
-
-    def put(self, backend: Backend) -> None:
-        group = backend.group
-        if (
-            group is None
-            or group.state is not backend.state
-            or group.guarded is not backend.guarded
-            or not group.listed
-        ):
-            backend.group = group = self._group(backend.state, backend.guarded)
-        group.idle[backend] = None
-        backend.idle = True
-        self.count += 1
-
-    def remove(self, backend: Backend) -> bool:
-        """False when it is not idle."""
-        group = backend.group
-        if group is None or not backend.idle:
-            return False
-        del group.idle[backend]
-        backend.idle = False
-        self.count -= 1
-        return True
-
-    def fitting(self, state: State, guarded: bool) -> dict[Backend, None]:
-        """Those that carry this state; the last one used is the last one."""
-        group = self.groups.get((state, guarded))
-        return group.idle if group is not None else {}
-
-    def all(self) -> list[Backend]:
-        return [backend for group in self.groups.values() for backend in group.idle]
-
-    def _group(self, state: State, guarded: bool) -> Group:
-        group = self.groups.get((state, guarded))
-        if group is None:
-            if len(self.groups) > EMPTY_GROUPS + self.count:
-                self._sweep()
-            group = self.groups[state, guarded] = Group(state, guarded)
-        return group
-
-    def _sweep(self) -> None:
-        """Empty groups are kept for the backends that come back to them, but not for ever."""
-        for key, group in list(self.groups.items()):
-            if not group.idle:
-                group.listed = False
-                del self.groups[key]
 
 
 @dataclass(slots=True, eq=False)
@@ -150,16 +78,15 @@ class NodePool:
     ) -> None:
         self.node = node
         self.flavor = flavor
+        self.connector: Final = Connector(flavor, link)
         self.settings = settings
         self.metrics = metrics
-        self._link = link
         self._on_lost = on_lost
         self._on_linger_end = on_linger_end
         self.committed: Final = metrics.transaction_seconds[node.name, COMMITTED]
         self.rolled_back: Final = metrics.transaction_seconds[node.name, ROLLED_BACK]
         self._shelves: dict[Profile, Shelf] = {}
         self._backends: dict[Backend, None] = {}  # all that are logged in
-        self._charsets: WeakKeyDictionary[Profile, bytes] = WeakKeyDictionary()
         self._waiters: deque[Waiter] = deque()
         self._resetting: dict[Backend, asyncio.Task[None]] = {}
         self._slots: list[tuple[Slot, float]] = []  # of closed backends, and since when they are free
@@ -287,7 +214,7 @@ class NodePool:
         """A new backend, where there is room for one. Raises `login.ConnectFailed`."""
         self.connecting += 1
         try:
-            backend = await self._login(profile)
+            backend = await self.connector.open(self, profile)
         except BaseException as failed:
             self.connecting -= 1
             self._place_free()
@@ -299,68 +226,6 @@ class NodePool:
         backend.leased = True
         self.metrics.backend_connects[self.node.name, "ok"] += 1
         return backend
-
-    async def _login(self, profile: Profile) -> Backend:
-        connected = await login.connect(
-            (self.node.host, self.node.port),
-            user=profile.user,
-            password=profile.password,
-            account=profile.account,
-            capabilities=profile.capabilities,
-            collation=profile.collation,
-            database=None,
-            attributes=dict(profile.introduced),
-            on_behalf_of=profile.client,
-            link=self._link,
-            timeout=self.settings.connect_timeout,
-            connect_timeout=self.settings.connect_timeout,
-        )
-        if lacking := profile.capabilities & OF_THE_NODES & ~connected.capabilities:
-            connected.transport.abort()
-            raise login.ConnectFailed(2027, f"The node lacks capabilities that the client was offered ({lacking:#x})")
-        now = monotonic()
-        backend = Backend(self, profile, State(), connected.capabilities, connected.thread_id, now)
-        backend.connection_made(connected.transport)
-        early = connected.hand_over(cast("asyncio.Protocol", backend))
-        if early:
-            backend.data_received(early)
-        if self.flavor.reset_changes_charset:
-            await self._learn_charset(backend)
-        return backend
-
-    async def _learn_charset(self, backend: Backend) -> None:
-        """What the login, or the node's init_connect, made of it: asked once for each profile."""
-        profile = backend.profile
-        command = self._charsets.get(profile)
-        if command is None:
-            try:
-                async with asyncio.timeout(self.settings.connect_timeout):
-                    answer = await backend.run(profile.query(CHARSET), COM_QUERY)
-            except (Lost, TimeoutError) as gone:
-                backend.close()
-                raise login.ConnectFailed(2013, f"Lost connection to the node after the login ({gone})") from gone
-            except BaseException:
-                backend.close()
-                raise
-            if answer.error is not None:
-                backend.close()
-                raise login.ConnectFailed(answer.error.code, answer.error.message, answer.error.sqlstate)
-            command = self._charsets[profile] = profile.query(single_value(answer.data))
-        backend.charset = command
-
-    async def interrupt(self, backend: Backend, is_wanted: Callable[[], bool]) -> None:
-        """KILL QUERY for what runs on `backend`, over a connection of its own that counts for no limit, if it
-        `is_wanted` once that is there. Raises `login.ConnectFailed`, `Lost` or TimeoutError.
-        """
-        side = await self._login(backend.profile)
-        try:
-            if not is_wanted():
-                return
-            backend.reusable = False  # it may end before the KILL arrives, which then must not hit another session
-            async with asyncio.timeout(self.settings.connect_timeout):
-                await side.run(backend.profile.query(b"KILL QUERY %d" % backend.thread_id), COM_QUERY)
-        finally:
-            side.close()
 
     def queue(self, waiter: Waiter) -> None:
         self._waiters.append(waiter)

@@ -9,42 +9,39 @@ the next.
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from proxy import ahead, dispatch, failure, holding, kept, places
 from proxy import commit as commits
 from proxy.backend import Backend, Sink
-from proxy.causality import is_synced
 from proxy.cluster import Cluster
-from proxy.continued import Continuation, Sent
+from proxy.continued import Sent
 from proxy.counters import COMMITTED, ROLLED_BACK
 from proxy.failure import Refusal
 from proxy.frontend import Frontend
 from proxy.insert_id import InsertIds
+from proxy.launch import launch
 from proxy.places import Place
 from proxy.policy import Policy
 from proxy.prepared import PreparedStatements
-from proxy.profile import Profile, as_known_query
+from proxy.profile import Profile
 from proxy.ready import is_ready
 from proxy.request import Request
 from proxy.success import succeeded
 from proxy.wire.constants import (
     COM_QUERY,
     COM_STMT_PREPARE,
-    SERVER_STATUS_ANSI_QUOTES,
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
     SERVER_STATUS_IN_TRANS_READONLY,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
 from proxy.wire.digest import ReplyDigest
-from proxy.wire.framing import HEADER
 from proxy.wire.packets import error_packet, plain_ok
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
 from router.causality import Level
-from router.facts import Asks, End, Kind, Modes, PinReason, Result, Statement
+from router.facts import Asks, End, Kind, Modes, Statement
 from router.journal import Journal
 from router.membership import Node, NodeState
 from router.outcomes import Phase
@@ -52,11 +49,9 @@ from router.pins import Pins
 from router.plan import (
     FOR_REAL,
     UNGUARDED,
-    Opening,
     Plan,
     is_read_only,
     may_begin_late,
-    opening_text,
     plan,
 )
 from router.retry import Attempts
@@ -64,21 +59,7 @@ from router.session import State
 from router.transaction import Stage, Transaction
 from router.variables import ACCESS
 
-# What may be in a text that changes the schema unseen: a USE among several statements, or in a PREPARE.
-HIDES_USE: Final = frozenset((PinReason.VARIABLE, PinReason.SQL_PREPARE, PinReason.UNCLASSIFIED))
-# Flags that stay until sql_mode is set again.
-LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
-# By a name of their own, since to look them up in a module that is not compiled takes as long as to use them.
-AUTOCOMMIT: Final = Phase.AUTOCOMMIT
-STATEMENT: Final = Phase.STATEMENT
-COMMIT: Final = Phase.COMMIT
-DEFINITIONS_PATIENCE: Final = 1.0  # seconds
-# In place of one with RELEASE: the backend goes on.
-ENDS: Final = {kind: kind.value.upper().encode() + b" AND NO CHAIN NO RELEASE" for kind in (Kind.COMMIT, Kind.ROLLBACK)}
 COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
-
-# With no transaction open these commit nothing.
-BOUNDARIES: Final = frozenset((Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SET, Kind.USE, Kind.UNLOCK_TABLES))
 
 
 class Relay(Sink):
@@ -261,9 +242,9 @@ class Relay(Sink):
         if lease is None:
             self.work(request)
         elif is_ready(self, lease, request, wanted):
-            self.launch(lease, request, wanted)
+            launch(self, lease, request, wanted)
         elif first := ahead.state_for(self, lease, request, wanted):
-            self.launch(lease, request, wanted, first)
+            launch(self, lease, request, wanted, first)
         else:
             self.work(request)
 
@@ -402,70 +383,6 @@ class Relay(Sink):
         backend.holder = self
         backend.last_user = self
         node.outstanding += 1
-
-    # -- it is sent ---------------------------------------------------------------------------------------------------
-
-    def launch(self, backend: Backend, request: Request, wanted: Plan, first: Sequence[bytes] = ()) -> None:
-        """Send the command; the backend is as it must be once it has had the commands in `first`."""
-        statement = request.statement
-        transaction = self.transaction
-        if not transaction.started:
-            transaction.started = self.cluster.now()
-        opening = wanted.opening is Opening.PIPELINED
-        if opening:
-            transaction.stage = Stage.OPEN
-        in_transaction = transaction.stage is Stage.OPEN or not self.state.autocommit
-        if statement.commits and (transaction.stage is Stage.OPEN or statement.kind not in BOUNDARIES):
-            self.phase = COMMIT
-        else:
-            self.phase = STATEMENT if in_transaction else AUTOCOMMIT
-        self.digest = None
-        if in_transaction:
-            if statement.unreplayable is not None and not transaction.alone:
-                self.journal.forbid(statement.unreplayable.value)
-            elif not self.journal.unreplayable:
-                self.digest = ReplyDigest()
-        if backend.pool.node.state is not NodeState.UP:
-            self.cluster.used(backend.pool.node)
-        if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and is_synced(self, backend):
-            backend.send_quietly(self.profile.query(self.cluster.flavor.wait.off), COM_QUERY)
-            backend.causal = False
-        collects = (
-            request.code == COM_STMT_PREPARE
-            or self.then is not None
-            or transaction.alone
-            or statement.result is not None
-        )
-        self.collected = [] if collects else None
-        if statement.result is Result.CONNECTION_ID or statement.result is Result.REMEMBERED:
-            self.digest = None  # the node's is another in each run
-        backend.last_user = self  # a reset on the way here has forgotten it
-        backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
-        if statement.pins is not None and statement.pins in HIDES_USE:
-            backend.hides_use = True
-        if self.marks and statement.kind is Kind.COMMIT and commits.send_marked(self, backend, request):
-            return
-        raw = request.bind(backend)
-        if statement.result is Result.RELEASES:
-            raw = self.profile.query(ENDS[statement.kind])
-        sink: Sink = self if self.sent is None else Continuation(self, self.all_sent())
-        if opening:
-            assert transaction.begin is not None
-            begin = as_known_query(opening_text(transaction.begin, self.state), self.attributes)
-            codes = [COM_QUERY, request.code]
-            raw = begin + raw
-        elif first:
-            codes = [request.code]
-        else:
-            backend.send(sink, raw, request.code, self.digest, cursor=request.opens_cursor)
-            return
-        if first:
-            raw = b"".join((*first, raw))
-            codes = [command[HEADER] for command in first] + codes
-            self.setting = len(first)
-            backend.state = self.state
-        self.leading = len(codes) - 1
-        backend.send_several(sink, raw, codes, self.digest, cursor=request.opens_cursor)
 
     # -- the reply comes ----------------------------------------------------------------------------------------------
 

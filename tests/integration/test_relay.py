@@ -15,9 +15,9 @@ import MySQLdb
 import pymysql
 import pytest
 
+from proxy.connector import CHARSET
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
-from proxy.pool import CHARSET
 from tests.integration.conftest import Connection, Direct, MakeProxy
 from tests.support.proxy import Proxy
 from tests.support.recording import COMMAND, Recording, recording

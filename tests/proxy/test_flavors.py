@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.pool import CHARSET
+from proxy.connector import CHARSET
 from router.causality import JUST_WAIT
 from router.flavor import GROUP_REPLICATION
 from tests.proxy.conftest import Build

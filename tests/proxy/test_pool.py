@@ -497,7 +497,7 @@ def test_a_reset_that_fails_is_the_end_of_it(build: Build, how: str) -> None:
 def test_an_interruption_counts_for_no_limit_and_spoils_what_it_interrupts(build: Build) -> None:
     at = desk(build, max_backends=1)
     one = at.gets()
-    side = at.stage.clock.create_task(at.pool.interrupt(one, lambda: True))
+    side = at.stage.clock.create_task(at.pool.connector.interrupt(one, lambda: True))
     at.stage.clock.settle()
     assert at.pool.size == 1
     link = at.stage.one.hears(f"KILL QUERY {one.thread_id}").says(ok())
@@ -511,7 +511,7 @@ def test_an_interruption_counts_for_no_limit_and_spoils_what_it_interrupts(build
 def test_an_interruption_that_nobody_wants_any_more_is_none(build: Build) -> None:
     at = desk(build, max_backends=1)
     one = at.gets()
-    side = at.stage.clock.create_task(at.pool.interrupt(one, lambda: False))
+    side = at.stage.clock.create_task(at.pool.connector.interrupt(one, lambda: False))
     at.stage.clock.settle()
     assert side.done()
     assert side.exception() is None
