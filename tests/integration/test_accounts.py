@@ -291,7 +291,7 @@ def test_who_keeps_failing_is_slowed_down_and_forgiven_by_a_success(make_proxy: 
     assert who(proxy, "ann", "hers") == ("ann@%", "ann")
     assert monotonic() - began > 0.3 + 0.6 + 0.6
     began = monotonic()
-    for _ in range(2):
+    for _ in range(5):
         assert who(proxy, "ann", "hers") == ("ann@%", "ann")
-    assert monotonic() - began < 0.6
+    assert monotonic() - began < 5 * 0.6
     assert proxy.metrics().total("multiwriter_logins_total", result="denied") == 3

@@ -587,7 +587,7 @@ def test_a_query_is_killed_by_the_id_that_its_client_knows(proxy: Proxy) -> None
             return not sleeping.is_alive()
 
         wait_until(killed, 10, lambda: "it sleeps on")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         assert errors == [] or errors[0].args[0] == 1317
         assert rows_of(victim, "SELECT 1") == [(1,)]
         rows_of(killer, f"KILL {own}")
@@ -619,7 +619,7 @@ def test_a_client_that_vanishes_leaves_no_lock(proxy: Proxy, ledger: Ledger) -> 
         began = time.monotonic()
         rows_of(connection, f"UPDATE {ledger.counter} SET value = value + 1 WHERE id = 1")
         rows_of(connection, f"SELECT * FROM {ledger.account} FOR UPDATE")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20  # the nodes would wait for a lock for 50 s
         assert rows_of(connection, f"SELECT value FROM {ledger.counter} WHERE id = 1") == [(1,)]
 
 
@@ -672,7 +672,7 @@ def test_sigterm_does_not_wait_for_ever(make_proxy: MakeProxy, ledger: Ledger, d
     rows_of(stuck, f"UPDATE {ledger.counter} SET value = value + 1 WHERE id = 1")
     began = time.monotonic()
     assert proxy.stop(10) == 0, proxy.log_text()[-3000:]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # usually it is 30 s
     # What it had not committed is gone, and locks nothing.
     connection = direct(1)
     rows_of(connection, f"UPDATE {ledger.counter} SET value = value + 1 WHERE id = 1")
