@@ -99,3 +99,13 @@ def test_a_session_that_moves_after_a_write_waits_as_a_group_does(build: Build) 
     stage.two.hears(DO_NOT_WAIT)
     stage.two.hears("SELECT b FROM t").says(ok(), rows("2"))
     client.hears(rows("2"))
+
+
+def test_what_is_asked_of_a_statement_is_asked_where_it_ran_with_nothing_between(build: Build) -> None:
+    stage, client = begin(build)
+    first_of(client, stage.one, "INSERT INTO t VALUES (1)", ok(rows=1))
+    link = client.begins(stage.one, "UPDATE t SET a=1")
+    client.runs(stage.one, "COMMIT", ok())
+    # The transaction has left its backend guarded, and a read does not mind.
+    assert client.runs(stage.one, "SELECT CAST('x' AS SIGNED)", rows("0", warnings=1)) is link
+    assert client.runs(stage.one, "SHOW WARNINGS", rows("Truncated incorrect INTEGER value")) is link
