@@ -189,9 +189,16 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             relay.give_back()
         answer_and_end(relay, error)
         return
+    asks_first = False
     if transaction.alone:
         started = transaction.started
-        abandon(relay)
+        # MySQL's ROLLBACK clears what the client may ask about the error.
+        asks_first = open_before and relay.pinned is None and relay.cluster.flavor.engine == "mysql"
+        if asks_first:
+            backend.keeps_locks = True  # rolled back when it is given back
+            relay.end_transaction()
+        else:
+            abandon(relay)
         transaction.started = started
         open_before = False
     prepares = request.code == COM_STMT_PREPARE
@@ -224,7 +231,9 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     relay.row_count = -1
     backend.diagnostics |= Asks.WARNINGS
     kept.drop(relay)
-    if transaction.stage is not Stage.OPEN and relay.pinned is None:
+    if asks_first:
+        kept.part(relay)
+    elif transaction.stage is not Stage.OPEN and relay.pinned is None:
         relay.linger(backend)
     relay.tell(error)
     relay.finish()
