@@ -3,17 +3,31 @@
 The levels, and how a node is asked to wait, are in `router.causality`.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from proxy import places
 from proxy.backend import Backend
 from proxy.request import Request
-from proxy.wire.constants import COM_QUERY, COM_STMT_EXECUTE, COM_STMT_PREPARE
+from proxy.wire.constants import (
+    COM_FIELD_LIST,
+    COM_INIT_DB,
+    COM_QUERY,
+    COM_STMT_BULK_EXECUTE,
+    COM_STMT_EXECUTE,
+    COM_STMT_PREPARE,
+)
 from router.causality import Level
+from router.facts import MIGHT_ASK, Asks
 from router.plan import Opening, Plan
 from router.transaction import Stage
 
 if TYPE_CHECKING:
     from proxy.relay import Relay
+
+READS: Final = frozenset(
+    (COM_QUERY, COM_STMT_EXECUTE, COM_STMT_BULK_EXECUTE, COM_STMT_PREPARE, COM_INIT_DB, COM_FIELD_LIST)
+)
+"""Commands that may find what was committed. The rows that COM_STMT_FETCH gets have been read before."""
 
 
 def level(relay: "Relay") -> Level:
@@ -28,25 +42,57 @@ def is_synced(relay: "Relay", backend: Backend) -> bool:
     return False
 
 
-def must_wait(relay: "Relay", backend: Backend) -> bool:
-    """Ahead of the next statement the node has to be asked to wait for what was committed elsewhere."""
-    if backend.causal:
+def must_wait(relay: "Relay", backend: Backend, request: Request | None, wanted: Plan) -> bool:
+    """Ahead of what is sent next the node has to be asked to wait for what was committed elsewhere; or, where it has
+    been asked, something has to be run that does wait.
+    """
+    has_its_own = not relay.causal or backend.pool.node.name in relay.synced
+    if has_its_own and (level(relay) is not Level.STRONG or relay.transaction.stage is Stage.OPEN):
         return False
-    if relay.causal and backend.pool.node.name not in relay.synced:
-        return True
-    return level(relay) is Level.STRONG and relay.transaction.stage is not Stage.OPEN
+    if request is not None and (request.code not in READS or _asks_of_the_last(request, backend)):
+        return False
+    return not (backend.causal and waits_by_itself(relay, backend, request, wanted))
 
 
-def waits_by_itself(relay: "Relay", request: Request | None, wanted: Plan) -> bool:
+def _asks_of_the_last(request: Request, backend: Backend) -> bool:
+    """It is about the statement before it, which ran here; whatever ran between them would be what it is told of."""
+    statement = request.statement
+    if statement.tables or statement.pins in MIGHT_ASK:
+        return False
+    return statement.asks & backend.diagnostics & (Asks.WARNINGS | Asks.ROWS) != 0
+
+
+def waits_by_itself(relay: "Relay", backend: Backend, request: Request | None, wanted: Plan) -> bool:
     """What is sent to the node next waits when it is asked to. No `request`: the transaction is run again."""
     if request is None:
         return relay.transaction.begin is not None
-    if wanted.opening is not Opening.NOTHING:
-        return True
+    return wanted.opening is not Opening.NOTHING or _waits(relay, backend, request)
+
+
+def _waits(relay: "Relay", backend: Backend, request: Request) -> bool:
     wait = relay.cluster.flavor.wait
-    if request.code == COM_STMT_PREPARE or request.code == COM_STMT_EXECUTE:  # it may have to be prepared first
-        return wait.prepares and wait.covers(request.statement)
-    return request.code == COM_QUERY and wait.covers(request.statement)
+    if request.code == COM_STMT_PREPARE:
+        if not wait.prepares:
+            return False
+    elif request.code == COM_STMT_EXECUTE:
+        if not wait.prepares and (request.prepared is None or request.prepared.key not in backend.prepared):
+            return False  # it has to be prepared first
+    elif request.code != COM_QUERY:
+        return False
+    return wait.covers(request.statement, relay.state.schema.decode("latin-1").lower())
+
+
+def answered(relay: "Relay", request: Request, backend: Backend) -> None:
+    """A node that was asked to wait has answered the command."""
+    if _waits(relay, backend, request):
+        waited(relay, backend)
+
+
+def waited(relay: "Relay", backend: Backend) -> None:
+    """Something that waits has run there: what was committed before is there."""
+    relay.synced.add(backend.pool.node.name)
+    if relay.place is not None:
+        places.synced(relay)
 
 
 def wrote(relay: "Relay", wrote: bool, backend: Backend) -> None:

@@ -2,6 +2,7 @@
 
     COMMIT                  one statement, the procedure's: CALL. The OK is made here, since CALL's differs
     INSERT, UPDATE ...      START TRANSACTION | the statement; its reply is held back; CALL; then the reply is passed on
+      with warnings         SHOW WARNINGS ahead of the CALL, which clears them; they are kept in memory
     answer lost             ask another node: committed, and the client gets its OK; or never, and it is run again
 
 Only where the marker is on for the session: `relay.marks`. What can't be marked is committed as without one: DDL,
@@ -14,7 +15,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from proxy import failure, success
+from proxy import failure, kept, success
 from proxy.backend import ROLLBACK, Backend, Lost
 from proxy.counters import COMMITTED, ROLLED_BACK
 from proxy.log import event
@@ -72,13 +73,14 @@ class Told:
 
 class Commit:
     """The commit under way of one session. `slot` None: it leaves no marker. `held`: the reply of a statement that
-    stands alone, which the client gets once it is committed.
+    stands alone, which the client gets once it is committed. `sent` False: its warnings are asked for first.
     """
 
-    __slots__ = ("backend", "held", "number", "slot")
+    __slots__ = ("backend", "held", "number", "sent", "slot")
 
-    def __init__(self, backend: Backend, slot: Slot | None, held: Told | None) -> None:
+    def __init__(self, backend: Backend, slot: Slot | None, held: Told | None, *, sent: bool = True) -> None:
         self.backend = backend
+        self.sent = sent
         self.slot = slot
         self.number = slot.number + 1 if slot is not None else 0
         self.held = held
@@ -235,14 +237,36 @@ def _statement_done(relay: "Relay", reply: ReplyScanner, raw: bytes) -> None:
         raw,
     )
     relay.transaction.wrote = True
-    relay.phase = Phase.COMMIT
-    if backend.slot is not None and not held.warnings:
+    kept.drop(relay)  # of a run before, that was undone
+    if held.warnings:
+        relay.commit = Commit(backend, None, held, sent=False)
+        backend.send(relay, backend.profile.query(kept.LISTING), COM_QUERY)
+    else:
+        _commit_alone(relay, backend, held)
+
+
+def _listed(relay: "Relay", backend: Backend, held: Told, listing: bytes) -> None:
+    """What SHOW WARNINGS gave: it is kept until the client asks, or left to the backend if there is no room for it."""
+    if kept.keep(relay, listing):
+        _commit_alone(relay, backend, replace(held, warnings=0))
+        return
+    relay.metrics.commits_unmarked["warnings"] += 1
+    _commit_plainly(relay, backend, held)
+
+
+def _commit_alone(relay: "Relay", backend: Backend, held: Told) -> None:
+    if backend.slot is not None:
+        relay.phase = Phase.COMMIT
         _call(relay, backend, Commit(backend, backend.slot, held), False)
     else:
-        # The procedure would clear the warnings, which COMMIT leaves.
-        relay.metrics.commits_unmarked["no_slot" if backend.slot is None else "warnings"] += 1
-        relay.commit = Commit(backend, None, held)
-        backend.send(relay, backend.profile.query(COMMIT), COM_QUERY)
+        relay.metrics.commits_unmarked["no_slot"] += 1
+        _commit_plainly(relay, backend, held)
+
+
+def _commit_plainly(relay: "Relay", backend: Backend, held: Told) -> None:
+    relay.phase = Phase.COMMIT
+    relay.commit = Commit(backend, None, held)
+    backend.send(relay, backend.profile.query(COMMIT), COM_QUERY)
 
 
 # -- it is answered ---------------------------------------------------------------------------------------------------
@@ -258,6 +282,10 @@ def succeeded(relay: "Relay", reply: ReplyScanner, raw: bytes) -> Told | None:
             _statement_done(relay, reply, raw)
             return None
         return Told(reply.status, reply.warnings, reply.insert_id, reply.affected_rows, raw)
+    if not commit.sent:
+        assert commit.held is not None
+        _listed(relay, commit.backend, commit.held, raw)
+        return None
     if commit.slot is not None:
         commit.slot.committed()
         relay.metrics.markers_written[commit.node.name] += 1

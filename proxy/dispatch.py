@@ -282,13 +282,15 @@ async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan, r
     if backend.causal and wanted.opening is Opening.PIPELINED and causality.is_synced(relay, backend):
         await _ask(backend, relay.cluster.flavor.wait.off)
         backend.causal = False
-    if causality.must_wait(relay, backend):
-        if not backend.waits:
-            raise CannotWait
-        await _ask(backend, relay.cluster.flavor.wait.on)
-        if not causality.waits_by_itself(relay, request, wanted):
+    if causality.must_wait(relay, backend, request, wanted):
+        if not backend.causal:
+            if not backend.waits:
+                raise CannotWait
+            await _ask(backend, relay.cluster.flavor.wait.on)
+            backend.causal = True
+        if not causality.waits_by_itself(relay, backend, request, wanted):
             await _ask(backend, JUST_WAIT)
-        backend.causal = True
+            causality.waited(relay, backend)
 
 
 async def _restore(relay: "Relay", backend: Backend, state: State) -> None:
@@ -364,6 +366,8 @@ async def _open(relay: "Relay", backend: Backend, request: Request, wanted: Plan
     else:
         return wanted
     transaction.stage = Stage.OPEN
+    if backend.causal:
+        causality.waited(relay, backend)
     return ANYWHERE
 
 
@@ -479,6 +483,8 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
                 await _ask(backend, opening_text(transaction.begin, state))
             else:
                 await _step(backend, transaction.begin_text, COM_QUERY)
+            if backend.causal:
+                causality.waited(relay, backend)
         if relay.savepoints:
             await sentinel.plant(relay, backend)
         generated = await _run_journal(relay, backend)

@@ -6,7 +6,7 @@ Nothing here looks at an error number.
 
 from typing import TYPE_CHECKING, Final
 
-from proxy import holding, kept, places, success
+from proxy import causality, holding, kept, places, success
 from proxy.backend import Backend
 from proxy.counters import ROLLED_BACK
 from proxy.request import Request
@@ -45,6 +45,8 @@ BEGIN_NONE: Final = frozenset((Kind.SET, Kind.USE, Kind.SQL_PREPARE))
 # A text that is refused unread did nothing at all. Others may have run a routine, or an earlier statement, that left
 # something.
 WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind.HANDLER, Kind.XA))
+# Nothing is left of one that fails; of other statements some tables may have been dropped, a first statement committed.
+UNDONE: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE))
 
 
 class Refusal:
@@ -187,15 +189,24 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             relay.give_back()
         answer_and_end(relay, error)
         return
+    asks_first = False
     if transaction.alone:
         started = transaction.started
-        abandon(relay)
+        # MySQL's ROLLBACK clears what the client may ask about the error.
+        asks_first = open_before and relay.pinned is None and relay.cluster.flavor.engine == "mysql"
+        if asks_first:
+            backend.keeps_locks = True  # rolled back when it is given back
+            relay.end_transaction()
+        else:
+            abandon(relay)
         transaction.started = started
         open_before = False
     prepares = request.code == COM_STMT_PREPARE
     did_nothing = not ran or prepares or (unread(code) and statement.kind in WHOLE)
     if statement.pins is not None and not did_nothing:
         holding.failed(relay, statement)
+    if statement.may_write and not did_nothing and statement.kind not in UNDONE:
+        causality.wrote(relay, True, backend)
     begins_none = did_nothing or (statement.kind in BEGIN_NONE and keeps_one_shot(statement))
     surely = statement.kind in SINGLE or begins_none
     if open_before or not (surely and (relay.state.autocommit or begins_none)):
@@ -220,7 +231,9 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     relay.row_count = -1
     backend.diagnostics |= Asks.WARNINGS
     kept.drop(relay)
-    if transaction.stage is not Stage.OPEN and relay.pinned is None:
+    if asks_first:
+        kept.part(relay)
+    elif transaction.stage is not Stage.OPEN and relay.pinned is None:
         relay.linger(backend)
     relay.tell(error)
     relay.finish()
@@ -267,6 +280,7 @@ def unknown(relay: "Relay", backend: Backend) -> None:
     name = backend.pool.node.name
     relay.metrics.unknown_outcomes[name] += 1
     relay.account("unknown", backend)
+    causality.wrote(relay, True, backend)  # what is there, if it was, is seen from now on
     relay.drop()
     answer_and_end(relay, answers.unknown_outcome(name))
 

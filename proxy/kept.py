@@ -35,6 +35,7 @@ from router.variables import NAMES
 if TYPE_CHECKING:
     from proxy.relay import Relay
 
+LISTING: Final = b"SHOW WARNINGS"
 OVERHEAD: Final = 512  # bytes of an answer beside its listing
 COLUMNS: Final = 3  # of SHOW WARNINGS: level, code, message
 ASKS: Final = Asks.WARNINGS | Asks.ROWS
@@ -123,9 +124,7 @@ async def _fetch(relay: "Relay", backend: Backend, warned: bool) -> Kept:
     found = Kept(relay.state)
     if relay.cluster.flavor.engine == "mysql":
         if warned:
-            found.listing = await _list(backend)
-            levels = [read_lenenc_str(row, HEADER)[0] for row in _rows(relay, found.listing)]
-            found.warnings, found.errors = len(levels), levels.count(b"Error")
+            _count(relay, found, await _list(backend))
         (found.found_rows,) = await _numbers(backend, b"SELECT FOUND_ROWS() LIMIT 1", 1)
     else:
         asks = b"SELECT FOUND_ROWS(), @@warning_count, @@error_count LIMIT 1"
@@ -140,7 +139,7 @@ async def _fetch(relay: "Relay", backend: Backend, warned: bool) -> Kept:
 
 
 async def _list(backend: Backend) -> bytes:
-    listing = (await _ask(backend, b"SHOW WARNINGS")).data
+    listing = (await _ask(backend, LISTING)).data
     if len(listing) >= Answer.KEPT:
         raise Unanswered
     return listing
@@ -164,6 +163,24 @@ async def _ask(backend: Backend, sql: bytes) -> Answer:
     if answer.error is not None:
         raise Unanswered
     return answer
+
+
+def _count(relay: "Relay", found: Kept, listing: bytes) -> None:
+    levels = [read_lenenc_str(row, HEADER)[0] for row in _rows(relay, listing)]
+    found.listing, found.warnings, found.errors = listing, len(levels), levels.count(b"Error")
+
+
+def keep(relay: "Relay", listing: bytes) -> bool:
+    """Of a statement whose warnings the next one of our own clears; false: there is no room for them."""
+    found = Kept(relay.state)
+    _count(relay, found, listing)
+    drop(relay)
+    if len(listing) >= Answer.KEPT or not relay.cluster.kept_space.take(found.size):
+        relay.metrics.kept_answers["no_room"] += 1
+        return False
+    relay.metrics.kept_answers["kept"] += 1
+    relay.kept = found
+    return True
 
 
 def drop(relay: "Relay") -> None:
@@ -315,9 +332,9 @@ def _with_status(relay: "Relay", packet: bytes) -> bytes:
     """With the flags of the transaction that the client was told to be in. EOF and the OK in its place have them at the
     same offset: no rows were affected and no id was made.
     """
-    flags = relay.status & (SERVER_STATUS_IN_TRANS | SERVER_STATUS_IN_TRANS_READONLY)
+    flags = SERVER_STATUS_IN_TRANS | SERVER_STATUS_IN_TRANS_READONLY
     at = HEADER + 3
-    status = int.from_bytes(packet[at : at + 2], "little") | flags
+    status = int.from_bytes(packet[at : at + 2], "little") & ~flags | relay.status & flags
     return packet[:at] + status.to_bytes(2, "little") + packet[at + 2 :]
 
 

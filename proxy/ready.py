@@ -51,7 +51,7 @@ def fits(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bo
         return False
     if not (relay.causal or relay.policy.strong or relay.level):
         return True
-    return not causality.must_wait(relay, backend)
+    return not causality.must_wait(relay, backend, request, wanted)
 
 
 def lacks(backend: Backend, prepared: Prepared) -> bool:

@@ -6,7 +6,7 @@ The counterpart of `proxy.failure`. It knows the whole reply only where the clie
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from proxy import causality, failure, holding, kept, learning, places
+from proxy import causality, failure, holding, kept, learning
 from proxy import commit as commits
 from proxy.backend import Backend
 from proxy.counters import COMMITTED, ROLLED_BACK
@@ -93,9 +93,7 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
     elif request.code == COM_SET_OPTION and backend.profile is not relay.profile:
         backend.reusable = False  # it is not what it logged in as any more, and no reset takes that back
     if backend.causal:
-        relay.synced.add(backend.pool.node.name)
-        if relay.place is not None:
-            places.synced(relay)
+        causality.answered(relay, request, backend)
     if relay.retry_reason:
         failure.retried(relay)  # before the transaction ends, which forgets how often it was tried
     now: float | None = None

@@ -24,6 +24,7 @@ class Wait:
     """`on` makes a connection wait ahead of most statements, and needs no privilege; `off` ends that.
 
     kinds: of the statements that do wait. without_tables: also where they name none. prepares: PREPARE waits as well.
+    unheld: schemas; a statement that names tables of these alone does not.
     """
 
     on: bytes
@@ -31,10 +32,15 @@ class Wait:
     kinds: frozenset[Kind]
     without_tables: bool
     prepares: bool
+    unheld: frozenset[str]
 
-    def covers(self, statement: Statement) -> bool:
-        """It waits by itself."""
-        return statement.kind in self.kinds and (self.without_tables or bool(statement.tables))
+    def covers(self, statement: Statement, schema: str) -> bool:
+        """It waits by itself, in a session whose schema is this."""
+        if statement.kind not in self.kinds:
+            return False
+        if self.without_tables:
+            return True
+        return any((table.rpartition(".")[0] or schema) not in self.unheld for table in statement.tables)
 
 
 JUST_WAIT: Final = b"SELECT 1 FROM (SELECT 1) AS one"
@@ -47,6 +53,7 @@ SYNC_WAIT: Final = Wait(
     kinds=frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.SHOW)),
     without_tables=True,
     prepares=True,
+    unheld=frozenset(),
 )
 CONSISTENCY: Final = Wait(
     on=b"SET SESSION group_replication_consistency='BEFORE'",
@@ -54,6 +61,8 @@ CONSISTENCY: Final = Wait(
     kinds=frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE)),
     without_tables=False,
     prepares=False,
+    # Of the information schema it is the list of processes alone that is not waited for.
+    unheld=frozenset(("performance_schema", "sys", "information_schema")),
 )
 
 

@@ -52,14 +52,15 @@ BEGIN
     END IF;
 END"""  # noqa: S608
 
-# The forgotten row is looked for from a number taken by chance, so that two who begin at once take different ones.
+# The forgotten row is looked for from a number taken by chance, so that two who begin at once take different ones. A
+# SELECT of its own locks nothing: in a SET it locks all rows behind that number, and waits for commits under way there.
 _TAKE: Final = f"""\
 CREATE DEFINER = {OWNER} PROCEDURE IF NOT EXISTS {SLOT_PROCEDURE} (IN in_slot BIGINT UNSIGNED)
     MODIFIES SQL DATA SQL SECURITY DEFINER
 BEGIN
     DECLARE now_is BIGINT UNSIGNED DEFAULT UNIX_TIMESTAMP(SYSDATE());
     DECLARE forgotten BIGINT UNSIGNED DEFAULT NULL;
-    SET forgotten = (SELECT MIN(slot) FROM {TABLE} WHERE slot > in_slot AND used < now_is - {FORGOTTEN});
+    SELECT MIN(slot) INTO forgotten FROM {TABLE} WHERE slot > in_slot AND used < now_is - {FORGOTTEN};
     IF forgotten IS NOT NULL THEN
         DELETE FROM {TABLE} WHERE slot = forgotten AND used < now_is - {FORGOTTEN};
     END IF;

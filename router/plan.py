@@ -8,7 +8,7 @@ the statement is too. A session with autocommit off, or with READ ONLY for its d
 import enum
 from typing import Final
 
-from router.facts import Begin, Kind, PinReason, Statement
+from router.facts import MIGHT_ASK, Asks, Begin, Kind, PinReason, Statement
 from router.session import State
 from router.transaction import Stage, Transaction
 
@@ -48,6 +48,9 @@ _BEGINS_NONE: Final = frozenset(
 # Schemas whose tables belong to no engine with transactions.
 _UNTRANSACTED: Final = ("information_schema.", "performance_schema.", "mysql.", "sys.")
 
+# SHOW WARNINGS and its kin, and GET DIAGNOSTICS: they can't tell whether the backend is guarded.
+_ASKS_ALONE: Final = frozenset((Kind.SHOW, Kind.OTHER))
+
 # In a transaction these, too, can't tell whether the backend is guarded, nor outlive the transaction.
 _WITHIN: Final = frozenset((Kind.SAVEPOINT, Kind.COMMIT, Kind.ROLLBACK, Kind.SHOW, Kind.USE))
 
@@ -63,6 +66,9 @@ def plan(statement: Statement, state: State, transaction: Transaction) -> Plan:
             and not statement.sees_guard
             and statement.pins is None
         ):
+            return ANYWHERE
+        # What it asks for is where the statement before it ran, and on MySQL gone behind any other.
+        if statement.asks & Asks.WARNINGS and statement.kind in _ASKS_ALONE and statement.pins not in MIGHT_ASK:
             return ANYWHERE
         return UNGUARDED
     begin = transaction.begin

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from config import Replay
+from config import Limits, Replay
+from proxy.dispatch import CLEARS_WARNINGS
+from proxy.pool import CHARSET
 from tests.proxy.scripted import (
     AUTO,
     COMMIT_MARKED,
@@ -29,6 +31,7 @@ from tests.proxy.scripted import (
     rows,
     told,
 )
+from tests.proxy.test_kept import numbers, warnings
 from tests.proxy.test_prepared import execute, prepare
 
 Build = Callable[..., Stage]
@@ -243,15 +246,76 @@ def test_a_write_that_lost_a_conflict_at_its_commit_is_run_again(stage: Stage, s
     single.hears(ok(AUTO, rows=1, insert_id=9))
 
 
-def test_warnings_are_kept_by_a_plain_commit(stage: Stage, single: Client) -> None:
+NOTE = ("Note", 1265, "Data truncated")
+
+
+def test_warnings_are_asked_for_ahead_of_the_commit_and_told_from_memory(stage: Stage, single: Client) -> None:
     alone(stage, single, ok(TRANS, rows=1, warnings=1))
-    stage.one.hears(PLAIN).says(ok())
+    stage.one.hears("SHOW WARNINGS").says(warnings(NOTE, status=TRANS))
+    single.hears_nothing()
+    commits(stage, stage.one)
     single.hears(ok(AUTO, rows=1, warnings=1))
     single.says("SHOW WARNINGS")
-    stage.one.hears(UNGUARD).says(ok())
-    stage.one.hears("SHOW WARNINGS").says(rows("Data truncated"))
-    single.hears(rows("Data truncated"))
+    single.hears(warnings(NOTE))
+    assert not stage.service.metrics.commits_unmarked
+
+
+def test_warnings_that_there_is_no_room_for_are_left_to_a_plain_commit(build: Build) -> None:
+    stage = build(marker=True, limits=Limits(kept_answer_bytes=0))
+    single = stage.client()
+    alone(stage, single, ok(TRANS, rows=1, warnings=1))
+    stage.one.hears("SHOW WARNINGS").says(warnings(NOTE, status=TRANS))
+    stage.one.hears(PLAIN).says(ok())
+    single.hears(ok(AUTO, rows=1, warnings=1))
+    single.runs(stage.one, "SHOW WARNINGS", warnings(NOTE))
     assert stage.service.metrics.commits_unmarked["warnings"] == 1
+
+
+def test_warnings_of_a_run_that_was_undone_are_not_told(stage: Stage, single: Client) -> None:
+    link = alone(stage, single, ok(TRANS, rows=1, warnings=1))
+    stage.one.hears("SHOW WARNINGS").says(warnings(NOTE, status=TRANS))
+    hears_call(stage.one)
+    link.says(error(1213))
+    stage.passes(0.1)
+    stage.one.hears(OPENING).says(ok(TRANS))
+    stage.one.hears(INSERT).says(ok(TRANS, rows=1))
+    commits(stage, stage.one)
+    single.hears(ok(AUTO, rows=1))
+    single.says("SHOW WARNINGS")
+    stage.one.hears(CLEARS_WARNINGS.decode()).says(ok())
+    stage.one.hears("SHOW WARNINGS").says(warnings())
+    single.hears(warnings())
+
+
+def test_the_warnings_of_a_write_whose_answer_was_lost_are_told(stage: Stage, single: Client) -> None:
+    alone(stage, single, ok(TRANS, rows=1, warnings=1))
+    stage.one.hears("SHOW WARNINGS").says(warnings(NOTE, status=TRANS))
+    stage.two.comes_up()
+    link, said = hears_call(stage.one)
+    assert stage.call(said) is None
+    link.breaks()
+    single.hears(ok(AUTO, rows=1, warnings=1))
+    single.says("SHOW WARNINGS")
+    single.hears(warnings(NOTE))
+
+
+def test_what_a_group_would_clear_is_asked_for_ahead_of_the_rollback_too(build: Build) -> None:
+    stage = build(flavor="group-replication", marker=True)
+    single = stage.client()
+    single.says(INSERT)
+    stage.one.hears(CHARSET.decode()).says(rows("SET NAMES utf8mb4"))
+    opens(stage, stage.one)
+    link = stage.one.hears(OPENING, INSERT).says(ok(TRANS), error(1062))
+    single.hears(error(1062))
+    stage.one.hears("SHOW WARNINGS")
+    fault = ("Error", 1062, "Duplicate entry")
+    link.says(warnings(fault, status=TRANS))
+    stage.one.hears("SELECT FOUND_ROWS() LIMIT 1")
+    link.says(numbers(1))
+    stage.one.hears(ROLLBACK)
+    link.says(ok())
+    single.says("SHOW WARNINGS")
+    single.hears(warnings(fault))
 
 
 @pytest.mark.parametrize(

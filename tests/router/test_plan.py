@@ -40,6 +40,9 @@ PLANS: list[tuple[str, Plan, Plan, Plan]] = [
     ("SELECT GET_LOCK('a', 1)",              UNGUARDED, FOR_REAL, UNGUARDED),  # it pins: the backend stays for longer
     ("SELECT c INTO @a FROM t",              UNGUARDED, FOR_REAL, UNGUARDED),
     ("SHOW TABLES",                          UNGUARDED, FOR_REAL, ANYWHERE),
+    ("SHOW WARNINGS",                        ANYWHERE,  FOR_REAL, ANYWHERE),  # to unguard clears them on MySQL
+    ("SHOW COUNT(*) ERRORS",                 ANYWHERE,  FOR_REAL, ANYWHERE),
+    ("GET DIAGNOSTICS @n = NUMBER",          ANYWHERE,  FOR_REAL, UNGUARDED),
     ("SAVEPOINT a",                          UNGUARDED, FOR_REAL, ANYWHERE),
     ("ROLLBACK TO a",                        UNGUARDED, FOR_REAL, ANYWHERE),
     ("USE app",                              UNGUARDED, FOR_REAL, ANYWHERE),

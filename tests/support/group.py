@@ -235,9 +235,23 @@ class Member:
 
     def go_on_alone(self) -> None:
         """It is the group from now on, which has lost its majority."""
+        for members in (f"127.0.0.1:{self.group_port}", ""):
+            wait_until(
+                lambda members=members: self._forced(members),  # type: ignore[misc]
+                JOIN_SECONDS,
+                lambda: f"{self.name} does not go on alone\n{tail(self.log)}",
+            )
+
+    def _forced(self, members: str) -> bool:
+        """False while a change of the group is under way, in which it takes no other."""
         with contextlib.closing(self.connect(read_timeout=JOIN_SECONDS)) as connection, connection.cursor() as cursor:
-            cursor.execute(f"SET GLOBAL group_replication_force_members = '127.0.0.1:{self.group_port}'")
-            cursor.execute("SET GLOBAL group_replication_force_members = ''")
+            try:
+                cursor.execute(f"SET GLOBAL group_replication_force_members = '{members}'")
+            except pymysql.err.OperationalError as error:
+                if error.args[0] != 3724:
+                    raise
+                return False
+        return True
 
     # What it says
 

@@ -255,9 +255,10 @@ func main() {
 		var seen []string
 		for _, options := range []string{"", "interpolateParams=true"} {
 			db := open(options)
-			insert := "INSERT INTO people (name, number, amount, born, note, picture) VALUES ('limits', ?, ?, ?, ?, ?)"
-			do(db, insert, uint64(18446744073709551615), "-1234567890123456.7891", time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC), text, limits.Bytes())
-			row := rows(db, "SELECT number, amount, born, note, picture FROM people")
+			// What the connection before has deleted may be there yet at the node that is asked: a name for each.
+			insert := "INSERT INTO people (name, number, amount, born, note, picture) VALUES (?, ?, ?, ?, ?, ?)"
+			do(db, insert, options, uint64(18446744073709551615), "-1234567890123456.7891", time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC), text, limits.Bytes())
+			row := rows(db, "SELECT number, amount, born, note, picture FROM people WHERE name = ?", options)
 			do(db, "DELETE FROM people")
 			same(row[0], fmt.Sprintf("(%q, %q, %q, %q, %s)", "18446744073709551615", "-1234567890123456.7891", "9999-12-31 23:59:59.999999", text, shown(limits.Bytes())))
 			seen = append(seen, rows(db, "SELECT ?, ?, ?, ?", int64(-9223372036854775808), 1.5, "", nil)...)
