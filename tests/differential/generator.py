@@ -359,8 +359,6 @@ class Generator:
 
     def _set_uncarried(self) -> None:
         assignment = self._assignment(UNCARRIED)
-        if "transaction_info" in assignment and self._one_shot_waits():
-            return  # one that was said before what tracks it is reported by where it was said
         self._query(f"SET {assignment}")
         if "insert_id" in self._text():
             self._gaps.update(("a0", "a1", "a2", "log"))
