@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLEARS_WARNINGS: Final = b"DO (SELECT 1 FROM (SELECT 1) t)"  # a statement without tables would leave them
+CHANGES_NO_ROW: Final = b"DO 0"  # nor the warnings, nor FOUND_ROWS()
 PROBE: Final = Statement(kind=Kind.READ)
 GUARD: Final = b"SET SESSION TRANSACTION READ ONLY"
 UNGUARD: Final = b"SET SESSION TRANSACTION READ WRITE"
@@ -439,8 +440,11 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
         await _save_insert_id(relay, backend)
     if statement.asks & Asks.LAST_INSERT_ID and not knows_insert_id(relay, backend):
         await _settle_insert_id(relay, backend)
-    if would_see_others(statement, backend) and not kept.told(relay, request):
-        await _ask(backend, CLEARS_WARNINGS)
+    if would_see_others(relay, statement, backend) and not kept.told(relay, request, backend):
+        if not backend.diagnostics & Asks.WARNINGS:
+            await _ask(backend, CLEARS_WARNINGS)
+        elif relay.row_count == 0:
+            await _ask(backend, CHANGES_NO_ROW)  # it asks for that within an expression
         backend.diagnostics |= Asks.WARNINGS | Asks.ROWS
 
 

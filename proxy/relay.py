@@ -94,6 +94,7 @@ class Relay(Sink):
         "collected",
         "commit",
         "contested",
+        "counted_here",
         "deferred",
         "delay",
         "digest",
@@ -177,6 +178,7 @@ class Relay(Sink):
         self.kept: kept.Kept | None = None  # what it may ask for and no backend has any more
         self.keeping = False  # `task` is asking the backend for that
         self.row_count: int | None = 0  # ROW_COUNT() of its last statement; None: not known
+        self.counted_here = False  # that was answered here: no backend has it
         self.pins = Pins()
         self.pinned: str | None = None  # the oldest of them
         self.closing = False  # close when the transaction has ended
@@ -430,17 +432,15 @@ class Relay(Sink):
         if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and is_synced(self, backend):
             backend.send_quietly(self.profile.query(self.cluster.flavor.wait.off), COM_QUERY)
             backend.causal = False
-        collects = (
-            request.code == COM_STMT_PREPARE
-            or self.then is not None
-            or transaction.alone
-            or statement.result is not None
-        )
+        prepares = request.code == COM_STMT_PREPARE
+        collects = prepares or self.then is not None or transaction.alone or statement.result is not None
         self.collected = [] if collects else None
         if statement.result is Result.CONNECTION_ID or statement.result is Result.REMEMBERED:
             self.digest = None  # the node's is another in each run
         backend.last_user = self  # a reset on the way here has forgotten it
-        backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
+        if not prepares:  # which leaves what can be asked for
+            self.counted_here = False
+            backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
         if statement.pins is not None and statement.pins in HIDES_USE:
             backend.hides_use = True
         if self.marks and statement.kind is Kind.COMMIT and commits.send_marked(self, backend, request):
@@ -540,11 +540,14 @@ class Relay(Sink):
     def answer_ok(self) -> None:
         """Our own OK to the current command."""
         self.row_count = 0
+        self.counted_here = True
         self.frontend.write(plain_ok(self.status, self.profile.capabilities))
         self.finish()
 
     def answer_error(self, error: ProxyError) -> None:
         """Our own error to the current command."""
+        self.row_count = -1
+        self.counted_here = True
         self.tell(error)
         self.finish(error.closes)
 

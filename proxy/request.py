@@ -104,7 +104,7 @@ class Request:
         self.prepared: Prepared | None = None
         self.types: bytes | None = None
         self.opens_cursor = False
-        self.numbers: tuple[int, ...] = ()  # to be put into the row that answers it
+        self.numbers: tuple[int | None, ...] = ()  # to be put into the row that answers it; None: what it has
         self.long_data: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:

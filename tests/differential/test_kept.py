@@ -284,6 +284,23 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said(Prepare("p", "BEGIN"), "SELECT nosuch FROM t", "USE {two}", Execute("p"), capabilities=TRACKS),
         said(Prepare("p", "BEGIN"), InitDb("{two}"), "SELECT COUNT(*) FROM w", Execute("p"), capabilities=TRACKS),
     ),
+    "ROW_COUNT() is that of the last statement, whoever answered it": (
+        said("UPDATE t SET v = 3", "COMMIT", "SELECT ROW_COUNT()", "SELECT ROW_COUNT()"),
+        said("SELECT 1/0", "COMMIT", "SELECT ROW_COUNT()", "SHOW WARNINGS", "SELECT ROW_COUNT()"),
+        said("UPDATE t SET v = 3", "SET TRANSACTION READ ONLY", "SELECT ROW_COUNT(), @@warning_count"),
+        said("UPDATE t SET v = 3", Command(c.COM_PING), "SELECT ROW_COUNT() + 0"),
+        said("UPDATE t SET v = 3", Prepare("p", "SELECT 1"), "SELECT ROW_COUNT()", ResetStatement("p"),
+        "SELECT ROW_COUNT()"),
+        said("SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT", "SELECT ROW_COUNT(), FOUND_ROWS()"),
+        said(Prepare("p", "SELECT ROW_COUNT(), FOUND_ROWS()"), "SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT",
+        Execute("p"), Execute("p")),
+    ),
+    "ROW_COUNT() outlives the ROLLBACK that lets go of what a failed statement locked": (
+        said("SET autocommit = 0", "SELECT * FROM nosuch", "SELECT COUNT(*) FROM information_schema.engines",
+        "SELECT ROW_COUNT()"),
+        said("SET autocommit = 0", "SELECT * FROM nosuch", "SELECT id FROM t WHERE id = 1", "ROLLBACK",
+        "SELECT FOUND_ROWS(), ROW_COUNT()"),
+    ),
     "a reset statement is answered as the transaction stands": (
         said(Prepare("p", "INSERT INTO t VALUES (?, ?, ?)"), "EXECUTE p1 USING @a", ResetStatement("p")),
         said(Prepare("p", "SELECT 1"), "BEGIN", "SELECT id FROM t", ResetStatement("p"), "COMMIT", ResetStatement("p")),
@@ -301,7 +318,7 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         LongData("p", 0, "data"), Fetch("p", 1), ResetStatement("p"), Fetch("p", 1), Execute("p", (3,), types=False)),
     ),
     "an execution with what was sent ahead closes the cursor of the one before": (
-        *(said(Prepare("p", "SELECT id FROM t WHERE s <> ?"), Execute("p", ("two",), cursor=True), LongData("p", 0, "x"),
+        *(said(Prepare("p", "SELECT id FROM t WHERE s <> ?"), Execute("p", ("x",), cursor=True), LongData("p", 0, "x"),
         Execute("p", (SENT,))) for _ in range(3)),
         *(said(Prepare("p", "SELECT id FROM t WHERE s <> ?"), Fetch("p", 9)) for _ in range(9)),
     ),
