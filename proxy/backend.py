@@ -331,6 +331,7 @@ class Backend:
         self.insert_id_of = None
         self.last_insert_id = 0
         self.last_user = None
+        self.diagnostics = 0
 
     def close(self) -> None:
         """Say goodbye and close; nobody is told."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from proxy import ahead, causality, commit, failure, kept, places, sentinel
-from proxy.backend import Answer, Backend, Lost, entering
+from proxy.backend import ROLLBACK, Answer, Backend, Lost, entering
 from proxy.holding import text_value
 from proxy.log import event
 from proxy.obtain import GiveUp, obtain
@@ -220,7 +220,7 @@ async def _undo(relay: "Relay") -> None:
         relay.recycle()
         return
     try:
-        await _ask(backend, b"ROLLBACK", Phase.STATEMENT)
+        await _ask(backend, ROLLBACK, Phase.STATEMENT)
     except (Failed, Lost):
         relay.drop()
 
@@ -298,6 +298,8 @@ async def _restore(relay: "Relay", backend: Backend, state: State) -> None:
         _check(await backend.reset(), Phase.SETUP)
     commands = ahead.commands(way, backend.profile)
     if commands:
+        if not relay.warned:
+            backend.diagnostics &= ~Asks.WARNINGS  # some variables cannot be set without one
         answer = await backend.run_several(commands)
         backend.hides_use = backend.hides_use or answer.error is not None  # those behind it were run all the same
         _check(answer, Phase.SETUP)
@@ -383,6 +385,7 @@ async def _prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> 
         or prepared.state is backend.state.without_user_variables()
         or relay.pinned is not None
         or relay.warned
+        or request.statement.asks & backend.diagnostics & Asks.FOUND_ROWS
         or relay.transaction.stage is Stage.OPEN
         or not lacks(backend, prepared)
         or not reachable(backend.state, prepared.state)
@@ -489,7 +492,7 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
             break
         # It was the server that chose this id, so the same one is asked for from now on.
         generated.generated = True
-        await _ask(backend, b"ROLLBACK", Phase.STATEMENT)
+        await _ask(backend, ROLLBACK, Phase.STATEMENT)
         if backend.state is not state:
             await _restore(relay, backend, state)
             relay.state = state

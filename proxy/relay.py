@@ -10,6 +10,7 @@ the next.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from proxy import ahead, dispatch, failure, holding, kept, places
@@ -75,6 +76,7 @@ COMMIT: Final = Phase.COMMIT
 DEFINITIONS_PATIENCE: Final = 1.0  # seconds
 # In place of one with RELEASE: the backend goes on.
 ENDS: Final = {kind: kind.value.upper().encode() + b" AND NO CHAIN NO RELEASE" for kind in (Kind.COMMIT, Kind.ROLLBACK)}
+RELEASED: Final = End(chain=False, release=True)
 COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
 
 # With no transaction open these commit nothing.
@@ -231,6 +233,8 @@ class Relay(Sink):
             failure.answer_deferred(self, request)
             return
         statement = request.statement
+        if statement.end is not None and self.state.releases and statement.end.release is None:
+            request.statement = statement = replace(statement, end=RELEASED, result=Result.RELEASES)
         if self.kept is not None and kept.answered(self, request):
             return
         if self.lingering:

@@ -301,6 +301,10 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET autocommit = 0", "SELECT * FROM nosuch", "SELECT id FROM t WHERE id = 1", "ROLLBACK",
         "SELECT FOUND_ROWS(), ROW_COUNT()"),
     ),
+    "what the way to a session's state leaves is not asked for": (
+        *(said(Prepare("p", ask), "SET big_tables = 1", "SELECT id FROM t LIMIT 3", Execute("p"))
+        for ask in ("SHOW WARNINGS", "SELECT @@warning_count", "SELECT FOUND_ROWS()") for _ in range(2)),
+    ),
     "a reset statement is answered as the transaction stands": (
         said(Prepare("p", "INSERT INTO t VALUES (?, ?, ?)"), "EXECUTE p1 USING @a", ResetStatement("p")),
         said(Prepare("p", "SELECT 1"), "BEGIN", "SELECT id FROM t", ResetStatement("p"), "COMMIT", ResetStatement("p")),
