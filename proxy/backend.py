@@ -19,6 +19,7 @@ from proxy.wire.digest import ReplyDigest
 from proxy.wire.framing import HEADER, ProtocolError, frame
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import ReplyScanner
+from router.facts import Asks
 from router.marker import Slot
 from router.session import UNKNOWN, State
 
@@ -239,6 +240,7 @@ class Backend:
     def roll_back(self) -> None:
         """Undo what is open, and let go of metadata locks that may be left without it; nobody waits for it."""
         self.keeps_locks = False
+        self.diagnostics &= ~Asks.ROW_COUNT
         self.send_quietly(self.profile.query(ROLLBACK), COM_QUERY)
 
     async def run_several(self, commands: Sequence[bytes]) -> "Answer":
@@ -249,6 +251,7 @@ class Backend:
             return await self.run(commands[0], commands[0][HEADER])
         if self.lost is not None:
             raise Lost(self.lost)
+        self.diagnostics &= ~Asks.ROW_COUNT
         answer = Answer(len(commands))
         self.send_several(answer, b"".join(commands), [raw[HEADER] for raw in commands])
         return await answer.whole
@@ -257,6 +260,7 @@ class Backend:
         """Send one command and wait for its whole reply, which goes to nobody else. Raises `Lost`."""
         if self.lost is not None:
             raise Lost(self.lost)
+        self.diagnostics &= ~Asks.ROW_COUNT  # of this from now on
         answer = Answer()
         self.send(answer, data, command, digest)
         return await answer.whole
@@ -316,6 +320,7 @@ class Backend:
         self.insert_id_of = None
         self.last_insert_id = 0
         self.last_user = None
+        self.diagnostics = 0
 
     def close(self) -> None:
         """Say goodbye and close; nobody is told."""

@@ -134,6 +134,8 @@ def execute(session: "Session", raw: bytes) -> None:
     view = ExecuteView(raw, prepared.num_params, attributes=relay.attributes)
     if view.types is not None:
         prepared.types = view.types
+    if prepared.long_data and relay.pinned is not None and relay.task is None:
+        holding.close_cursor(relay, prepared)  # with these it is another statement there
     relay.submit(Request.execute(raw, prepared, cursor=opens_cursor(raw)))
 
 
@@ -179,7 +181,7 @@ def close_statement(session: "Session", raw: bytes) -> None:
     if prepared is not None:
         relay.prepared.close(prepared.id)
         if relay.pinned is not None and relay.task is None:
-            holding.statement_closed(relay, prepared)
+            holding.close_cursor(relay, prepared)
             relay.settle()
     relay.no_reply()
 
@@ -190,8 +192,8 @@ def reset_statement(session: "Session", raw: bytes) -> None:
     if prepared is None:
         _unknown_statement(relay, raw, "mysqld_stmt_reset")
         return
-    prepared.take_long_data()
-    if relay.pinned is None or relay.lease is None:
+    prepared.drop_long_data()
+    if relay.lease is None or relay.lingering:
         relay.answer_ok()
     elif lacks(relay.lease, prepared):
         # Not prepared only to be reset: that reads its tables, and the warnings of the statement before were gone.

@@ -154,6 +154,7 @@ def ends_autocommit_off(relay: "Relay", statement: Statement) -> bool:
     return (
         statement.carries == (("autocommit", "1"),)
         and not relay.state.autocommit
+        and not relay.state.releases
         and relay.transaction.stage is Stage.OPEN
         and relay.transaction.wrote
     )

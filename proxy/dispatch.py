@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from proxy import ahead, causality, commit, failure, kept, places, sentinel
-from proxy.backend import Answer, Backend, Lost, entering
+from proxy.backend import ROLLBACK, Answer, Backend, Lost, entering
 from proxy.holding import text_value
 from proxy.launch import launch
 from proxy.log import event
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLEARS_WARNINGS: Final = b"DO (SELECT 1 FROM (SELECT 1) t)"  # a statement without tables would leave them
+CHANGES_NO_ROW: Final = b"DO 0"  # nor the warnings, nor FOUND_ROWS()
 PROBE: Final = Statement(kind=Kind.READ)
 GUARD: Final = b"SET SESSION TRANSACTION READ ONLY"
 UNGUARD: Final = b"SET SESSION TRANSACTION READ WRITE"
@@ -220,7 +221,7 @@ async def _undo(relay: "Relay") -> None:
         relay.recycle()
         return
     try:
-        await _ask(backend, b"ROLLBACK", Phase.STATEMENT)
+        await _ask(backend, ROLLBACK, Phase.STATEMENT)
     except (Failed, Lost):
         relay.drop()
 
@@ -300,6 +301,8 @@ async def _restore(relay: "Relay", backend: Backend, state: State) -> None:
         _check(await backend.reset(), Phase.SETUP)
     commands = ahead.commands(way, backend.profile)
     if commands:
+        if not relay.warned:
+            backend.diagnostics &= ~Asks.WARNINGS  # some variables cannot be set without one
         answer = await backend.run_several(commands)
         backend.hides_use = backend.hides_use or answer.error is not None  # those behind it were run all the same
         _check(answer, Phase.SETUP)
@@ -387,6 +390,7 @@ async def _prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> 
         or prepared.state is backend.state.without_user_variables()
         or relay.pinned is not None
         or relay.warned
+        or request.statement.asks & backend.diagnostics & Asks.FOUND_ROWS
         or relay.transaction.stage is Stage.OPEN
         or not lacks(backend, prepared)
         or not reachable(backend.state, prepared.state)
@@ -444,8 +448,11 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
         await _save_insert_id(relay, backend)
     if statement.asks & Asks.LAST_INSERT_ID and not knows_insert_id(relay, backend):
         await _settle_insert_id(relay, backend)
-    if would_see_others(statement, backend) and not kept.told(relay, request):
-        await _ask(backend, CLEARS_WARNINGS)
+    if would_see_others(relay, statement, backend) and not kept.told(relay, request, backend):
+        if not backend.diagnostics & Asks.WARNINGS:
+            await _ask(backend, CLEARS_WARNINGS)
+        elif relay.row_count == 0:
+            await _ask(backend, CHANGES_NO_ROW)  # it asks for that within an expression
         backend.diagnostics |= Asks.WARNINGS | Asks.ROWS
 
 
@@ -492,7 +499,7 @@ async def _take_up(relay: "Relay", backend: Backend, request: Request | None) ->
             break
         # It was the server that chose this id, so the same one is asked for from now on.
         generated.generated = True
-        await _ask(backend, b"ROLLBACK", Phase.STATEMENT)
+        await _ask(backend, ROLLBACK, Phase.STATEMENT)
         if backend.state is not state:
             await _restore(relay, backend, state)
             relay.state = state

@@ -98,9 +98,14 @@ def backend_lost(relay: "Relay", reason: str) -> None:
     if backend is None:
         return
     node = backend.pool.node
-    if relay.task is not None:
+    request = relay.request
+    if backend.state.releases and (request is None or request.statement.commits):
+        # By what a routine, or one of several statements, has committed; a client of the node's own hears no more.
+        relay.drop()
+        relay.frontend.close()
+    elif relay.task is not None:
         relay.drop()  # dispatch looks before it goes on
-    elif relay.request is None:
+    elif request is None:
         lost_while_idle(relay, backend)
     else:
         relay.leading = relay.setting = 0

@@ -66,8 +66,8 @@ def failed(relay: "Relay", statement: Statement) -> None:
         show(relay)
 
 
-def statement_closed(relay: "Relay", prepared: Prepared) -> None:
-    """COM_STMT_CLOSE: of the statement the backend is not told, since others may use it there; of a cursor it is."""
+def close_cursor(relay: "Relay", prepared: Prepared) -> None:
+    """The client is done with the statement as the backend has it, which others may use there: with its cursor, too."""
     name = str(prepared.id)
     backend = relay.lease
     if backend is None or not relay.pins.holds(PinReason.OPEN_CURSOR, name):

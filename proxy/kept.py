@@ -39,6 +39,12 @@ LISTING: Final = b"SHOW WARNINGS"
 OVERHEAD: Final = 512  # bytes of an answer beside its listing
 COLUMNS: Final = 3  # of SHOW WARNINGS: level, code, message
 ASKS: Final = Asks.WARNINGS | Asks.ROWS
+BITS: Final = {
+    Number.FOUND_ROWS: Asks.FOUND_ROWS,
+    Number.ROW_COUNT: Asks.ROW_COUNT,
+    Number.WARNINGS: Asks.WARNINGS,
+    Number.ERRORS: Asks.WARNINGS,
+}
 # They return no rows, so that FOUND_ROWS() is what it was.
 ROWLESS: Final = frozenset((Kind.SET, Kind.USE, Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SAVEPOINT, Kind.DO))
 # What the bytes of a listing depend on, of what a session may change meanwhile.
@@ -213,6 +219,7 @@ def answered(relay: "Relay", request: Request) -> bool:
                 relay.give_back()
             relay.metrics.kept_answers["served"] += 1
             relay.row_count = -1
+            relay.counted_here = True
             relay.frontend.write(_listed(relay, kept.listing, asked, binary=request.code == COM_STMT_EXECUTE))
             relay.finish()
             return True
@@ -235,20 +242,30 @@ def _leaves_warnings(statement: Statement) -> bool:
     return statement.kind in ROWLESS or statement.kind is Kind.READ
 
 
-def told(relay: "Relay", request: Request) -> bool:
-    """For dispatch, where the backend that was found cannot answer the command: true if its numbers are known here and
-    will be put into the reply, whatever it says.
+def known_there(relay: "Relay", backend: Backend) -> int:
+    """Which diagnostics of the session's last statement the backend has: bits of `Asks`."""
+    return backend.diagnostics & ~Asks.ROW_COUNT if relay.counted_here else backend.diagnostics
+
+
+def told(relay: "Relay", request: Request, backend: Backend) -> bool:
+    """For dispatch, where the backend that was found cannot answer the command: true if the numbers that it does not
+    know are known here, and will be put into the reply, whatever it says.
     """
     if request is not relay.request or request.opens_cursor:
         return False
     asked = _question(relay, request)
     if asked is None or isinstance(asked, Listing):
         return False
-    numbers = [_number(relay, each) for each in asked]
-    known = [number for number in numbers if number is not None]
-    if len(known) < len(numbers):
-        return False
-    request.numbers = tuple(known)
+    there = known_there(relay, backend)
+    numbers: list[int | None] = []
+    for each in asked:
+        number = None
+        if not there & BITS[each]:
+            number = _number(relay, each)
+            if number is None:
+                return False
+        numbers.append(number)
+    request.numbers = tuple(numbers)
     # It lingers where it is run, since that backend knows how many rows it had.
     request.statement = replace(request.statement, asks=0, calculates_found_rows=True, result=Result.REMEMBERED)
     return True
@@ -294,11 +311,19 @@ def put_in(relay: "Relay", request: Request, reply: bytes) -> bytes:
         return reply
     row = packets[-2]
     if request.code == COM_STMT_EXECUTE:  # behind the row's head and its bitmap of NULLs
-        start = HEADER + 1 + (len(request.numbers) + 9) // 8
-        values = b"".join(number.to_bytes(8, "little", signed=True) for number in request.numbers)
-        packets[-2] = row[:start] + values
+        at = HEADER + 1 + (len(request.numbers) + 9) // 8
+        for number in request.numbers:
+            if number is not None:
+                row = row[:at] + number.to_bytes(8, "little", signed=True) + row[at + 8 :]
+            at += 8
+        packets[-2] = row
     else:
-        packets[-2] = frame(b"".join(lenenc_str(b"%d" % number) for number in request.numbers), row[3])
+        at = HEADER
+        values = []
+        for number in request.numbers:
+            value, at = read_lenenc_str(row, at)
+            values.append(lenenc_str(value if number is None else b"%d" % number))
+        packets[-2] = frame(b"".join(values), row[3])
     return b"".join(packets)
 
 

@@ -62,14 +62,15 @@ def launch(relay: "Relay", backend: Backend, request: Request, wanted: Plan, fir
     if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and is_synced(relay, backend):
         backend.send_quietly(relay.profile.query(relay.cluster.flavor.wait.off), COM_QUERY)
         backend.causal = False
-    collects = (
-        request.code == COM_STMT_PREPARE or relay.then is not None or transaction.alone or statement.result is not None
-    )
+    prepares = request.code == COM_STMT_PREPARE
+    collects = prepares or relay.then is not None or transaction.alone or statement.result is not None
     relay.collected = [] if collects else None
     if statement.result is Result.CONNECTION_ID or statement.result is Result.REMEMBERED:
         relay.digest = None  # the node's is another in each run
     backend.last_user = relay  # a reset on the way here has forgotten it
-    backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
+    if not prepares:  # which leaves what can be asked for
+        relay.counted_here = False
+        backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
     if statement.pins is not None and statement.pins in HIDES_USE:
         backend.hides_use = True
     if relay.marks and statement.kind is Kind.COMMIT and commit.send_marked(relay, backend, request):

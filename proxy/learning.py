@@ -37,7 +37,7 @@ def ask(relay: "Relay", reply: ReplyScanner, raw: bytes) -> None:
     if relay.pins.any_of(TRACKED):
         _go_on(relay, told, [])  # the answer would have what the client's next one has to tell
         return
-    backend.diagnostics &= ~Asks.ROWS  # a ROW_COUNT() would be that of the question
+    backend.diagnostics &= ~Asks.ROWS  # they would be those of the question
     text = question(request.statement.learns).encode("latin-1")
     backend.send(_Learner(relay, backend, told), backend.profile.query(text), COM_QUERY)
 

@@ -361,7 +361,8 @@ class NodePool:
     def backend_lost(self, backend: Backend, reason: str) -> None:
         """Called by the backend itself."""
         self._forget(backend)
-        self._on_lost(self.node, reason)
+        if not backend.state.releases:  # or it is no news of the node
+            self._on_lost(self.node, reason)
         self._place_free()
 
     def close_idle(self) -> None:

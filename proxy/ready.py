@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from proxy import causality, commit, sentinel
 from proxy.backend import Backend
+from proxy.kept import known_there
 from proxy.request import Prepared, Request
 from proxy.wire.constants import COM_STMT_PREPARE
 from router.facts import MIGHT_ASK, Asks, Kind, Statement
@@ -41,7 +42,7 @@ def fits(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bo
     if statement.asks:
         if statement.asks & Asks.LAST_INSERT_ID and not knows_insert_id(relay, backend):
             return False
-        if would_see_others(statement, backend):
+        if would_see_others(relay, statement, backend):
             return False
     if statement.may_write and has_anothers_id(relay, backend):
         return False
@@ -71,11 +72,11 @@ def knows_insert_id(relay: "Relay", backend: Backend) -> bool:
     return ids.is_at(backend) or (ids.settled and backend.last_insert_id == ids.known)
 
 
-def would_see_others(statement: Statement, backend: Backend) -> bool:
+def would_see_others(relay: "Relay", statement: Statement, backend: Backend) -> bool:
     """It asks for warnings, or for ROW_COUNT(), and those on the backend are not the session's own."""
     if statement.pins in MIGHT_ASK:
         return False
-    return statement.asks & (Asks.WARNINGS | Asks.ROWS) & ~backend.diagnostics != 0
+    return statement.asks & (Asks.WARNINGS | Asks.ROWS) & ~known_there(relay, backend) != 0
 
 
 def begun_or_keeps(relay: "Relay", request: Request) -> bool:

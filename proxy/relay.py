@@ -9,6 +9,7 @@ the next.
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 from proxy import ahead, dispatch, failure, holding, kept, places
@@ -41,7 +42,7 @@ from proxy.wire.packets import error_packet, plain_ok
 from proxy.wire.replies import ReplyScanner
 from router.answers import Answer as ProxyError
 from router.causality import Level
-from router.facts import Asks, End, Kind, Modes, Statement
+from router.facts import Asks, End, Kind, Modes, Result, Statement
 from router.journal import Journal
 from router.membership import Node, NodeState
 from router.outcomes import Phase
@@ -59,6 +60,7 @@ from router.session import State
 from router.transaction import Stage, Transaction
 from router.variables import ACCESS
 
+RELEASED: Final = End(chain=False, release=True)
 COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
 
 
@@ -75,6 +77,7 @@ class Relay(Sink):
         "collected",
         "commit",
         "contested",
+        "counted_here",
         "deferred",
         "delay",
         "digest",
@@ -158,6 +161,7 @@ class Relay(Sink):
         self.kept: kept.Kept | None = None  # what it may ask for and no backend has any more
         self.keeping = False  # `task` is asking the backend for that
         self.row_count: int | None = 0  # ROW_COUNT() of its last statement; None: not known
+        self.counted_here = False  # that was answered here: no backend has it
         self.pins = Pins()
         self.pinned: str | None = None  # the oldest of them
         self.closing = False  # close when the transaction has ended
@@ -210,6 +214,8 @@ class Relay(Sink):
             failure.answer_deferred(self, request)
             return
         statement = request.statement
+        if statement.end is not None and self.state.releases and statement.end.release is None:
+            request.statement = statement = replace(statement, end=RELEASED, result=Result.RELEASES)
         if self.kept is not None and kept.answered(self, request):
             return
         if self.lingering:
@@ -457,11 +463,14 @@ class Relay(Sink):
     def answer_ok(self) -> None:
         """Our own OK to the current command."""
         self.row_count = 0
+        self.counted_here = True
         self.frontend.write(plain_ok(self.status, self.profile.capabilities))
         self.finish()
 
     def answer_error(self, error: ProxyError) -> None:
         """Our own error to the current command."""
+        self.row_count = -1
+        self.counted_here = True
         self.tell(error)
         self.finish(error.closes)
 

@@ -59,19 +59,24 @@ class Prepared:
         self.long_data_bytes = 0
 
     def send_ahead(self, part: bytes) -> None:
-        """Keep a COM_STMT_SEND_LONG_DATA for the next execution. That is of another statement at the backends: MariaDB
-        misreads what is sent ahead (1264) for a parameter that the same statement has had as a number before.
-        """
+        """Keep a COM_STMT_SEND_LONG_DATA for the next execution."""
         self.long_data.append(part)
         self.long_data_bytes += len(part)
-        self.key = (self.state, self.raw, 2 * self.copy + 1)
 
     def take_long_data(self) -> tuple[bytes, ...]:
-        """The values that were sent ahead; the server forgets them with the execution, too."""
+        """The values that were sent ahead; the server forgets them with the execution, too. That and those behind it
+        are of another statement at the backends: MariaDB misreads what is sent ahead (1264) for a parameter that the
+        same statement has had as a number before.
+        """
         parts = tuple(self.long_data)
+        self.drop_long_data()
+        self.key = (self.state, self.raw, 2 * self.copy + 1)
+        return parts
+
+    def drop_long_data(self) -> None:
+        """COM_STMT_RESET: nobody will execute it with these."""
         self.long_data = []
         self.long_data_bytes = 0
-        return parts
 
 
 class Request:
@@ -99,7 +104,7 @@ class Request:
         self.prepared: Prepared | None = None
         self.types: bytes | None = None
         self.opens_cursor = False
-        self.numbers: tuple[int, ...] = ()  # to be put into the row that answers it
+        self.numbers: tuple[int | None, ...] = ()  # to be put into the row that answers it; None: what it has
         self.long_data: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:

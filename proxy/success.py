@@ -98,6 +98,8 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
         failure.retried(relay)  # before the transaction ends, which forgets how often it was tried
     now: float | None = None
     if request.code != COM_STMT_PREPARE and request.code != COM_STATISTICS:  # their replies carry no flags
+        # Of several statements, and of RETURNING, rows do not say what it is.
+        relay.row_count = reply.affected_rows if not answer.has_rows else None if statement.may_write else -1
         if (reply.status ^ relay.flags) & LASTING or request.changes_state:
             relay.flags = reply.status & LASTING
             relay.read_modes()
@@ -105,8 +107,6 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
             _inside(relay, request, reply, backend)
         else:
             now = _outside(relay, request, backend)
-    # Of several statements, and of RETURNING, rows do not say what it is.
-    relay.row_count = reply.affected_rows if not answer.has_rows else None if statement.may_write else -1
     # A statement without tables leaves the warnings of those before it.
     relay.warned = reply.warnings > 0 or (relay.warned and not statement.tables)
     if statement.kind is Kind.MULTI and backend.diagnostics & Asks.WARNINGS:

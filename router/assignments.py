@@ -216,6 +216,10 @@ def _variable(name: str, value: str | None, scope: str, leaves: _Leaves) -> None
         leaves.ours.append((name, value or ""))
     elif name in variables.TRACKING:
         leaves.pin(PinReason.TRACKING)
+    elif name == variables.COMPLETION:
+        leaves.pin(PinReason.VARIABLE)
+        known = variables.carried(name, value) if value is not None else None
+        leaves.carries.append(known or (name, None))
     elif not variables.is_carried(name) or _passes(name, scope, leaves.engine):
         leaves.pin(PinReason.VARIABLE)
     else:

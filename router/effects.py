@@ -142,8 +142,10 @@ class Effects:
             scan.asks |= Asks.LAST_INSERT_ID
             if not _is_empty_call(tokens, index):
                 scan.pin(PinReason.LAST_INSERT_ID, None)
-        elif name in ("FOUND_ROWS", "ROW_COUNT"):
-            scan.asks |= Asks.ROWS
+        elif name == "FOUND_ROWS":
+            scan.asks |= Asks.FOUND_ROWS
+        elif name == "ROW_COUNT":
+            scan.asks |= Asks.ROW_COUNT
         elif name == "GET_LOCK":
             scan.pin(PinReason.GET_LOCK, Unreplayable.GET_LOCK)
         elif name in ("RELEASE_LOCK", "RELEASE_ALL_LOCKS"):

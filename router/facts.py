@@ -106,7 +106,9 @@ class Asks:
 
     WARNINGS: Final = 1  # SHOW WARNINGS, SHOW ERRORS, SHOW COUNT(*), GET DIAGNOSTICS, @@warning_count, @@error_count
     LAST_INSERT_ID: Final = 2  # LAST_INSERT_ID(), @@last_insert_id, @@identity
-    ROWS: Final = 4  # FOUND_ROWS(), ROW_COUNT()
+    FOUND_ROWS: Final = 4
+    ROW_COUNT: Final = 8
+    ROWS: Final = 12
 
 
 class Modes:

@@ -45,6 +45,9 @@ _BEGINS_NONE: Final = frozenset(
     (Kind.SET, Kind.SHOW, Kind.USE, Kind.SAVEPOINT, Kind.DO, Kind.LOCK_TABLES, Kind.UNLOCK_TABLES, Kind.OTHER)
 )
 
+# Of these reasons a SET binds the session until a reset, so that what is sent ahead of it stays where the session does.
+_BEHIND_ONE_SHOT: Final = (PinReason.VARIABLE, PinReason.TRACKING)
+
 # Schemas whose tables belong to no engine with transactions.
 _UNTRANSACTED: Final = ("information_schema.", "performance_schema.", "mysql.", "sys.")
 
@@ -84,7 +87,11 @@ def plan(statement: Statement, state: State, transaction: Transaction) -> Plan:
 
 
 def keeps_one_shot(statement: Statement) -> bool:
-    """Does a SET TRANSACTION for the next transaction still wait after this statement, since it begins none?"""
+    """Does a SET TRANSACTION for the next transaction still wait after this statement, since it begins none? What sets
+    one of the variables that it is kept in, or has its changes told, must come behind it at the node as well.
+    """
+    if statement.kind is Kind.SET and statement.pins in _BEHIND_ONE_SHOT:
+        return False
     if statement.kind is Kind.READ or (statement.tables and statement.kind in (Kind.SET, Kind.DO)):
         return not any(not table.startswith("information_schema.") for table in statement.tables)
     if statement.kind is Kind.SQL_PREPARE:

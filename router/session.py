@@ -10,7 +10,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from router.facts import Modes
-from router.variables import ACCESS, CONTEXT, NAMES, carry, modes_of, needs_reset, portable, statements
+from router.variables import ACCESS, CONTEXT, NAMES, carry, modes_of, needs_reset, portable, releases, statements
 
 Variables = tuple[tuple[str, str], ...]
 
@@ -36,6 +36,7 @@ class State:
         "modes",
         "portable",
         "read_only",
+        "releases",
         "schema",
         "variables",
     )
@@ -47,6 +48,7 @@ class State:
     has_user_variables: bool
     portable: bool  # it can be had on another backend
     read_only: bool  # the client made READ ONLY the default of its transactions
+    releases: bool  # the node closes the connection behind COMMIT and ROLLBACK, unless they say otherwise
 
     def __new__(cls, schema: bytes = b"", variables: Variables = ()) -> "State":
         known = _interned.get((schema, variables))
@@ -62,6 +64,7 @@ class State:
         if values.get("character_set_client", values.get(NAMES, "")).strip("'").startswith(FOREIGN_CHARSETS):
             self.modes |= Modes.FOREIGN
         self.read_only = values.get(ACCESS) == "READ ONLY"
+        self.releases = releases(values)
         self.has_user_variables = any(name.startswith("@") for name in values)
         self.portable = not self.has_user_variables or portable(variables)
         _interned[schema, variables] = self

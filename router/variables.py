@@ -84,6 +84,11 @@ OF_CHARACTER_SET: Final = ("character_set_client", "character_set_results", "col
 # What these report is in the OK to a BEGIN or a COMMIT, too, which may be the proxy's own.
 TRACKING: Final = frozenset({"session_track_gtids", "session_track_transaction_info"})
 
+COMPLETION: Final = "completion_type"
+"""What COMMIT and ROLLBACK do that do not say it. It is not carried, but known."""
+
+_COMPLETIONS: Final = {"0": "0", "NO_CHAIN": "0", "1": "1", "CHAIN": "1", "2": "2", "RELEASE": "2"}
+
 OURS: Final = "multiwriter_"
 """What the names of the proxy's own variables begin with."""
 
@@ -142,11 +147,19 @@ def carried(name: str, value: str) -> tuple[str, str] | None:
         return (ISOLATION, level) if level is not None else None
     if name in ACCESS_VARIABLES:
         return (ACCESS, "READ WRITE") if plain in _OFF else (ACCESS, "READ ONLY") if plain in _ON else None
+    if name == COMPLETION:
+        completion = _COMPLETIONS.get(plain)
+        return (name, completion) if completion is not None else None
     if name == "sql_auto_is_null" and plain not in _OFF and plain != "DEFAULT":
         return None  # IS NULL would ask for the last insert id
     if name == "session_track_system_variables" and "*" in plain:
         return None  # among them is what differs by connection
     return name, value
+
+
+def releases(values: Mapping[str, str]) -> bool:
+    """Does COMMIT end the connection, too?"""
+    return values.get(COMPLETION) == "2"
 
 
 def question(learns: Iterable[tuple[str, str | None]]) -> str:

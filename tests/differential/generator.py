@@ -3,8 +3,7 @@
 Left out is what answers differently at each run or on each node whatever is in front of it: the time, UUIDs, connection
 ids, the server's own names, plans. An AUTO_INCREMENT table is not inserted into again once a rollback may have left a
 gap in its ids: only the node where that happened knows of it. What SUPPORTED.md says to differ is left out, too:
-FOUND_ROWS() and ROW_COUNT() are asked for right behind what they count, and warnings about prepared statements not at
-all.
+FOUND_ROWS() is asked for right behind what it counts, and warnings about prepared statements not at all.
 """
 
 import random
@@ -82,7 +81,7 @@ UNCARRIED: Final = (
     ("insert_id", ("77",)),
     ("rand_seed1", ("12345",)),
     ("sql_mode", ("(SELECT MAX('STRICT_ALL_TABLES') FROM w)", "f()")),
-    ("completion_type", ("1", "0", "CHAIN")),
+    ("completion_type", ("1", "0", "CHAIN", "RELEASE", "@@GLOBAL.completion_type + 2", "DEFAULT")),
     ("session_track_system_variables", ("'*'",)),
     ("session_track_transaction_info", ("'STATE'", "'OFF'")),
     ("tx_isolation", ("'READ-COMMITTED'", "'SERIALIZABLE'", "@@GLOBAL.tx_isolation", "CONCAT('REPEATABLE', '-READ')")),
@@ -138,6 +137,8 @@ ASKS: Final = (
     "SELECT LAST_INSERT_ID()",
     "SELECT @@last_insert_id, @@identity",
     "SHOW WARNINGS LIMIT 1",
+    "SELECT ROW_COUNT()",
+    "SELECT @@warning_count, ROW_COUNT()",
     "GET DIAGNOSTICS @n = NUMBER",
     "GET DIAGNOSTICS CONDITION 1 @text = MESSAGE_TEXT",
 )
@@ -359,8 +360,6 @@ class Generator:
 
     def _set_uncarried(self) -> None:
         assignment = self._assignment(UNCARRIED)
-        if "transaction_info" in assignment and self._one_shot_waits():
-            return  # one that was said before what tracks it is reported by where it was said
         self._query(f"SET {assignment}")
         if "insert_id" in self._text():
             self._gaps.update(("a0", "a1", "a2", "log"))
@@ -425,7 +424,7 @@ class Generator:
     def _end(self) -> None:
         text = self._lot.choice((
             "COMMIT", "COMMIT", "COMMIT", "ROLLBACK", "ROLLBACK", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN",
-            "COMMIT WORK AND NO CHAIN", "COMMIT NO RELEASE", "ROLLBACK WORK",
+            "COMMIT WORK AND NO CHAIN", "COMMIT NO RELEASE", "ROLLBACK WORK", "ROLLBACK AND NO CHAIN NO RELEASE",
         ))  # fmt: skip
         if text.startswith("ROLLBACK"):
             self._gaps |= self._at_risk
@@ -603,7 +602,8 @@ class Generator:
             Query("XA RECOVER"),
             Query("SET STATEMENT sql_select_limit = 1 FOR SELECT id FROM t ORDER BY id"),
             Query("SELECT LAST_INSERT_ID(55)"),
-            Query("UPDATE t SET v = LAST_INSERT_ID(66) WHERE id = 1"), ChangeUser("{one}"),
+            Query("UPDATE t SET v = LAST_INSERT_ID(66) WHERE id = 1"), ChangeUser("{one}"), Query("COMMIT RELEASE"),
+            Query("ROLLBACK RELEASE"),
         )))  # fmt: skip
         if isinstance(self._steps[-1], ChangeUser):
             self._gaps |= self._at_risk

@@ -6,6 +6,7 @@ Those of one test are held one after the other, so that the later ones find what
 import pytest
 
 from proxy.wire import constants as c
+from tests.differential.client import SENT
 from tests.differential.conversation import (
     ChangeUser,
     Command,
@@ -282,6 +283,48 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
     "a BEGIN that was prepared in another schema tells of the way there, also behind what left warnings": (
         said(Prepare("p", "BEGIN"), "SELECT nosuch FROM t", "USE {two}", Execute("p"), capabilities=TRACKS),
         said(Prepare("p", "BEGIN"), InitDb("{two}"), "SELECT COUNT(*) FROM w", Execute("p"), capabilities=TRACKS),
+    ),
+    "ROW_COUNT() is that of the last statement, whoever answered it": (
+        said("UPDATE t SET v = 3", "COMMIT", "SELECT ROW_COUNT()", "SELECT ROW_COUNT()"),
+        said("SELECT 1/0", "COMMIT", "SELECT ROW_COUNT()", "SHOW WARNINGS", "SELECT ROW_COUNT()"),
+        said("UPDATE t SET v = 3", "SET TRANSACTION READ ONLY", "SELECT ROW_COUNT(), @@warning_count"),
+        said("UPDATE t SET v = 3", Command(c.COM_PING), "SELECT ROW_COUNT() + 0"),
+        said("UPDATE t SET v = 3", Prepare("p", "SELECT 1"), "SELECT ROW_COUNT()", ResetStatement("p"),
+        "SELECT ROW_COUNT()"),
+        said("SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT", "SELECT ROW_COUNT(), FOUND_ROWS()"),
+        said(Prepare("p", "SELECT ROW_COUNT(), FOUND_ROWS()"), "SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT",
+        Execute("p"), Execute("p")),
+    ),
+    "ROW_COUNT() outlives the ROLLBACK that lets go of what a failed statement locked": (
+        said("SET autocommit = 0", "SELECT * FROM nosuch", "SELECT COUNT(*) FROM information_schema.engines",
+        "SELECT ROW_COUNT()"),
+        said("SET autocommit = 0", "SELECT * FROM nosuch", "SELECT id FROM t WHERE id = 1", "ROLLBACK",
+        "SELECT FOUND_ROWS(), ROW_COUNT()"),
+    ),
+    "what the way to a session's state leaves is not asked for": (
+        *(said(Prepare("p", ask), "SET big_tables = 1", "SELECT id FROM t LIMIT 3", Execute("p"))
+        for ask in ("SHOW WARNINGS", "SELECT @@warning_count", "SELECT FOUND_ROWS()") for _ in range(2)),
+    ),
+    "a reset statement is answered as the transaction stands": (
+        said(Prepare("p", "INSERT INTO t VALUES (?, ?, ?)"), "EXECUTE p1 USING @a", ResetStatement("p")),
+        said(Prepare("p", "SELECT 1"), "BEGIN", "SELECT id FROM t", ResetStatement("p"), "COMMIT", ResetStatement("p")),
+    ),
+    "a SET TRANSACTION stays ahead of a SET of what it is kept in": (
+        said("SET TRANSACTION READ ONLY", "SET @@tx_read_only = 0", "INSERT INTO w VALUES (8, 8)", "DELETE FROM w"),
+        said("SET TRANSACTION READ ONLY", "SET @@tx_read_only = 5", "INSERT INTO w VALUES (8, 8)", "DELETE FROM w"),
+        said("SET TRANSACTION READ ONLY", "SET session_track_transaction_info = 'STATE'", "SELECT id FROM t",
+        "DELETE FROM w", capabilities=TRACKS | NEW_EOF),
+    ),
+    "what was sent ahead for a statement that is reset changes nothing of it": (
+        said(Prepare("p", "CALL gives(?, ?)"), Execute("p", (1, 2)), LongData("p", 0, "data"), ResetStatement("p"),
+        Execute("p", (1, 2), types=False)),
+        said(Prepare("p", "SELECT id FROM t WHERE id > ? ORDER BY id"), Execute("p", (1,), cursor=True),
+        LongData("p", 0, "data"), Fetch("p", 1), ResetStatement("p"), Fetch("p", 1), Execute("p", (3,), types=False)),
+    ),
+    "an execution with what was sent ahead closes the cursor of the one before": (
+        *(said(Prepare("p", "SELECT id FROM t WHERE s <> ?"), Execute("p", ("x",), cursor=True), LongData("p", 0, "x"),
+        Execute("p", (SENT,))) for _ in range(3)),
+        *(said(Prepare("p", "SELECT id FROM t WHERE s <> ?"), Fetch("p", 9)) for _ in range(9)),
     ),
     "a statement that can't be prepared again leaves the session as it is": (
         said(

@@ -3,10 +3,13 @@
 import pytest
 
 from proxy.demo.galera import Cluster
+from proxy.demo.processes import wait_until
 from tests.conftest import FLAVOR
+from tests.differential.conftest import MovingProxy
 from tests.differential.conversation import Execute, Prepare
 from tests.differential.runner import Runner
 from tests.differential.test_kept import said
+from tests.support.group import Group
 
 SEEN = "SELECT id, v FROM t ORDER BY id"
 FLAGS = f"SELECT {'@@in_transaction, ' if Cluster.flavor == FLAVOR else ''}@@autocommit, @@completion_type"
@@ -32,6 +35,21 @@ WAYS = {
     ),
     "COMMIT RELEASE closes": said("BEGIN", "INSERT INTO t VALUES (56, 1, '')", "COMMIT RELEASE"),
     "ROLLBACK RELEASE closes": said("BEGIN", "INSERT INTO t VALUES (57, 1, '')", "ROLLBACK RELEASE"),
+    "completion_type RELEASE closes": said(
+        "SET completion_type = 'RELEASE'", SEEN, "BEGIN", "INSERT INTO t VALUES (74, 1, '')", "COMMIT", SEEN,
+    ),
+    "ROLLBACK, too": said(
+        "SET completion_type = 2", "BEGIN", "INSERT INTO t VALUES (75, 1, '')", "COMMIT NO RELEASE", SEEN, "ROLLBACK",
+    ),
+    "an unknown savepoint does not": said(
+        "SET completion_type = @@GLOBAL.completion_type + 2", "BEGIN", SEEN, "ROLLBACK TO nosuch", "COMMIT AND CHAIN",
+    ),
+    "with completion_type RELEASE what commits by itself does not": said(
+        "SET completion_type = RELEASE", "BEGIN", "INSERT INTO t VALUES (76, 1, '')", "BEGIN", SEEN,
+        "CREATE TABLE n0 (c INT)", "DROP TABLE n0", Prepare("c", "COMMIT"), Execute("c"),
+    ),
+    "a procedure that commits does": said("SET completion_type = RELEASE", "CALL commits()", SEEN),
+    "so do several statements": said("SET completion_type = RELEASE", "SELECT 1; COMMIT; SELECT 2", SEEN),
     "AND CHAIN": said(
         "BEGIN", "INSERT INTO t VALUES (58, 1, '')", "COMMIT AND CHAIN", FLAGS, "INSERT INTO t VALUES (59, 1, '')",
         "ROLLBACK AND CHAIN", FLAGS, SEEN, "COMMIT", "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -88,3 +106,27 @@ def test_way(runner: Runner, title: str) -> None:
     for seed in range(2):
         for difference in runner.run([WAYS[title]], seed):
             raise AssertionError(str(difference))
+
+
+RELEASED = (
+    said("SET completion_type = RELEASE", "BEGIN", "INSERT INTO t VALUES (77, 1, '')", "COMMIT"),
+    said("SET completion_type = RELEASE", "CALL commits()", SEEN),
+    said("SET completion_type = RELEASE", "SELECT 1; COMMIT; SELECT 2", SEEN),
+)
+
+
+def test_a_node_that_closes_as_it_was_told_is_no_failed_one(
+    runner: Runner, moving_proxy: MovingProxy, patient_cluster: Cluster | Group
+) -> None:
+    changes = moving_proxy.metrics().total("multiwriter_node_changes_total")
+    for number, conversation in enumerate(RELEASED * 2):
+        assert runner.run([conversation], number) == []
+    assert moving_proxy.metrics().total("multiwriter_node_changes_total") == changes
+
+    def counted() -> tuple[float, int]:
+        """Backends, and the connections that nodes have but for the runner's own."""
+        asked = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app'"
+        there = sum(int(node.query(asked)[0][0]) - 1 for node in patient_cluster)
+        return moving_proxy.metrics().total("multiwriter_backends"), there
+
+    wait_until(lambda: len(set(counted())) == 1, 10, lambda: f"backends and connections: {counted()}")

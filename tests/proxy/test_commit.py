@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from config import Limits, Replay
+from proxy.connector import CHARSET
 from proxy.dispatch import CLEARS_WARNINGS
-from proxy.pool import CHARSET
 from tests.proxy.scripted import (
     AUTO,
     COMMIT_MARKED,

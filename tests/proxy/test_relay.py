@@ -7,6 +7,7 @@ import pytest
 from config import Pool
 from proxy.wire.constants import COM_INIT_DB, COM_PING, COM_STATISTICS
 from proxy.wire.framing import frame
+from router.membership import NodeState
 from tests.proxy.scripted import (
     AUTO,
     GUARD,
@@ -27,6 +28,7 @@ from tests.proxy.scripted import (
 INSERT = "INSERT INTO t (c) VALUES (1)"
 UPDATE = "UPDATE t SET c = 2"
 READ = "SELECT c FROM t"
+RESET = command(0x1F)
 
 # -- a transaction begins late ----------------------------------------------------------------------------------------
 
@@ -283,6 +285,26 @@ def test_commit_release_ends_the_clients_connection_and_not_the_backend(stage: S
     client.hears_nothing()
     assert client.closed
     assert not link.closed
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK", "COMMIT AND CHAIN"])
+def test_so_does_one_that_completion_type_releases(stage: Stage, end: str) -> None:
+    client = stage.client()
+    client.runs(stage.one, "SET completion_type=2", ok())
+    client.says(end)
+    link = stage.one.hears(f"{end.split()[0]} AND NO CHAIN NO RELEASE").says(ok())
+    assert client.closed
+    assert stage.one.hears(RESET).says(ok()) is link
+
+
+def test_a_node_that_closes_behind_a_commit_within_a_routine_is_no_failed_one(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "SET completion_type=2", ok())
+    client.says("CALL p()")
+    stage.one.hears("CALL p()").breaks()
+    client.hears_nothing()
+    assert client.closed
+    assert stage.one.member.state is NodeState.UP
 
 
 # -- each statement for itself ----------------------------------------------------------------------------------------
