@@ -267,7 +267,7 @@ def told(relay: "Relay", request: Request, backend: Backend) -> bool:
         numbers.append(number)
     request.numbers = tuple(numbers)
     # It lingers where it is run, since that backend knows how many rows it had.
-    request.statement = replace(request.statement, asks=0, calculates_found_rows=True, result=Result.REMEMBERED)
+    request.statement = replace(request.statement, calculates_found_rows=True, result=Result.REMEMBERED)
     return True
 
 

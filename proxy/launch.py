@@ -68,7 +68,7 @@ def launch(relay: "Relay", backend: Backend, request: Request, wanted: Plan, fir
     if statement.result is Result.CONNECTION_ID or statement.result is Result.REMEMBERED:
         relay.digest = None  # the node's is another in each run
     backend.last_user = relay  # a reset on the way here has forgotten it
-    if not prepares:  # which leaves what can be asked for
+    if not prepares and statement.pins is not PinReason.DIAGNOSTICS:  # which leave what can be asked for
         relay.counted_here = False
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
     if statement.pins is not None and statement.pins in HIDES_USE:

@@ -98,8 +98,12 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
         failure.retried(relay)  # before the transaction ends, which forgets how often it was tried
     now: float | None = None
     if request.code != COM_STMT_PREPARE and request.code != COM_STATISTICS:  # their replies carry no flags
-        # Of several statements, and of RETURNING, rows do not say what it is.
-        relay.row_count = reply.affected_rows if not answer.has_rows else None if statement.may_write else -1
+        if not answer.has_rows:
+            if statement.pins is not PinReason.DIAGNOSTICS:  # GET DIAGNOSTICS leaves it
+                relay.row_count = reply.affected_rows
+        else:
+            # Of several statements, and of RETURNING, rows do not say what it is.
+            relay.row_count = None if statement.may_write and statement.kind is not Kind.LOCKING_READ else -1
         if (reply.status ^ relay.flags) & LASTING or request.changes_state:
             relay.flags = reply.status & LASTING
             relay.read_modes()

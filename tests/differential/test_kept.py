@@ -295,6 +295,10 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said(Prepare("p", "SELECT ROW_COUNT(), FOUND_ROWS()"), "SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT",
         Execute("p"), Execute("p")),
     ),
+    "ROW_COUNT() outlives what is said to the node ahead of the question": (
+        said("DELETE FROM w", "SELECT FROM_UNIXTIME(0)", "SELECT @@warning_count, ROW_COUNT()"),
+        said("BEGIN", "SELECT * FROM t WHERE id = 2 FOR UPDATE", "GET DIAGNOSTICS @n = NUMBER", "SELECT ROW_COUNT()"),
+    ),
     "ROW_COUNT() outlives the ROLLBACK that lets go of what a failed statement locked": (
         said("SET autocommit = 0", "SELECT * FROM nosuch", "SELECT COUNT(*) FROM information_schema.engines",
         "SELECT ROW_COUNT()"),
