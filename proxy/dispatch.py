@@ -547,6 +547,7 @@ async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | Non
             raise Different("another reply")
         if answer.insert_id:
             relay.insert_ids.told(backend, answer.insert_id)
+        backend.diagnostics |= Asks.FOUND_ROWS | Asks.WARNINGS if request.statement.tables else Asks.FOUND_ROWS
         if answer.error is None and request.changes_state:
             relay.state = backend.state = request.state_after(relay.state)
     return None

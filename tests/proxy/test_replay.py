@@ -610,6 +610,25 @@ def test_any_command_may_carry_the_conflict_of_an_idle_transaction(stage: Stage,
     client.hears(ok())
 
 
+def test_what_its_last_statement_left_can_be_asked_for_where_it_was_run_again(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    counted = "SELECT SQL_CALC_FOUND_ROWS c FROM t LIMIT 1"
+    client.says("BEGIN", counted)
+    client.hears(ok(TRANS))
+    lost = stage.somewhere(GUARD).says(ok())
+    lost.node.hears(OPENING, counted).says(ok(TRANS) + rows("1", status=TRANS))
+    client.hears(rows("1", status=TRANS))
+    lost.node.goes_down()
+    other = stage.two if lost.node is stage.one else stage.one
+    for sql, reply in ((WAIT, ok()), ("BEGIN", ok(TRANS)), (counted, rows("1", status=TRANS))):
+        other.hears(sql).says(reply)
+    client.says("SELECT FOUND_ROWS()", "SHOW WARNINGS")
+    other.hears("SELECT FOUND_ROWS()").says(rows("7", status=TRANS))
+    client.hears(rows("7", status=TRANS))
+    other.hears("SHOW WARNINGS")
+
+
 # -- a transaction that something else than a BEGIN has opened --------------------------------------------------------
 
 
