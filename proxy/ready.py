@@ -11,7 +11,7 @@ from proxy.backend import Backend
 from proxy.kept import known_there
 from proxy.request import Prepared, Request
 from proxy.wire.constants import COM_STMT_PREPARE
-from router.facts import MIGHT_ASK, Asks, Kind, Statement
+from router.facts import MIGHT_ASK, Asks, Kind, Modes, Statement
 from router.plan import Opening, Plan, keeps_one_shot
 from router.transaction import Stage
 
@@ -74,8 +74,8 @@ def knows_insert_id(relay: "Relay", backend: Backend) -> bool:
 
 def would_see_others(relay: "Relay", statement: Statement, backend: Backend) -> bool:
     """It asks for warnings, or for ROW_COUNT(), and those on the backend are not the session's own."""
-    if statement.pins in MIGHT_ASK:
-        return False
+    if statement.pins in MIGHT_ASK and not relay.modes & Modes.FOREIGN:
+        return False  # it hardly does; but a text that is not read may well be SHOW WARNINGS
     return statement.asks & (Asks.WARNINGS | Asks.ROWS) & ~known_there(relay, backend) != 0
 
 

@@ -150,6 +150,8 @@ def carried(name: str, value: str) -> tuple[str, str] | None:
     if name == COMPLETION:
         completion = _COMPLETIONS.get(plain)
         return (name, completion) if completion is not None else None
+    if name == "sql_mode" and plain == "DEFAULT":
+        return None  # how texts are to be read then, only the server can tell
     if name == "sql_auto_is_null" and plain not in _OFF and plain != "DEFAULT":
         return None  # IS NULL would ask for the last insert id
     if name == "session_track_system_variables" and "*" in plain:
@@ -282,14 +284,11 @@ def statements(state: Iterable[tuple[str, str]]) -> list[str]:
     return transactions
 
 
-def modes_of(sql_mode: str, default: int = Modes.FOREIGN) -> int:
-    """The bits of `Modes` that a value of sql_mode stands for (any case, quotes around it allowed).
-
-    `default` is what DEFAULT stands for; a number but 0 is not told apart and counts as foreign.
+def modes_of(sql_mode: str) -> int:
+    """The bits of `Modes` that a value of sql_mode stands for (any case, quotes around it allowed). A number but 0 is not
+    told apart and counts as foreign.
     """
     words = {word.strip() for word in sql_mode.strip("'\" ").upper().split(",")}
-    if words == {"DEFAULT"}:
-        return default
     if words & _FOREIGN_MODES or any(word.isdigit() and word != "0" for word in words):
         return Modes.FOREIGN
     modes = 0

@@ -187,6 +187,11 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET session_track_system_variables = '*'",
         "SET session_track_schema = 0, max_statement_time = 5.5, timestamp = 1000000000", capabilities=TRACKS),
     ),
+    "warnings are one's own, also for who asks in a way that is not read": (
+        *(said("SELECT 1/0", "SELECT CAST('a' AS SIGNED)", "SELECT * FROM nosuch") for _ in range(4)),
+        *(said("SELECT id FROM t", how, "DO 1", ask) for _ in range(3) for ask in ("SHOW WARNINGS",
+        "SELECT @@warning_count") for how in ("SET NAMES gbk", "SET sql_mode = 'ORACLE'", "SET sql_mode = DEFAULT")),
+    ),
     "warnings are one's own": (
         *(said("SELECT 1/0", "SELECT CAST('a' AS SIGNED)", "SELECT * FROM nosuch") for _ in range(3)),
         *(said("SHOW WARNINGS") for _ in range(3)),

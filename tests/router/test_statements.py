@@ -465,7 +465,7 @@ SETS = [
     ),
     ('SET sql_mode="ANSI"', sets(("sql_mode", "'ANSI'"))),
     ("SET @@SESSION.sql_mode = traditional", sets(("sql_mode", "'traditional'"))),
-    ("SET LOCAL sql_mode=DEFAULT", sets(("sql_mode", "DEFAULT"))),
+    ("SET LOCAL sql_mode=DEFAULT", learns(("sql_mode", None))),
     ("SET sql_mode := ''", sets(("sql_mode", "''"))),
     ("SET `sql_mode` = ''", sets(("sql_mode", "''"))),
     ("SET sql_mode=CONCAT(@@sql_mode, ',ANSI')", learns(("sql_mode", None))),

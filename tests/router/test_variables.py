@@ -60,15 +60,10 @@ def test_one_set_restores_all_but_the_characteristics_of_transactions() -> None:
         ("ORACLE", Modes.FOREIGN),
         ("'PIPES_AS_CONCAT,ANSI_QUOTES,IGNORE_SPACE,ORACLE'", Modes.FOREIGN),
         ("4", Modes.FOREIGN),
-        ("DEFAULT", Modes.FOREIGN),
     ],
 )
 def test_modes_of_an_sql_mode(sql_mode: str, modes: int) -> None:
     assert modes_of(sql_mode) == modes
-
-
-def test_what_default_stands_for_is_told() -> None:
-    assert modes_of("DEFAULT", Modes.ANSI_QUOTES) == Modes.ANSI_QUOTES
 
 
 @pytest.mark.parametrize(
