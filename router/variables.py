@@ -285,8 +285,8 @@ def statements(state: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def modes_of(sql_mode: str) -> int:
-    """The bits of `Modes` that a value of sql_mode stands for (any case, quotes around it allowed). A number but 0 is not
-    told apart and counts as foreign.
+    """The bits of `Modes` that a value of sql_mode stands for (any case, quotes around it allowed). A number but 0 is
+    not told apart and counts as foreign.
     """
     words = {word.strip() for word in sql_mode.strip("'\" ").upper().split(",")}
     if words & _FOREIGN_MODES or any(word.isdigit() and word != "0" for word in words):
