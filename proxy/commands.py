@@ -40,7 +40,6 @@ from proxy.wire.framing import ProtocolError, frame, payload_of
 from proxy.wire.prepared import ExecuteView, opens_cursor, statement_id
 from router import answers
 from router.facts import Kind, Statement, Unreplayable
-from router.transaction import Stage
 
 if TYPE_CHECKING:
     from proxy.relay import Relay
@@ -154,9 +153,9 @@ def fetch(session: "Session", raw: bytes) -> None:
     if prepared is None:
         _unknown_statement(relay, raw, "mysqld_stmt_fetch")
         return
-    lease = relay.lease if not relay.lingering else None
-    if lacks(lease, prepared) if lease is not None else relay.transaction.stage is Stage.BEGUN:
-        # To prepare it there only to be told so might be refused: in a READ ONLY transaction, or for a lost table.
+    lease = relay.lease if not relay.lingering or relay.warned else None
+    if lease is None or lacks(lease, prepared):
+        # To prepare it there only to be told so might be refused: where only reading is allowed, or for a lost table.
         relay.answer_error(answers.no_cursor(prepared.id))
         return
     relay.submit(Request.of_prepared(COM_STMT_FETCH, raw, prepared, READS))

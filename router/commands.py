@@ -121,7 +121,7 @@ def by_word(tokens: Sequence[Token], word: str, second: str) -> Statement:
         return _kill(tokens)
     if word == "XA":
         if second == "RECOVER":
-            return Statement(kind=Kind.XA)
+            return Statement(kind=Kind.SHOW)
         ends = second in ("COMMIT", "ROLLBACK")
         return Statement(
             kind=Kind.XA,

@@ -23,7 +23,7 @@ class Kind(Enum):
     SAVEPOINT = "savepoint"  # SAVEPOINT, RELEASE SAVEPOINT, ROLLBACK TO
     SET = "set"
     USE = "use"
-    SHOW = "show"  # SHOW, DESCRIBE, EXPLAIN, HELP
+    SHOW = "show"  # SHOW, DESCRIBE, EXPLAIN, HELP, XA RECOVER
     CALL = "call"
     LOCK_TABLES = "lock_tables"
     UNLOCK_TABLES = "unlock_tables"

@@ -58,6 +58,7 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "SELECT 1", "SHOW TABLES", "DO 1", "INSERT INTO t VALUES (1)"),
         said("SET TRANSACTION READ ONLY", "SELECT * FROM nosuch", "SELEC", "UPDATE t SET v = 1", "DELETE FROM t"),
         said("SET TRANSACTION READ ONLY", "USE nosuch", "UPDATE t SET v = 1"),
+        said("SET TRANSACTION READ ONLY", "XA RECOVER", "BEGIN", "UPDATE t SET v = 1"),
         said("SET TRANSACTION READ ONLY", "SELECT * FROM t", "UPDATE t SET v = 1"),
         said("SET TRANSACTION READ ONLY", "BEGIN", "BEGIN", "UPDATE t SET v = 1", "COMMIT"),
         said("SET TRANSACTION READ ONLY", "START TRANSACTION READ WRITE", "BEGIN", "SELECT 1", "COMMIT"),
@@ -253,6 +254,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said(Prepare("p", "UPDATE u SET b = ? WHERE id = ?"), "HANDLER t OPEN", "SET TRANSACTION READ ONLY",
         Fetch("p", 1)),
         said(Prepare("p", "SELECT * FROM t WHERE id = ? FOR UPDATE"), "START TRANSACTION READ ONLY", Fetch("p", 2)),
+        *(said(Prepare("p", "UPDATE t SET v = ? WHERE id = ?"), Execute("p", (2, 3)), "SET @@session.tx_read_only = 1",
+        what, Fetch("p", 2)) for what in (Execute("p", (None, 2), cursor=True), "DO 1", "SELECT 1/0")),
     ),
     "a statement belongs to its schema also behind a hidden USE": (
         *(said(Prepare("p", "SELECT * FROM u ORDER BY id"), "USE {two}; SELECT DATABASE()", Execute("p"),

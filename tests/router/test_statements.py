@@ -376,7 +376,7 @@ LEAVES_SOMETHING = [
     ("DEALLOCATE PREPARE s", Statement(kind=Kind.SQL_PREPARE, unreplayable=Unreplayable.SQL_PREPARE)),
     ("XA START 'x'", XA),
     ("XA COMMIT 'x'", replace(XA, pins=None)),
-    ("XA RECOVER", Statement(kind=Kind.XA)),
+    ("XA RECOVER", Statement(kind=Kind.SHOW)),
     ("FLUSH TABLES WITH READ LOCK", admin(pins=PinReason.LOCK_TABLES)),
     ("FLUSH TABLES t FOR EXPORT", admin(pins=PinReason.LOCK_TABLES)),
     (
