@@ -5,8 +5,10 @@ Those of one test are held one after the other, so that the later ones find what
 
 import pytest
 
+from proxy.demo.processes import tail
 from proxy.wire import constants as c
 from tests.differential.client import SENT
+from tests.differential.conftest import MovingProxy
 from tests.differential.conversation import (
     ChangeUser,
     Command,
@@ -351,7 +353,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
 
 
 @pytest.mark.parametrize("title", KEPT)
-def test_kept(runner: Runner, title: str) -> None:
+def test_kept(runner: Runner, moving_proxy: MovingProxy, title: str) -> None:
     for number, conversation in enumerate(KEPT[title]):
         for difference in runner.run([conversation], number):
-            raise AssertionError(str(difference))
+            # A node that the proxy lost meanwhile explains much: what only that node knew is gone.
+            raise AssertionError(f"{difference}\n{tail(moving_proxy.log)}")
