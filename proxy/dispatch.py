@@ -25,7 +25,6 @@ from proxy.wire.digest import ReplyDigest
 from proxy.wire.packets import ServerError, error_packet, single_value
 from router import answers
 from router.answers import Answer as ProxyError
-from router.causality import JUST_WAIT
 from router.facts import Asks, Kind, Statement
 from router.journal import Entry
 from router.outcomes import Phase, Verdict, judge, lost, undone
@@ -290,7 +289,7 @@ async def _bring(relay: "Relay", backend: Backend, state: State, wanted: Plan, r
             await _ask(backend, relay.cluster.flavor.wait.on)
             backend.causal = True
         if not causality.waits_by_itself(relay, backend, request, wanted):
-            await _ask(backend, JUST_WAIT)
+            await _ask(backend, relay.cluster.flavor.wait.just)
             causality.waited(relay, backend)
 
 

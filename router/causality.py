@@ -21,7 +21,9 @@ from router.facts import Kind, Statement
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """`on` makes a connection wait ahead of most statements, and needs no privilege; `off` ends that.
+    """`on` makes a connection wait ahead of most statements, and needs no privilege; `off` ends that. `just` waits and
+    does nothing else, to be run ahead of what would not wait: on MariaDB it leaves the warnings of the statement
+    before, which it would not if it had tables, and MySQL lets a SELECT without FROM through.
 
     kinds: of the statements that do wait. without_tables: also where they name none. prepares: PREPARE waits as well.
     unheld: schemas; a statement that names tables of these alone does not.
@@ -29,6 +31,7 @@ class Wait:
 
     on: bytes
     off: bytes
+    just: bytes
     kinds: frozenset[Kind]
     without_tables: bool
     prepares: bool
@@ -43,13 +46,10 @@ class Wait:
         return any((table.rpartition(".")[0] or schema) not in self.unheld for table in statement.tables)
 
 
-JUST_WAIT: Final = b"SELECT 1 FROM (SELECT 1) AS one"
-"""Waits and does nothing else, to be run ahead of what would not wait. MySQL lets a SELECT without FROM through."""
-
-
 SYNC_WAIT: Final = Wait(
     on=b"SET SESSION wsrep_sync_wait=15",
     off=b"SET SESSION wsrep_sync_wait=DEFAULT",
+    just=b"SELECT 1",
     kinds=frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.SHOW)),
     without_tables=True,
     prepares=True,
@@ -58,6 +58,7 @@ SYNC_WAIT: Final = Wait(
 CONSISTENCY: Final = Wait(
     on=b"SET SESSION group_replication_consistency='BEFORE'",
     off=b"SET SESSION group_replication_consistency=DEFAULT",
+    just=b"SELECT 1 FROM (SELECT 1) AS one",
     kinds=frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE)),
     without_tables=False,
     prepares=False,

@@ -202,6 +202,9 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SELECT id FROM t WHERE id = 1", "SHOW WARNINGS"),
     ),
     "warnings stay until a statement with tables": (
+        *(said("UPDATE t SET v = 0", "SELECT * FROM nosuch", what, "SHOW WARNINGS") for what in ("SET NAMES utf8mb4",
+        "USE {one}", "DO 1", InitDb("{one}"))),
+        said("UPDATE t SET v = 0", Prepare("p", "SELECT * FROM nosuch WHERE a = ?"), "USE {one}", "SHOW WARNINGS"),
         said("SELECT 1/0", "SELECT 1", "SET sql_notes = 1", "BEGIN", "SHOW WARNINGS", "COMMIT", "SHOW WARNINGS"),
         said("SELECT * FROM nosuch", Command(c.COM_PING), "USE {one}", "SHOW ERRORS", "SELECT id FROM t",
         "SHOW ERRORS"),

@@ -8,7 +8,7 @@ from config import Limits, Pool
 from proxy.login import ConnectFailed
 from proxy.wire.constants import COM_INIT_DB, COM_RESET_CONNECTION, SERVER_MORE_RESULTS_EXISTS
 from proxy.wire.packets import error_packet
-from router.causality import JUST_WAIT
+from router.causality import SYNC_WAIT
 from router.membership import NodeState
 from tests.proxy.scripted import (
     AUTO,
@@ -339,7 +339,7 @@ def test_what_the_node_would_run_without_waiting_is_not_sent_before_something_ha
     moved_to_two(stage)
     client.says(statement)
     stage.two.hears(WAIT).says(ok())
-    wait = stage.two.hears(JUST_WAIT.decode())
+    wait = stage.two.hears(SYNC_WAIT.just.decode())
     stage.quiet()
     wait.says(rows("1"))
     if statement == "CALL p()":  # it might ask for what the statement before it has left
@@ -363,7 +363,7 @@ def test_a_backend_that_waits_on_anothers_account_does_not_pass_for_one_that_has
     client.vanishes()
     load = "LOAD DATA LOCAL INFILE 'f' INTO TABLE t"  # does not wait by itself
     other.says(load)
-    wait = stage.two.hears(JUST_WAIT.decode())
+    wait = stage.two.hears(SYNC_WAIT.just.decode())
     assert wait is link
     stage.quiet()
     wait.says(rows("1"))

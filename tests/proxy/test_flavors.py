@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.connector import CHARSET
-from router.causality import JUST_WAIT
+from router.causality import CONSISTENCY
 from router.flavor import GROUP_REPLICATION
 from tests.proxy.conftest import Build
 from tests.proxy.scripted import Client, Node, Stage, command, error, ok, rows
@@ -60,7 +60,7 @@ def test_what_a_group_would_run_without_waiting_is_not_sent_before_something_has
     client.says(statement)
     stage.two.hears(CHARSET_QUERY).says(rows(CHARSET_BACK))
     stage.two.hears(WAIT).says(ok())
-    stage.two.hears(JUST_WAIT.decode()).says(rows("1"))
+    stage.two.hears(CONSISTENCY.just.decode()).says(rows("1"))
     stage.two.hears(DO_NOT_WAIT)
     stage.two.hears(statement).says(ok(), error(1146))
     client.hears_error(1146)
