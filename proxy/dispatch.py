@@ -25,7 +25,7 @@ from proxy.wire.digest import ReplyDigest
 from proxy.wire.packets import ServerError, error_packet, single_value
 from router import answers
 from router.answers import Answer as ProxyError
-from router.facts import Asks, Kind, Statement
+from router.facts import Asks, Kind, PinReason, Statement
 from router.journal import Entry
 from router.outcomes import Phase, Verdict, judge, lost, undone
 from router.plan import ANYWHERE, Opening, Plan, opening_text, plan
@@ -443,7 +443,7 @@ async def _equip(relay: "Relay", backend: Backend, request: Request) -> None:
             await _restore(relay, backend, own)
         if refused is not None:
             raise refused
-    if statement.may_write:
+    if statement.may_write or statement.pins is PinReason.TRACKING:  # behind which the question would be told of
         await _save_insert_id(relay, backend)
     if statement.asks & Asks.LAST_INSERT_ID and not knows_insert_id(relay, backend):
         await _settle_insert_id(relay, backend)

@@ -11,7 +11,7 @@ from proxy.backend import Backend
 from proxy.kept import known_there
 from proxy.request import Prepared, Request
 from proxy.wire.constants import COM_STMT_PREPARE
-from router.facts import MIGHT_ASK, Asks, Kind, Modes, Statement
+from router.facts import MIGHT_ASK, Asks, Kind, Modes, PinReason, Statement
 from router.plan import Opening, Plan, keeps_one_shot
 from router.transaction import Stage
 
@@ -44,7 +44,7 @@ def fits(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bo
             return False
         if would_see_others(relay, statement, backend):
             return False
-    if statement.may_write and has_anothers_id(relay, backend):
+    if (statement.may_write or statement.pins is PinReason.TRACKING) and has_anothers_id(relay, backend):
         return False
     if relay.transaction.one_shot and not begun_or_keeps(relay, request):
         return False
