@@ -71,10 +71,12 @@ def patient_cluster(running_cluster: Cluster | Group) -> Iterator[Cluster | Grou
 
 @pytest.fixture(scope="package")
 def moving_proxy(patient_cluster: Cluster | Group, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MovingProxy]:
-    """A proxy over all three nodes."""
+    """A proxy over all three nodes. It gives none up that a busy machine keeps from answering for a second: with it the
+    warnings that only that node has would be lost.
+    """
     addresses = [node.address for node in patient_cluster]
-    pool = {"pool": {"max_backends": 300}}
-    proxy = MovingProxy(tmp_path_factory.mktemp("moving"), addresses, pool, flavor=patient_cluster.flavor)
+    settings = {"pool": {"max_backends": 300}, "monitor": {"timeout": 10}}
+    proxy = MovingProxy(tmp_path_factory.mktemp("moving"), addresses, settings, flavor=patient_cluster.flavor)
     try:
         proxy.start()
         yield proxy
