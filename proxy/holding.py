@@ -147,7 +147,10 @@ def with_value(reply: bytes, number: int, *, binary: bool) -> bytes:
 
 def has_row(packets: list[bytes]) -> bool:
     """Is the packet before the last one a row? It may also be a definition, or the EOF behind the definitions."""
-    return len(packets) > 3 and not (packets[-2][4] == 0xFE and len(packets[-2]) < 13)
+    if len(packets) < 3 or (packets[-2][4] == 0xFE and len(packets[-2]) < 13):
+        return False
+    columns, _ = read_lenenc_int(packets[0], 4)
+    return len(packets) > 2 + columns
 
 
 def packets_of(reply: bytes) -> list[bytes]:

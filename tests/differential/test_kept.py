@@ -308,6 +308,10 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said(Prepare("p", "SELECT ROW_COUNT(), FOUND_ROWS()"), "SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT",
         Execute("p"), Execute("p")),
     ),
+    "numbers are put into no definition where the limit leaves no row": (
+        *(said("SELECT 1", "COMMIT", f"SET sql_select_limit = {limit}", "COMMIT", "SELECT @@warning_count, ROW_COUNT()",
+        "SELECT CONNECTION_ID() LIMIT 0", capabilities=each) for each in (0, NEW_EOF) for limit in ("0", "-1")),
+    ),
     "ROW_COUNT() outlives what is said to the node ahead of the question": (
         said("DELETE FROM w", "SELECT FROM_UNIXTIME(0)", "SELECT @@warning_count, ROW_COUNT()"),
         said("BEGIN", "SELECT * FROM t WHERE id = 2 FOR UPDATE", "GET DIAGNOSTICS @n = NUMBER", "SELECT ROW_COUNT()"),
