@@ -65,11 +65,14 @@ class PreparedStatements:
 
 
 def keep(backend: Backend, prepared: Prepared, statement_id: int) -> None:
-    """`backend` has prepared it as `statement_id`: remember that, and close what there is too much of."""
-    known = backend.prepared.get(prepared.key)
+    """`backend` has prepared it as `statement_id`: remember that, and close what there is too much of.
+
+    Another session's of the same text goes: MySQL gives parameters types when it prepares, and keeps to them when the
+    tables have changed since.
+    """
+    known = backend.prepared.pop(prepared.key, None)
     if known is not None:
-        backend.tell(_close(statement_id))  # another session of the same text was here first
-        return
+        backend.tell(_close(known.id))
     backend.prepared[prepared.key] = PreparedThere(statement_id)
     if len(backend.prepared) > PER_BACKEND:
         oldest = next(iter(backend.prepared))
