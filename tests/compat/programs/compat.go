@@ -164,10 +164,12 @@ func affected(db asker, query string, values ...interface{}) int64 {
 
 // Another session's commit may be on its way to the node that is asked.
 func eventually(db asker, query, wanted string) interface{} {
-	for tries := 0; tries < 100 && one(db, query) != wanted; tries++ {
+	seen := one(db, query)
+	for tries := 0; tries < 100 && seen != wanted; tries++ {
 		time.Sleep(50 * time.Millisecond)
+		seen = one(db, query)
 	}
-	return same(one(db, query), wanted)
+	return same(seen, wanted)
 }
 
 func session(db *sql.DB) *sql.Conn {
