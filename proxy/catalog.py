@@ -85,6 +85,7 @@ class CatalogReader:
         self.now = Catalog()
         self.problem = "it has not been read yet"
         self.changed: Callable[[Catalog], None] = lambda found: None
+        self.moved: Callable[[], None] = lambda: None  # something may have been changed, the next reading will tell
         self.schemas_changed: Callable[[], None] = lambda: None  # one was altered or dropped
         self._user = user
         self._password = password
@@ -135,6 +136,8 @@ class CatalogReader:
             self.schemas_changed()
         self._schemas = schemas
         seen = (node, *(row for row in counters if not str(row[0]).endswith(_IRRELEVANT)))
+        if seen != self._seen:
+            self.moved()
         if seen == self._seen or (monotonic() < self._rest_until and not asked):
             return self._objection
         began = monotonic()

@@ -85,6 +85,7 @@ class Cluster:
         self.catalog = Catalog()  # what is known of tables, as last read
         self._unique_in = self.catalog
         self._unique: dict[str, tuple[tuple[str, ...], ...]] = {}  # unique keys of tables in it that were asked for
+        self.generation = 0  # of tables, where statements that were prepared before others must not pass for theirs
         # Returns once they are read anew, or after so many seconds; None: nobody reads them.
         self.definitions_changed: Callable[[float], Coroutine[Any, Any, None]] | None = None
         self.pools: Final = {
@@ -99,6 +100,11 @@ class Cluster:
             )
             for node in membership
         }
+
+    def redefined(self) -> None:
+        """A table may have been changed."""
+        if self.flavor.prepares_types:
+            self.generation += 1
 
     def join(self, crew: Crew) -> None:
         """There are other workers: what is learnt of conflicts, the queues and the owners are theirs, too."""

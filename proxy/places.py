@@ -260,6 +260,8 @@ def leave(relay: "Relay", *, wrote: bool) -> None:
         return
     relay.place = None
     cluster = relay.cluster
+    if place.by == "ddl":
+        cluster.redefined()
     if place.counted is not None and place.key is not None:
         cluster.owners.closed(place.key, place.counted)
     if place.held:

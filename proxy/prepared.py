@@ -51,13 +51,15 @@ class PreparedStatements:
         """A COM_STMT_PREPARE has come."""
         self._newest = 0
 
-    def add(self, request: Request, data: bytes, reply: ReplyScanner, backend: Backend, state: State) -> bytes:
+    def add(
+        self, request: Request, data: bytes, reply: ReplyScanner, backend: Backend, state: State, tables: int
+    ) -> bytes:
         """The reply to a COM_STMT_PREPARE came: keep the statement, and return the reply with our id in it."""
         self._newest = self._last_id = self._last_id + 1
         copies = self._copies.setdefault((state, request.raw), set())
         copy = next(number for number in range(len(copies) + 1) if number not in copies)
         copies.add(copy)
-        prepared = Prepared(self._last_id, request.raw, request.facts, reply.num_params, state, copy)
+        prepared = Prepared(self._last_id, request.raw, request.facts, reply.num_params, state, copy, tables)
         prepared.read_as = request.read_as
         self._statements[self._last_id] = prepared
         keep(backend, prepared, reply.statement_id)
@@ -65,11 +67,13 @@ class PreparedStatements:
 
 
 def keep(backend: Backend, prepared: Prepared, statement_id: int) -> None:
-    """`backend` has prepared it as `statement_id`: remember that, and close what there is too much of."""
-    known = backend.prepared.get(prepared.key)
+    """`backend` has prepared it as `statement_id`: remember that, and close what there is too much of.
+
+    Another session's of the same text goes: see `Flavor.prepares_types`.
+    """
+    known = backend.prepared.pop(prepared.key, None)
     if known is not None:
-        backend.tell(_close(statement_id))  # another session of the same text was here first
-        return
+        backend.tell(_close(known.id))
     backend.prepared[prepared.key] = PreparedThere(statement_id)
     if len(backend.prepared) > PER_BACKEND:
         oldest = next(iter(backend.prepared))

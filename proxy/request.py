@@ -24,7 +24,8 @@ class Prepared:
 
     `state` is the session's at that time: the schema and the SQL mode it was parsed in are part of its meaning. `raw`
     is the COM_STMT_PREPARE. `copy`: how many others of the same the client had; each has a statement of its own at a
-    backend, since one may have an open cursor when the other is executed.
+    backend, since one may have an open cursor when the other is executed. `tables`: their generation then,
+    see `Cluster.generation`.
     """
 
     __slots__ = (
@@ -39,11 +40,12 @@ class Prepared:
         "read_as",
         "state",
         "statement",
+        "tables",
         "types",
     )
 
     def __init__(
-        self, prepared_id: int, raw: bytes, statement: Statement, num_params: int, state: State, copy: int = 0
+        self, prepared_id: int, raw: bytes, statement: Statement, num_params: int, state: State, copy: int, tables: int
     ) -> None:
         self.id = prepared_id
         self.raw = raw
@@ -51,7 +53,9 @@ class Prepared:
         self.num_params = num_params
         self.state = state
         self.copy = copy
-        self.key: object = (state, raw, 2 * copy)  # by which backends know it; compiled, it is made once as an object
+        self.tables = tables
+        # By which backends know it; compiled, it is made once as an object.
+        self.key: object = (state, raw, 2 * copy + (tables << 16))
         self.conditions: tuple[Condition, ...] | None = None  # which rows it is about; None: not looked at yet
         self.read_as = (0, 0)  # the modes that its text was read under, and the version of what was known then
         self.types: bytes | None = None  # the parameter types that the client named last
@@ -70,7 +74,7 @@ class Prepared:
         """
         parts = tuple(self.long_data)
         self.drop_long_data()
-        self.key = (self.state, self.raw, 2 * self.copy + 1)
+        self.key = (self.state, self.raw, 2 * self.copy + 1 + (self.tables << 16))
         return parts
 
     def drop_long_data(self) -> None:
@@ -92,6 +96,7 @@ class Request:
         "raw",
         "read_as",
         "statement",
+        "tables",
         "types",
     )
 

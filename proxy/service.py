@@ -446,6 +446,7 @@ class Service:
         )
         reader.changed = self._catalog_changed
         reader.schemas_changed = self._schemas_changed
+        reader.moved = self.cluster.redefined
         self.cluster.definitions_changed = reader.looked
         return reader
 

@@ -181,7 +181,7 @@ async def _defined(relay: "Relay", reply: bytes) -> None:
 def _prepared(relay: "Relay", request: Request, reply: ReplyScanner, backend: Backend) -> None:
     assert relay.collected is not None
     state = relay.state.without_user_variables()
-    given = relay.prepared.add(request, b"".join(relay.collected), reply, backend, state)
+    given = relay.prepared.add(request, b"".join(relay.collected), reply, backend, state, relay.cluster.generation)
     if relay.transaction.stage is Stage.BEGUN:
         given = with_status(given, relay.status)  # the backend does not know of the transaction yet
     relay.frontend.write(given)

@@ -26,6 +26,8 @@ class Flavor:
         the next call is to be given.
     wait: how a node is asked to wait for what was committed elsewhere.
     reset_ends_waiting: after COM_RESET_CONNECTION a connection can't be made to wait any more.
+    prepares_types: a prepared statement's parameters have the types that fitted its tables at that time, whatever these
+        are now.
     reset_changes_charset: COM_RESET_CONNECTION leaves the server's character set, not that of the login.
     view_delivers: what a lost node had sent is delivered to the others with the view that it is not in.
     recovery_patience: seconds that others wait for the transactions of a lost node to have their locks back.
@@ -42,6 +44,7 @@ class Flavor:
     observe: Callable[[Rows, float, Any], tuple[Health, Any]]
     wait: Wait
     reset_ends_waiting: bool
+    prepares_types: bool
     reset_changes_charset: bool
     view_delivers: bool
     recovery_patience: float
@@ -59,6 +62,7 @@ GALERA: Final = Flavor(
     observe=galera.observe,
     wait=causality.SYNC_WAIT,
     reset_ends_waiting=True,  # seen on MariaDB 10.11
+    prepares_types=False,
     reset_changes_charset=False,
     view_delivers=True,
     recovery_patience=2.0,
@@ -76,6 +80,7 @@ GROUP_REPLICATION: Final = Flavor(
     observe=group_replication.observe,
     wait=causality.CONSISTENCY,
     reset_ends_waiting=False,
+    prepares_types=True,
     reset_changes_charset=True,
     # Messages have one order for all members: who waits for its own has got every one that came before.
     view_delivers=False,

@@ -13,7 +13,7 @@ import pytest
 from proxy.demo.processes import free_ports
 from tests.compat import table
 from tests.compat.stage import MONITOR, Stage
-from tests.compat.suites import COLLATION, SUITES, Passed, Suite, Tally
+from tests.compat.suites import COLLATION, SECONDS, SUITES, Passed, Suite, Tally
 from tests.support.proxy import Proxy
 
 SCHEMAS = ("compat_suite", "test_schema")
@@ -75,6 +75,7 @@ def sides(each_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         table.write_suites(each_stage.kind, [made.tallies[name] for name in here])
 
 
+@pytest.mark.timeout(3 * SECONDS)
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 def test_nothing_fails_only_through_the_proxy(suite: Suite, sides: Sides, tmp_path: Path) -> None:
     direct = sides.run(suite, "direct", tmp_path / "direct")

@@ -523,6 +523,24 @@ def test_ids_and_prepared_statements_go_along(proxy: Proxy, ledger: Ledger, sche
         pytest.fail(f"in all that time it was on {nodes} only")
 
 
+def test_a_statement_that_is_prepared_anew_means_the_tables_as_they_are(proxy: Proxy, schema: str) -> None:
+    with contextlib.closing(
+        mysql.connector.connect(
+            host="127.0.0.1", port=proxy.port, user="app", password="app", database=schema, autocommit=True,
+            use_pure=True,
+        )
+    ) as connection:  # fmt: skip
+        plain = connection.cursor()
+        for kind, value in (("INT", 7), ("VARCHAR(20)", "007")):
+            plain.execute("DROP TABLE IF EXISTS renewed")
+            plain.execute(f"CREATE TABLE renewed (id INT AUTO_INCREMENT PRIMARY KEY, value {kind})")
+            insert = connection.cursor(prepared=True)
+            insert.execute("INSERT INTO renewed (value) VALUES (?)", (value,))
+            insert.close()
+            plain.execute("SELECT value FROM renewed")
+            assert plain.fetchall() == [(value,)]
+
+
 @pytest.mark.parametrize(
     ("reason", "leaves", "shows", "value"),
     [

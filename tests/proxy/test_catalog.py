@@ -95,11 +95,14 @@ async def test_a_schema_that_was_altered_or_dropped_is_told() -> None:
     members = [Node("db0", 3306)]
     async with reading(server, other, nodes=lambda: members) as reader:
         told: list[str] = []
+        moved: list[str] = []
         reader.schemas_changed = lambda: told.append(members[0].host)
+        reader.moved = lambda: moved.append(members[0].host)
         for name in ("Com_create_table", "Com_create_db"):
             server.counters[name] = 1
             await reader.looked(10)
-        assert told == []
+        await reader.looked(10)
+        assert (told, moved) == ([], ["db0"] * 2)
         for counted in (1, 2):
             for name in ("Com_alter_db", "Com_drop_db"):
                 server.counters[name] = counted

@@ -6,7 +6,8 @@ from proxy.connector import CHARSET
 from router.causality import CONSISTENCY
 from router.flavor import GROUP_REPLICATION
 from tests.proxy.conftest import Build
-from tests.proxy.scripted import Client, Node, Stage, command, error, ok, rows
+from tests.proxy.scripted import Client, Node, Stage, command, error, ok, prepared, rows
+from tests.proxy.test_prepared import execute, prepare
 
 CHARSET_QUERY = CHARSET.decode()
 CHARSET_BACK = "SET character_set_client=latin1,character_set_results=latin1,collation_connection=latin1_swedish_ci"
@@ -109,3 +110,29 @@ def test_what_is_asked_of_a_statement_is_asked_where_it_ran_with_nothing_between
     # The transaction has left its backend guarded, and a read does not mind.
     assert client.runs(stage.one, "SELECT CAST('x' AS SIGNED)", rows("0", warnings=1)) is link
     assert client.runs(stage.one, "SHOW WARNINGS", rows("Truncated incorrect INTEGER value")) is link
+
+
+def test_a_statement_prepared_before_a_table_was_changed_does_not_pass_for_one_prepared_since(build: Build) -> None:
+    stage, client = begin(build, up=("two",))
+    insert = prepare("INSERT INTO t VALUES (?)")
+    client.says(insert)
+    stage.two.hears(CHARSET_QUERY).says(rows(CHARSET_BACK))
+    stage.two.hears(insert).says(prepared(41, params=1))
+    client.hears(prepared(1, params=1))
+    client.vanishes()
+    stage.one.comes_up()
+    stage.two.goes_down()
+    later = stage.client()
+    first_of(later, stage.one, "ALTER TABLE t MODIFY a TEXT", ok())
+    later.says(insert)
+    stage.one.hears(insert).says(prepared(7, params=1))
+    later.hears(prepared(1, params=1))
+    stage.two.comes_up()
+    stage.one.goes_down()
+    later.says(execute(1, 5))
+    stage.two.hears(WAIT).says(ok())
+    stage.two.hears(JUST_WAIT.decode()).says(rows("1"))
+    stage.two.hears(insert).says(prepared(42, params=1))
+    stage.two.hears(DO_NOT_WAIT)
+    stage.two.hears(execute(42, 5)).says(ok(), ok(rows=1))
+    later.hears(ok(rows=1))

@@ -135,13 +135,13 @@ def test_types_of_another_session_on_the_same_backend_do_not_count(build: Build)
     client.hears(rows("5"))
     other.says(prepare(READ))
     link = stage.one.hears(prepare(READ)).says(prepared(42, columns=1, params=1))
-    stage.one.hears(on(COM_STMT_CLOSE, 42))  # one of the same text is there already
+    stage.one.hears(on(COM_STMT_CLOSE, 41))  # the tables may have changed since then
     other.hears(prepared(1, columns=1, params=1))
     other.says(execute(1, 5, types=double))
-    assert stage.one.hears(execute(41, 5, types=double)).says(rows("5")) is link
+    assert stage.one.hears(execute(42, 5, types=double)).says(rows("5")) is link
     other.hears(rows("5"))
     client.says(execute(1, 6, types=None))
-    stage.one.hears(execute(41, 6, types=LONG)).says(rows("6"))
+    stage.one.hears(execute(42, 6, types=LONG)).says(rows("6"))
     client.hears(rows("6"))
 
 
