@@ -2,7 +2,7 @@
 
 A read that has run in the wrong state did no harm, and nobody has to see what it gave. So it is sent behind the
 commands that set the state without waiting for what becomes of these. Were they refused after all, its reply is dropped
-and the session brought to a backend step by step (`proxy.dispatch`), which ends in the same refusal, for the client.
+and the session brought to a backend step by step (`proxy.equip`), which ends in the same refusal, for the client.
 What writes waits until its state is confirmed.
 """
 

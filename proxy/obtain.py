@@ -1,7 +1,7 @@
 """Finds a node for what a session is about to run, and gets a backend there, whatever the backend's state.
 
 It waits for a writer, for the transaction's place, and for a backend where all are in use; a node that does not let us
-in is passed over. What the backend must be like is the business of `proxy.dispatch`.
+in is passed over. What the backend must be like is the business of `proxy.equip`.
 """
 
 from typing import TYPE_CHECKING, Final

@@ -1,4 +1,4 @@
-"""Can a command be sent on a lease as the lease is? Otherwise proxy.dispatch has to do something to it first.
+"""Can a command be sent on a lease as the lease is? Otherwise proxy.equip has to do something to it first.
 
 Asked for every command, so that it looks at plain attributes only. It knows sessions, backends and commands; not what
 is done about what is missing.
@@ -36,7 +36,7 @@ def fits(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bo
     if relay.marks and backend.slot is None and commit.wants_slot(relay, backend):
         return False
     if (backend.causal or backend.lifted) and wanted.opening is Opening.PIPELINED:
-        return False  # a START TRANSACTION that waits lifts the guard first: see proxy.dispatch
+        return False  # a START TRANSACTION that waits lifts the guard first: see proxy.equip
     if request.prepared is not None and lacks(backend, request.prepared):
         return False
     if statement.asks:

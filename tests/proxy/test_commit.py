@@ -8,7 +8,7 @@ import pytest
 
 from config import Limits, Replay
 from proxy.connector import CHARSET
-from proxy.dispatch import CLEARS_WARNINGS
+from proxy.equip import CLEARS_WARNINGS
 from tests.proxy.scripted import (
     AUTO,
     COMMIT_MARKED,

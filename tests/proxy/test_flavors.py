@@ -131,7 +131,7 @@ def test_a_statement_prepared_before_a_table_was_changed_does_not_pass_for_one_p
     stage.one.goes_down()
     later.says(execute(1, 5))
     stage.two.hears(WAIT).says(ok())
-    stage.two.hears(JUST_WAIT.decode()).says(rows("1"))
+    stage.two.hears(CONSISTENCY.just.decode()).says(rows("1"))
     stage.two.hears(insert).says(prepared(42, params=1))
     stage.two.hears(DO_NOT_WAIT)
     stage.two.hears(execute(42, 5)).says(ok(), ok(rows=1))
