@@ -90,26 +90,33 @@ demo: $(READY)
 
 test mysql chaos compat differential fuzz bench profile instructions check compiled: PACKAGES := demo test bench
 
-# The whole in two lanes: while tests on a cluster wait for its nodes, those that need none have the processors. Theirs end
-# with what holds conversations in memory once more, of this tree compiled. Loads take their full time only where TESTS
-# names them.
+# The whole in two lanes: while tests on a cluster wait for its nodes, those that need none have the processors. Behind
+# them come what holds conversations in memory once more, of this tree compiled, and the rest of those on a cluster, on
+# another one. Loads take their full time only where TESTS names them.
 ON_CLUSTERS := tests/integration tests/differential tests/compat tests/chaos tests/bench
-CONVERSATIONS := relay matrix replay dispatch commit any_conversation frontend backend ahead places commons
+OTHERS := $(patsubst %,tests/integration/test_%.py,accounts demo takeover workers) $(filter-out tests/integration,$(ON_CLUSTERS))
+CONVERSATIONS := relay matrix replay dispatch commit any_conversation frontend backend ahead places commons kept failure \
+	holding prepared flavors pool
 CONTENTION := contention ownership lines leases
 ALSO_COMPILED := tests/test_compiled.py $(CONVERSATIONS:%=tests/proxy/test_%.py) $(CONTENTION:%=tests/router/test_%.py)
-.PHONY: tests-on-clusters tests-alone tests-compiled
+.PHONY: tests-on-clusters tests-alone tests-compiled tests-on-others
 test: $(DEV)
 	@$(BYTE_CODE) config proxy router
 ifeq ($(TESTS),)
-	@$(MAKE) --no-print-directory --keep-going --jobs 2 tests-on-clusters tests-alone tests-compiled
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 tests-on-clusters tests-alone tests-compiled tests-on-others
 else
 	$(BIN)/pytest $(TESTS)
 endif
 
 tests-on-clusters: $(DEV)
-	MULTIWRITER_SECONDS=5 $(BIN)/pytest --durations 15 $(ON_CLUSTERS)
+	MULTIWRITER_SECONDS=5 $(BIN)/pytest --durations 15 tests/integration $(OTHERS:%=--ignore %)
 
 # Said at once, as the dots of two would be one another's.
+tests-on-others: $(DEV)
+	@mkdir -p build
+	@MULTIWRITER_SECONDS=5 $(BIN)/pytest $(OTHERS) >build/others.log 2>&1 || { cat build/others.log; exit 1; }
+	@echo "tests on another cluster: $$(tail -1 build/others.log)"
+
 tests-alone: $(DEV)
 	@mkdir -p build
 	@nice -n 15 $(BIN)/pytest $(ON_CLUSTERS:%=--ignore %) >build/alone.log 2>&1 || { cat build/alone.log; exit 1; }

@@ -420,14 +420,16 @@ class Backend:
             concerned.backend_lost(reason)
 
 
+KEPT: Final = 1 << 16
+"""Bytes of a reply that an `Answer` keeps; what runs on the side is asked for a row or less."""
+
+
 class Answer(Sink):
     """A sink that waits for one whole reply, or for `due` of them. It copies what it keeps, since the scanner is used
     again: of several replies the first that is an error, or else the last.
     """
 
     __slots__ = ("_due", "data", "error", "insert_id", "num_params", "statement_id", "status", "whole")
-
-    KEPT = 1 << 16  # bytes of the reply that are kept; what runs on the side is asked for a row or less
 
     def __init__(self, due: int = 1) -> None:
         self._due = due
@@ -440,7 +442,7 @@ class Answer(Sink):
         self.num_params = 0
 
     def reply_data(self, data: bytes) -> None:
-        if len(self.data) < self.KEPT:
+        if len(self.data) < KEPT:
             self.data += data
 
     def reply_done(self, reply: ReplyScanner) -> None:

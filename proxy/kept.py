@@ -13,7 +13,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from proxy.backend import Answer, Backend, Lost
+from proxy.backend import KEPT, Answer, Backend, Lost
 from proxy.holding import has_row, packets_of
 from proxy.request import Request
 from proxy.wire.attributes import query_text
@@ -146,7 +146,7 @@ async def _fetch(relay: "Relay", backend: Backend, warned: bool) -> Kept:
 
 async def _list(backend: Backend) -> bytes:
     listing = (await _ask(backend, LISTING)).data
-    if len(listing) >= Answer.KEPT:
+    if len(listing) >= KEPT:
         raise Unanswered
     return listing
 
@@ -181,7 +181,7 @@ def keep(relay: "Relay", listing: bytes) -> bool:
     found = Kept(relay.state)
     _count(relay, found, listing)
     drop(relay)
-    if len(listing) >= Answer.KEPT or not relay.cluster.kept_space.take(found.size):
+    if len(listing) >= KEPT or not relay.cluster.kept_space.take(found.size):
         relay.metrics.kept_answers["no_room"] += 1
         return False
     relay.metrics.kept_answers["kept"] += 1
