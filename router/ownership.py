@@ -18,6 +18,10 @@ SETTLE: Final = 5.0
 
 MAX_KEYS: Final = 10_000
 
+LETS_FINISH: Final = frozenset((NodeState.DRAINING, NodeState.JOINING))
+"""Such a node takes no new transactions, and those that are open there go on: also on one that was in step and is
+catching up, as the donor of a state is behind the transfer."""
+
 
 class Others(Protocol):
     """What the workers of one proxy see of each other: how many transactions are open on a key, by node."""
@@ -113,7 +117,7 @@ class Owners:
         owned = self._keys.get(key)
         if owned is None:
             return any(
-                node.state is NodeState.DRAINING and node not in writers and self._others.open(key, node.name)
+                node.state in LETS_FINISH and node not in writers and self._others.open(key, node.name)
                 for node in self._known
             )
         if owned.after:
@@ -129,7 +133,7 @@ class Owners:
         owned = self._keys.get(key)
         if owned is None or owned.node in writers or not self._is_open(key, owned):
             return None
-        return owned.node if owned.node.state is NodeState.DRAINING else None
+        return owned.node if owned.node.state in LETS_FINISH else None
 
     def _open_elsewhere(self, key: str, node: Node) -> bool:
         owned = self._keys.get(key)

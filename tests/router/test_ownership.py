@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -246,6 +247,21 @@ def test_a_key_that_is_open_in_another_worker_stays_with_its_owner() -> None:
     assert third.owner(key, returned, LATER)[0] is substitute, "also where it was never seen before"
     one.closed(key, substitute)
     assert other.owner(key, returned, LATER) == (DB[2], True)
+
+
+@pytest.mark.parametrize("state", [NodeState.DRAINING, NodeState.JOINING])
+def test_the_new_owner_waits_for_those_that_are_open_on_one_that_lets_them_finish(state: NodeState) -> None:
+    nodes = [Node(f"n{number}", 3306) for number in range(3)]
+    owners = Owners()
+    key = next(key for key in KEYS if rendezvous(key, nodes) is nodes[0])
+    owners.owner(key, nodes, 0.0)
+    owners.opened(key)
+    nodes[0].state = state
+    rest = nodes[1:]
+    assert owners.draining(key, rest) is nodes[0]
+    assert owners.held_elsewhere(key, rest)
+    owners.closed(key, nodes[0])
+    assert not owners.held_elsewhere(key, rest)
 
 
 def test_the_new_owner_waits_for_those_that_another_worker_has_on_a_draining_one() -> None:
