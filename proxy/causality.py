@@ -35,19 +35,21 @@ def level(relay: "Relay") -> Level:
     return relay.level or relay.policy.level
 
 
+def _has_its_own(relay: "Relay", backend: Backend) -> bool:
+    """All that the session has committed itself is known to be there."""
+    return not relay.causal or backend.pool.node.name in relay.synced
+
+
 def is_synced(relay: "Relay", backend: Backend) -> bool:
     """All that this session has to see is known to be there."""
-    if not relay.causal or backend.pool.node.name in relay.synced:
-        return level(relay) is not Level.STRONG
-    return False
+    return _has_its_own(relay, backend) and level(relay) is not Level.STRONG
 
 
 def must_wait(relay: "Relay", backend: Backend, request: Request | None, wanted: Plan) -> bool:
     """Ahead of what is sent next the node has to be asked to wait for what was committed elsewhere; or, where it has
     been asked, something has to be run that does wait.
     """
-    has_its_own = not relay.causal or backend.pool.node.name in relay.synced
-    if has_its_own and (level(relay) is not Level.STRONG or relay.transaction.stage is Stage.OPEN):
+    if _has_its_own(relay, backend) and (level(relay) is not Level.STRONG or relay.transaction.stage is Stage.OPEN):
         return False
     if request is not None and (request.code not in READS or _asks_of_the_last(request, backend)):
         return False

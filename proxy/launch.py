@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from proxy import commit
-from proxy.backend import Backend, Sink
+from proxy.backend import ROLLBACK, Backend, Sink
 from proxy.causality import is_synced
 from proxy.continued import Continuation
 from proxy.profile import as_known_query
@@ -32,7 +32,7 @@ AUTOCOMMIT: Final = Phase.AUTOCOMMIT
 STATEMENT: Final = Phase.STATEMENT
 COMMIT: Final = Phase.COMMIT
 # In place of one with RELEASE: the backend goes on.
-ENDS: Final = {kind: kind.value.upper().encode() + b" AND NO CHAIN NO RELEASE" for kind in (Kind.COMMIT, Kind.ROLLBACK)}
+ENDS: Final = {Kind.COMMIT: commit.COMMIT, Kind.ROLLBACK: ROLLBACK}
 # With no transaction open these commit nothing.
 BOUNDARIES: Final = frozenset((Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SET, Kind.USE, Kind.UNLOCK_TABLES))
 
