@@ -199,7 +199,7 @@ class NodePool:
         if victim is None:
             return False
         self._close(victim)
-        return True
+        return self.size < self.settings.max_backends  # unless one who waits has got it
 
     def _victim(self, profile: Profile) -> Backend | None:
         """An idle backend that may be closed for one of `profile`, which no idle one fits."""
