@@ -192,9 +192,10 @@ async def equip(relay: "Relay", backend: Backend, request: Request) -> None:
             await restore_state(relay, backend, own)
         if refused is not None:
             raise refused
-    if statement.may_write or statement.pins is PinReason.TRACKING:  # behind which the question would be told of
+    tracks = statement.pins is PinReason.TRACKING
+    if statement.may_write or tracks:
         await _save_insert_id(relay, backend)
-    if statement.asks & Asks.LAST_INSERT_ID and not knows_insert_id(relay, backend):
+    if (tracks or statement.asks & Asks.LAST_INSERT_ID) and not knows_insert_id(relay, backend):
         await _settle_insert_id(relay, backend)
     if would_see_others(relay, statement, backend) and not kept.told(relay, request, backend):
         if not backend.diagnostics & Asks.WARNINGS:

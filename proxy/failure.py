@@ -208,8 +208,8 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         open_before = False
     prepares = request.code == COM_STMT_PREPARE
     did_nothing = not ran or prepares or (unread(code) and statement.kind in WHOLE)
-    if statement.pins is not None and not did_nothing:
-        holding.failed(relay, statement)
+    if not did_nothing and (statement.pins is not None or request.prepared is not None):
+        holding.failed(relay, request)
     if statement.may_write and not did_nothing and statement.kind not in UNDONE:
         causality.wrote(relay, True, backend)
     begins_none = did_nothing or (statement.kind in BEGIN_NONE and keeps_one_shot(statement))

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 from proxy.request import Prepared, Request
 from proxy.wire.constants import (
+    CLIENT_SESSION_TRACK,
     COM_QUERY,
     COM_STMT_EXECUTE,
     COM_STMT_FETCH,
     COM_STMT_RESET,
+    SERVER_SESSION_STATE_CHANGED,
     SERVER_STATUS_CURSOR_EXISTS,
     SERVER_STATUS_LAST_ROW_SENT,
 )
 from proxy.wire.framing import frame
 from proxy.wire.packets import read_lenenc_int
 from proxy.wire.prepared import with_statement_id
-from router.facts import PinReason, Result, Statement
-from router.pins import CHARSET
+from router.facts import PinReason, Result
+from router.pins import CHARSET, REPORT
 
 if TYPE_CHECKING:
     from proxy.relay import Relay
@@ -52,6 +54,8 @@ def succeeded(relay: "Relay", request: Request, status: int, reply: bytes) -> No
             pins.free(PinReason.OPEN_CURSOR, name)
         elif request.code == COM_STMT_EXECUTE and statement.pins is not PinReason.OPEN_CURSOR:
             pins.free(PinReason.OPEN_CURSOR, name)  # another execution closes it
+    if status & SERVER_SESSION_STATE_CHANGED:
+        pins.free(PinReason.TRACKING, REPORT)
     if relay.state.portable:
         pins.free(PinReason.USER_VARIABLE, CHARSET)
     else:
@@ -59,11 +63,30 @@ def succeeded(relay: "Relay", request: Request, status: int, reply: bytes) -> No
     show(relay)
 
 
-def failed(relay: "Relay", statement: Statement) -> None:
+def failed(relay: "Relay", request: Request) -> None:
     """How far it came nobody knows."""
+    statement = request.statement
     if statement.pins is not None:
         relay.pins.hold(statement.pins, [_named(relay, statement.pins, name) for name in statement.held])
-        show(relay)
+    reports_later(relay, request)
+    show(relay)
+
+
+def reports_later(relay: "Relay", request: Request) -> bool:
+    """For a command that was answered with an error or, in old EOF packets, with rows. If it was an execution the
+    server may have gone to the statement's schema and back: its report of that waits for an OK, which has room for it.
+    """
+    prepared = request.prepared
+    later = (
+        prepared is not None
+        and prepared.state is not relay.state
+        and prepared.state.schema != relay.state.schema
+        and relay.profile.capabilities & CLIENT_SESSION_TRACK != 0
+        and request.code == COM_STMT_EXECUTE
+    )
+    if later:
+        relay.pins.hold(PinReason.TRACKING, (REPORT,))
+    return later
 
 
 def close_cursor(relay: "Relay", prepared: Prepared) -> None:

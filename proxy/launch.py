@@ -13,7 +13,7 @@ from proxy.causality import is_synced
 from proxy.continued import Continuation
 from proxy.profile import as_known_query
 from proxy.request import Request
-from proxy.wire.constants import COM_QUERY, COM_STMT_PREPARE
+from proxy.wire.constants import COM_QUERY, COM_STATISTICS, COM_STMT_PREPARE
 from proxy.wire.digest import ReplyDigest
 from proxy.wire.framing import HEADER
 from router.facts import Asks, Kind, PinReason, Result
@@ -68,7 +68,8 @@ def launch(relay: "Relay", backend: Backend, request: Request, wanted: Plan, fir
     if statement.result is Result.CONNECTION_ID or statement.result is Result.REMEMBERED:
         relay.digest = None  # the node's is another in each run
     backend.last_user = relay  # a reset on the way here has forgotten it
-    if not prepares and statement.pins is not PinReason.DIAGNOSTICS:  # which leave what can be asked for
+    leaves = prepares or request.code == COM_STATISTICS or statement.pins is PinReason.DIAGNOSTICS
+    if not leaves:  # what can be asked for about the statement before
         relay.counted_here = False
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS
     if statement.pins is not None and statement.pins in HIDES_USE:

@@ -44,8 +44,10 @@ def fits(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bo
             return False
         if would_see_others(relay, statement, backend):
             return False
-    if (statement.may_write or statement.pins is PinReason.TRACKING) and has_anothers_id(relay, backend):
+    if statement.may_write and has_anothers_id(relay, backend):
         return False
+    if statement.pins is PinReason.TRACKING and not knows_insert_id(relay, backend):
+        return False  # behind it, to ask for the id would be told of
     if relay.transaction.one_shot and not begun_or_keeps(relay, request):
         return False
     if (statement.kind is Kind.SAVEPOINT or relay.savepoints) and sentinel.due(relay, request):

@@ -10,10 +10,9 @@ from proxy import causality, failure, holding, kept, learning
 from proxy import commit as commits
 from proxy.backend import Backend
 from proxy.counters import COMMITTED, ROLLED_BACK
-from proxy.request import Prepared, Request
+from proxy.request import Request
 from proxy.wire.constants import (
     CLIENT_DEPRECATE_EOF,
-    CLIENT_SESSION_TRACK,
     COM_SET_OPTION,
     COM_STATISTICS,
     COM_STMT_EXECUTE,
@@ -67,11 +66,11 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
         relay.insert_ids.told(backend, reply.insert_id)
     if (
         request.prepared is not None
-        and relay.pinned is None
+        and not relay.profile.capabilities & CLIENT_DEPRECATE_EOF
         and isinstance(reply, ReplyScanner)
-        and _reported_late(relay, request.prepared, reply)
+        and reply.has_rows
+        and holding.reports_later(relay, request)
     ):
-        relay.pins.hold(PinReason.TRACKING, ())
         bound = True
     if bound:
         holding.succeeded(relay, request, reply.status, b"".join(relay.collected or ()))
@@ -185,19 +184,6 @@ def _prepared(relay: "Relay", request: Request, reply: ReplyScanner, backend: Ba
     if relay.transaction.stage is Stage.BEGUN:
         given = with_status(given, relay.status)  # the backend does not know of the transaction yet
     relay.frontend.write(given)
-
-
-def _reported_late(relay: "Relay", prepared: Prepared, reply: ReplyScanner) -> bool:
-    """The server went to the statement's schema and back, and its report of that waits for the next OK with one:
-    old EOF packets have no room for it.
-    """
-    capabilities = relay.profile.capabilities
-    return (
-        prepared.state is not relay.state
-        and prepared.state.schema != relay.state.schema
-        and reply.has_rows
-        and capabilities & (CLIENT_SESSION_TRACK | CLIENT_DEPRECATE_EOF) == CLIENT_SESSION_TRACK
-    )
 
 
 # -- where the transaction stands now ---------------------------------------------------------------------------------

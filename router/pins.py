@@ -11,6 +11,8 @@ from router.facts import PinReason
 CHARSET = "@@"
 """In place of a name: the collation of a string in a user variable is no longer that of the connection."""
 
+REPORT = "schema"
+"""In place of a name: the server's report of the schema waits for its next OK."""
 
 SOME = "0"
 """In place of a name: one or more that were not counted."""

@@ -271,6 +271,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         *(said("USE {one}", "SET character_set_results = NULL", capabilities=TRACKS, schema="") for _ in range(3)),
         said(Prepare("p", "SELECT * FROM t ORDER BY id"), "USE {two}", Execute("p"),
         "SET character_set_results = NULL", capabilities=TRACKS),
+        *(said(Prepare("p", "UPDATE u SET b = ? WHERE id = ?"), "USE {two}", "SET SESSION TRANSACTION READ ONLY",
+        Execute("p", ("b", 2)), "SET autocommit = 0", "SET autocommit = 1", capabilities=TRACKS) for _ in range(8)),
     ),
     "a prepared SHOW WARNINGS tells of an error behind which the session moved": (
         said(
@@ -304,6 +306,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("UPDATE t SET v = 3", Command(c.COM_PING), "SELECT ROW_COUNT() + 0"),
         said("UPDATE t SET v = 3", Prepare("p", "SELECT 1"), "SELECT ROW_COUNT()", ResetStatement("p"),
         "SELECT ROW_COUNT()"),
+        *(said(before, Command(c.COM_STATISTICS), "SELECT @@warning_count, ROW_COUNT()") for _ in range(3)
+        for before in ("SELECT COUNT(*) FROM w", "UPDATE t SET v = 3")),
         said("SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT", "SELECT ROW_COUNT(), FOUND_ROWS()"),
         said(Prepare("p", "SELECT ROW_COUNT(), FOUND_ROWS()"), "SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT",
         Execute("p"), Execute("p")),

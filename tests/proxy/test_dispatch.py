@@ -225,15 +225,18 @@ def test_it_is_taken_along_to_another_backend(stage: Stage) -> None:
     client.hears(rows("7"))
 
 
-def test_it_is_asked_for_ahead_of_what_would_tell_of_that(build: Build) -> None:
+def test_it_is_asked_for_and_set_ahead_of_what_would_tell_of_that(build: Build) -> None:
     stage = build(pool=ONE)
     client, other = stage.client(), stage.client()
     client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
     other.says("SET session_track_transaction_info='STATE'")
     stage.one.hears(ASKED).says(rows("7"))
+    stage.one.hears("SET last_insert_id=0").says(ok())
     stage.one.hears("SET session_track_transaction_info='STATE'").says(ok())
     other.hears(ok())
+    other.runs(stage.one, "BEGIN", ok())
     other.runs(stage.one, INSERT, ok(rows=1, insert_id=8))
+    other.runs(stage.one, ID, rows("8"))
 
 
 def test_another_session_does_not_overwrite_it(build: Build) -> None:

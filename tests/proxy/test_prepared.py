@@ -9,6 +9,7 @@ from config import Limits, Pool
 from proxy import commands
 from proxy.prepared import PER_BACKEND
 from proxy.wire.constants import (
+    CLIENT_SESSION_TRACK,
     COM_PING,
     COM_STMT_CLOSE,
     COM_STMT_EXECUTE,
@@ -16,8 +17,12 @@ from proxy.wire.constants import (
     COM_STMT_PREPARE,
     COM_STMT_RESET,
     COM_STMT_SEND_LONG_DATA,
+    SERVER_SESSION_STATE_CHANGED,
 )
+from proxy.wire.framing import frame
 from tests.proxy.scripted import (
+    AUTO,
+    CAPABILITIES,
     GUARD,
     OPENING,
     TRANS,
@@ -447,3 +452,22 @@ def test_what_is_answered_without_a_node_goes_to_one_with_a_parameter_that_it_ha
     stage.one.hears(prepare(sql)).says(prepared(42))
     stage.one.hears(long_data(42, b"for nobody"), execute(42)).says(error(1210))
     client.hears_error(1210)
+
+
+def test_a_report_that_waits_for_an_ok_binds_until_it_has_come(stage: Stage) -> None:
+    """The server went to the statement's schema and back; an error has no room for telling so."""
+    client = stage.client(capabilities=CAPABILITIES | CLIENT_SESSION_TRACK)
+    has_prepared(stage, client, READ, there=41)
+    client.says("USE other")
+    stage.one.hears("USE other").says(ok())
+    client.hears(ok())
+    client.says(execute(1, 5))
+    stage.one.hears(execute(41, 5)).says(error(1365))
+    client.hears(error(1365))
+    assert client.session.relay.pinned == "tracking"
+    reported = frame(
+        b"\0\0\0" + (AUTO | SERVER_SESSION_STATE_CHANGED).to_bytes(2, "little") + b"\0\0\0" + b"\x08\x01\x06\x05other",
+        1,
+    )
+    client.runs(stage.one, "SET NAMES utf8mb4", reported)
+    assert client.session.relay.pinned is None
