@@ -13,7 +13,6 @@ from proxy.wire.constants import (
     COM_STMT_EXECUTE,
     COM_STMT_FETCH,
     COM_STMT_RESET,
-    SERVER_SESSION_STATE_CHANGED,
     SERVER_STATUS_CURSOR_EXISTS,
     SERVER_STATUS_LAST_ROW_SENT,
 )
@@ -54,8 +53,6 @@ def succeeded(relay: "Relay", request: Request, status: int, reply: bytes) -> No
             pins.free(PinReason.OPEN_CURSOR, name)
         elif request.code == COM_STMT_EXECUTE and statement.pins is not PinReason.OPEN_CURSOR:
             pins.free(PinReason.OPEN_CURSOR, name)  # another execution closes it
-    if status & SERVER_SESSION_STATE_CHANGED:
-        pins.free(PinReason.TRACKING, REPORT)
     if relay.state.portable:
         pins.free(PinReason.USER_VARIABLE, CHARSET)
     else:
@@ -73,8 +70,8 @@ def failed(relay: "Relay", request: Request) -> None:
 
 
 def reports_later(relay: "Relay", request: Request) -> bool:
-    """For a command that was answered with an error or, in old EOF packets, with rows. If it was an execution the
-    server may have gone to the statement's schema and back: its report of that waits for an OK, which has room for it.
+    """For a command whose answer has no room for a report: an error, or rows that end with an old EOF packet. If it
+    was an execution the server may have gone to the statement's schema and back, and tells of it with the next OK.
     """
     prepared = request.prepared
     later = (
@@ -87,6 +84,11 @@ def reports_later(relay: "Relay", request: Request) -> bool:
     if later:
         relay.pins.hold(PinReason.TRACKING, (REPORT,))
     return later
+
+
+def reported(relay: "Relay") -> None:
+    """The server has told what waited for an OK."""
+    relay.pins.free(PinReason.TRACKING, REPORT)
 
 
 def close_cursor(relay: "Relay", prepared: Prepared) -> None:

@@ -17,6 +17,7 @@ from proxy.wire.constants import (
     COM_STATISTICS,
     COM_STMT_EXECUTE,
     COM_STMT_PREPARE,
+    SERVER_SESSION_STATE_CHANGED,
     SERVER_STATUS_ANSI_QUOTES,
     SERVER_STATUS_IN_TRANS,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
@@ -64,14 +65,10 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
         bound = bound or not relay.state.portable
     if reply.insert_id:
         relay.insert_ids.told(backend, reply.insert_id)
-    if (
-        request.prepared is not None
-        and not relay.profile.capabilities & CLIENT_DEPRECATE_EOF
-        and isinstance(reply, ReplyScanner)
-        and reply.has_rows
-        and holding.reports_later(relay, request)
-    ):
-        bound = True
+    if answer.has_rows and not relay.profile.capabilities & CLIENT_DEPRECATE_EOF:
+        bound = (request.prepared is not None and holding.reports_later(relay, request)) or bound
+    elif bound and reply.status & SERVER_SESSION_STATE_CHANGED:
+        holding.reported(relay)
     if bound:
         holding.succeeded(relay, request, reply.status, b"".join(relay.collected or ()))
         if statement.pins is PinReason.ROLE:

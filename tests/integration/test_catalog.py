@@ -48,7 +48,9 @@ def test_what_a_client_defines_holds_for_its_next_statement(proxy: Proxy, client
 
 
 @pytest.mark.parametrize("how", ["ALTER DATABASE {} CHARACTER SET latin1", "DROP DATABASE {}"])
-def test_a_new_session_finds_the_character_set_that_its_schema_has_now(proxy: Proxy, schema: str, how: str) -> None:
+def test_a_new_session_finds_the_character_set_that_its_schema_has_now(
+    proxy: Proxy, direct: Direct, schema: str, how: str
+) -> None:
     """Connections to nodes know that of the schema that they are in from the time when they entered it."""
     charset = "SELECT @@character_set_database"
     sessions = [proxy.connect(database=schema) for _ in range(6)]
@@ -58,6 +60,13 @@ def test_a_new_session_finds_the_character_set_that_its_schema_has_now(proxy: Pr
     run(sessions[0], how.format(schema))
     run(sessions[0], f"CREATE DATABASE IF NOT EXISTS {schema} CHARACTER SET latin1")
     sessions[0].close()
+    default = "SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = "
+    nodes = [direct(number) for number in (1, 2, 3)]
+    wait_until(
+        lambda: all(run(node, f"{default}'{schema}'") == (("latin1",),) for node in nodes),
+        10,
+        lambda: "a node does not have the new definition",
+    )
     for _ in range(6):
         session = proxy.connect(database=schema)
         assert run(session, charset) == (("latin1",),)
