@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 # Flags that stay until sql_mode is set again.
 LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
 DEFINITIONS_PATIENCE: Final = 1.0  # seconds
+# What a transaction that is ended by SET autocommit = 1 leaves for the next one, by whether it was READ ONLY. Of COMMIT
+# and the implicit ones nothing stays.
+SET_ACCESS: Final = {True: b"SET TRANSACTION READ ONLY", False: b"SET TRANSACTION READ WRITE"}
 
 
 def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
@@ -95,8 +98,10 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
     now: float | None = None
     if request.code != COM_STMT_PREPARE and request.code != COM_STATISTICS:  # their replies carry no flags
         if not answer.has_rows:
-            if statement.pins is not PinReason.DIAGNOSTICS:  # GET DIAGNOSTICS leaves it
+            if statement.pins is not PinReason.DIAGNOSTICS:
                 relay.row_count = reply.affected_rows
+            elif reply.warnings:  # GET DIAGNOSTICS that found none; otherwise it leaves what was
+                relay.row_count = -1
         else:
             # Of several statements, and of RETURNING, rows do not say what it is.
             relay.row_count = None if statement.may_write and statement.kind is not Kind.LOCKING_READ else -1
@@ -240,9 +245,14 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
     if not rolled_back:
         causality.wrote(relay, transaction.wrote or statement.may_write, backend)
     one_shot, read_only = transaction.one_shot, transaction.read_only
-    if transaction.stage is Stage.OPEN:
+    was_open = transaction.stage is Stage.OPEN
+    if was_open:
         backend.one_shot = False  # it has had its transaction
         backend.lifted = False
+        begin = transaction.begin
+        if statement.kind is Kind.SET and begin is not None and (begin.read_only or begin.read_write):
+            one_shot += (relay.profile.query(SET_ACCESS[begin.read_only]),)
+            read_only = begin.read_only
     relay.end_transaction()
     if backend.one_shot or one_shot or statement.one_shot:
         if begins_one(statement):
@@ -250,6 +260,7 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
         elif keeps_one_shot(statement) and not any(name == ACCESS for name, _ in statement.carries):
             # Setting the session's default replaces what was set for the next transaction.
             transaction.one_shot, transaction.read_only = one_shot, read_only
+            backend.one_shot = backend.one_shot or (was_open and bool(one_shot))
             if statement.one_shot:
                 # The node was told because a transaction might have been open.
                 relay.remember_one_shot(request)

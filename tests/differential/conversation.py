@@ -159,15 +159,18 @@ def _report_size(data: bytes, at: int) -> int:
 
 
 def without_change(reply: bytes) -> bytes:
-    """Old EOF packets have the flag of a changed state without the change: also when the server went to another schema
-    and back for a prepared statement, which the proxy has no need to do everywhere.
+    """Packets that end rows without two flags. That of changed metadata comes only where that node had prepared the
+    statement ahead of the change. Old EOF packets have the flag of a changed state without the change: also when the
+    server went to another schema and back for a prepared statement, which the proxy has no need to do everywhere.
     """
     data = bytearray(reply)
     at = 0
     while at + 9 <= len(data):
         size = int.from_bytes(data[at : at + 3], "little")
-        if size == 5 and data[at + 4] == c.EOF_HEADER:
-            data[at + 8] &= ~(c.SERVER_SESSION_STATE_CHANGED >> 8) & 0xFF
+        if data[at + 4] == c.EOF_HEADER and (size == 5 or data[at + 5 : at + 7] == b"\0\0"):
+            data[at + 8] &= (
+                ~((c.SERVER_SESSION_STATE_CHANGED if size == 5 else 0) | c.SERVER_STATUS_METADATA_CHANGED) >> 8
+            )
         at += 4 + size
     return bytes(data)
 
@@ -202,8 +205,7 @@ class Talk:
             self.heard.append(repr(ended).encode())
             self._steps.clear()
         else:
-            if not self._client.capabilities & c.CLIENT_DEPRECATE_EOF:
-                self.heard[-1] = without_change(self.heard[-1])
+            self.heard[-1] = without_change(self.heard[-1])
 
     def close(self) -> None:
         if self._client is not None:

@@ -96,6 +96,15 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SELECT 1; SELECT * FROM nosuch; SELECT 2", "SET TRANSACTION READ ONLY", "START TRANSACTION",
         "UPDATE t SET v = 1", "ROLLBACK"),
     ),
+    "a transaction that SET autocommit = 1 ends leaves its access mode to the next one": (
+        *(said("SET autocommit = 0", begin, *between, "SET autocommit = 1", *behind, "INSERT INTO w VALUES (8, 8)",
+        "COMMIT", "INSERT INTO w VALUES (9, 9)")
+        for begin in ("START TRANSACTION READ ONLY", "SET TRANSACTION READ ONLY")
+        for between in ((), ("SELECT * FROM t",)) for behind in ((), ("BEGIN",), ("SELECT @@warning_count",))),
+        said("SET SESSION TRANSACTION READ ONLY", "SET autocommit = 0", "START TRANSACTION READ WRITE",
+        "SET autocommit = 1", "INSERT INTO w VALUES (8, 8)", "INSERT INTO w VALUES (9, 9)"),
+        *(said("INSERT INTO w VALUES (8, 8)", "START TRANSACTION WITH CONSISTENT SNAPSHOT") for _ in range(9)),
+    ),
     "SET TRANSACTION outlives a text of nothing": (
         said("SET TRANSACTION READ ONLY", "-- nothing", "INSERT INTO a2 (v) VALUES (NULL)"),
     ),
@@ -319,6 +328,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
     "ROW_COUNT() outlives what is said to the node ahead of the question": (
         said("DELETE FROM w", "SELECT FROM_UNIXTIME(0)", "SELECT @@warning_count, ROW_COUNT()"),
         said("BEGIN", "SELECT * FROM t WHERE id = 2 FOR UPDATE", "GET DIAGNOSTICS @n = NUMBER", "SELECT ROW_COUNT()"),
+        *(said(*before, "GET DIAGNOSTICS CONDITION 1 @text = MESSAGE_TEXT", "SELECT @@warning_count, ROW_COUNT()",
+        "SELECT ROW_COUNT()") for before in (("BEGIN",), ("UPDATE t SET v = 3",), ("UPDATE t SET v = 4", "COMMIT"))),
     ),
     "ROW_COUNT() outlives the ROLLBACK that lets go of what a failed statement locked": (
         said("SET autocommit = 0", "SELECT * FROM nosuch", "SELECT COUNT(*) FROM information_schema.engines",
