@@ -146,12 +146,14 @@ async def _lease(
                 await equip(relay, backend, request)
             if relay.lease is not backend:
                 raise Lost("the node was given up")
-        except Lost as gone:
+        except (Lost, CannotWait) as gone:
             verdict, error = lost(Phase.SETUP), None
             relay.drop()
             if relay.pinned is not None and backend is not None:
                 node = backend.pool.node.name
                 raise GiveUp(answers.session_lost(node, relay.pinned), "pinned") from gone
+            if isinstance(gone, CannotWait) and relay.transaction.stage is not Stage.OPEN:
+                continue
         except Failed as failed:
             verdict, error = failed.verdict, failed.error
             if backend is not None:
@@ -169,9 +171,6 @@ async def _lease(
             verdict, error = undone(conflict=gone.conflict), as_packet(sentinel.DEADLOCK)
             if relay.pinned is None:
                 relay.recycle()
-        except CannotWait:
-            relay.drop()
-            continue
         except Different as different:
             node = relay.node.name if relay.node is not None else ""
             event(logger, "replay.different", level=logging.DEBUG, client=relay.id, node=node, reason=str(different))

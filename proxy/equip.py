@@ -202,7 +202,8 @@ async def equip(relay: "Relay", backend: Backend, request: Request) -> None:
             await ask(backend, CLEARS_WARNINGS)
         elif relay.row_count == 0:
             await ask(backend, CHANGES_NO_ROW)  # it asks for that within an expression
-        backend.diagnostics |= Asks.WARNINGS | Asks.ROWS
+        # GET DIAGNOSTICS leaves the numbers, which are known here.
+        backend.diagnostics |= Asks.WARNINGS if statement.pins is PinReason.DIAGNOSTICS else Asks.WARNINGS | Asks.ROWS
 
 
 async def _hidden_schema(relay: "Relay", backend: Backend) -> bytes:

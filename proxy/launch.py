@@ -59,16 +59,20 @@ def launch(relay: "Relay", backend: Backend, request: Request, wanted: Plan, fir
             relay.digest = ReplyDigest()
     if backend.pool.node.state is not NodeState.UP:
         relay.cluster.used(backend.pool.node)
-    if backend.causal and transaction.stage is not Stage.OPEN and not statement.asks and is_synced(relay, backend):
+    prepares = request.code == COM_STMT_PREPARE
+    leaves = prepares or request.code == COM_STATISTICS or statement.pins is PinReason.DIAGNOSTICS
+    if (
+        backend.causal
+        and not (leaves or statement.asks or transaction.stage is Stage.OPEN)
+        and is_synced(relay, backend)
+    ):
         backend.send_quietly(relay.profile.query(relay.cluster.flavor.wait.off), COM_QUERY)
         backend.causal = False
-    prepares = request.code == COM_STMT_PREPARE
     collects = prepares or relay.then is not None or transaction.alone or statement.result is not None
     relay.collected = [] if collects else None
     if statement.result is Result.CONNECTION_ID or statement.result is Result.REMEMBERED:
         relay.digest = None  # the node's is another in each run
     backend.last_user = relay  # a reset on the way here has forgotten it
-    leaves = prepares or request.code == COM_STATISTICS or statement.pins is PinReason.DIAGNOSTICS
     if not leaves:  # what can be asked for about the statement before
         relay.counted_here = False
         backend.diagnostics |= Asks.ROWS | Asks.WARNINGS if statement.tables else Asks.ROWS

@@ -42,7 +42,7 @@ FOR_REAL: Final = Plan(False, Opening.CONFIRMED)
 
 # A SET TRANSACTION for the next transaction only is not for these, nor for a read without tables: none begins.
 _BEGINS_NONE: Final = frozenset(
-    (Kind.SET, Kind.SHOW, Kind.USE, Kind.SAVEPOINT, Kind.DO, Kind.LOCK_TABLES, Kind.UNLOCK_TABLES, Kind.OTHER)
+    (Kind.SET, Kind.SHOW, Kind.USE, Kind.SAVEPOINT, Kind.DO, Kind.UNLOCK_TABLES, Kind.OTHER)
 )
 
 # Of these reasons a SET binds the session until a reset, so that what is sent ahead of it stays where the session does.

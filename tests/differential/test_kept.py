@@ -74,6 +74,11 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         "SELECT * FROM mysql.time_zone", "EXPLAIN SELECT 1", "VALUES (1)", "FLUSH TABLES t")),
         *(said("DELETE FROM w") for _ in range(9)),
     ),
+    "LOCK TABLES ends it": (
+        *(said("SET TRANSACTION READ ONLY", f"LOCK TABLES t {how}", *behind, "BEGIN", "DELETE FROM w", "COMMIT")
+        for how in ("READ", "WRITE") for behind in ((), ("UNLOCK TABLES",))),
+        said("SET TRANSACTION READ ONLY", "UNLOCK TABLES", "BEGIN", "DELETE FROM w", "COMMIT"),
+    ),
     "ROLLBACK ends SET TRANSACTION also where no transaction is": (
         said("SET TRANSACTION READ ONLY", "UPDATE t SET v = NULL WHERE id = 3", "ROLLBACK WORK", "SHOW WARNINGS",
         "UPDATE t SET v = 0"),
@@ -218,6 +223,10 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SELECT * FROM nosuch", Command(c.COM_PING), "USE {one}", "SHOW ERRORS", "SELECT id FROM t",
         "SHOW ERRORS"),
     ),
+    "a transaction waits for the session's own writes when it begins, whatever comes first in it": (
+        *(said("INSERT INTO w VALUES (10, 100)", "BEGIN", SetOption(1), *behind, "SELECT * FROM w", "COMMIT")
+        for _ in range(5) for behind in ((), ("SHOW WARNINGS LIMIT 1",), ("SELECT locks(1)",))),
+    ),
     "what was written is read after a reset of the backend": (
         said("SET @a = 1", Command(c.COM_RESET_CONNECTION), "SET div_precision_increment = 6"),
         *(said(*("DELETE FROM w", "INSERT INTO w VALUES (1, 1)", "SELECT * FROM w") * 20) for _ in range(5)),
@@ -280,8 +289,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         *(said("USE {one}", "SET character_set_results = NULL", capabilities=TRACKS, schema="") for _ in range(3)),
         said(Prepare("p", "SELECT * FROM t ORDER BY id"), "USE {two}", Execute("p"),
         "SET character_set_results = NULL", capabilities=TRACKS),
-        *(said(Prepare("p", "UPDATE u SET b = ? WHERE id = ?"), "USE {two}", "SET SESSION TRANSACTION READ ONLY",
-        Execute("p", ("b", 2)), "SET autocommit = 0", "SET autocommit = 1", capabilities=TRACKS) for _ in range(8)),
+        *(said(Prepare("p", "INSERT INTO t VALUES (?, ?, ?)"), "USE {two}", Execute("p", (1, 1, "one")),
+        "SET autocommit = 0", "SET autocommit = 1", capabilities=TRACKS) for _ in range(5)),
     ),
     "a prepared SHOW WARNINGS tells of an error behind which the session moved": (
         said(
@@ -328,6 +337,9 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
     "ROW_COUNT() outlives what is said to the node ahead of the question": (
         said("DELETE FROM w", "SELECT FROM_UNIXTIME(0)", "SELECT @@warning_count, ROW_COUNT()"),
         said("BEGIN", "SELECT * FROM t WHERE id = 2 FOR UPDATE", "GET DIAGNOSTICS @n = NUMBER", "SELECT ROW_COUNT()"),
+        *(said("UPDATE t SET v = v + 1 WHERE id = 1", "UPDATE u SET d = 12345.678 WHERE id = 1", what,
+        "SELECT ROW_COUNT()") for _ in range(3) for what in (Prepare("p", "SELECT 1"), Command(c.COM_STATISTICS))),
+        said("UPDATE t SET v = 3", "SELECT 1", "GET DIAGNOSTICS @n = NUMBER", "SELECT ROW_COUNT()"),
         *(said(*before, "GET DIAGNOSTICS CONDITION 1 @text = MESSAGE_TEXT", "SELECT @@warning_count, ROW_COUNT()",
         "SELECT ROW_COUNT()") for before in (("BEGIN",), ("UPDATE t SET v = 3",), ("UPDATE t SET v = 4", "COMMIT"))),
     ),

@@ -62,8 +62,9 @@ def test_what_a_group_would_run_without_waiting_is_not_sent_before_something_has
     stage.two.hears(CHARSET_QUERY).says(rows(CHARSET_BACK))
     stage.two.hears(WAIT).says(ok())
     stage.two.hears(CONSISTENCY.just.decode()).says(rows("1"))
-    stage.two.hears(DO_NOT_WAIT)
-    stage.two.hears(statement).says(ok(), error(1146))
+    if statement is not PREPARE:  # which leaves what may be asked about the statement before
+        stage.two.hears(DO_NOT_WAIT).says(ok())
+    stage.two.hears(statement).says(error(1146))
     client.hears_error(1146)
 
 
