@@ -99,7 +99,7 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
     if request.code != COM_STMT_PREPARE and request.code != COM_STATISTICS:  # their replies carry no flags
         if not answer.has_rows:
             if statement.pins is not PinReason.DIAGNOSTICS:
-                relay.row_count = reply.affected_rows
+                relay.row_count = reply.affected_rows if request.code != COM_SET_OPTION else -1
             elif reply.warnings:  # GET DIAGNOSTICS that found none; otherwise it leaves what was
                 relay.row_count = -1
         else:

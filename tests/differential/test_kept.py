@@ -326,6 +326,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         "SELECT ROW_COUNT()"),
         *(said(before, Command(c.COM_STATISTICS), "SELECT @@warning_count, ROW_COUNT()") for _ in range(3)
         for before in ("SELECT COUNT(*) FROM w", "UPDATE t SET v = 3")),
+        *(said(SetOption(1), *behind, "SELECT ROW_COUNT()") for _ in range(3)
+        for behind in ((), (Prepare("p", "SELECT id FROM t"),))),
         said("SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT", "SELECT ROW_COUNT(), FOUND_ROWS()"),
         said(Prepare("p", "SELECT ROW_COUNT(), FOUND_ROWS()"), "SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT",
         Execute("p"), Execute("p")),
