@@ -11,7 +11,7 @@ first SAVEPOINT may come when it is too late for that: then the transaction is r
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.backend import Backend
+from proxy.backend import ROLLBACK, Backend
 from proxy.request import Request
 from proxy.wire.constants import COM_QUERY
 from proxy.wire.packets import ServerError
@@ -26,7 +26,6 @@ NAME: Final = b"`multiwriter sentinel`"
 USE: Final = b"DO (SELECT 1 FROM information_schema.character_sets LIMIT 0)"
 SET: Final = b"SAVEPOINT " + NAME
 RELEASE: Final = b"RELEASE SAVEPOINT " + NAME
-ROLLBACK: Final = b"ROLLBACK"
 
 DEADLOCK: Final = ServerError(1213, "40001", "Deadlock found when trying to get lock; try restarting transaction")
 
