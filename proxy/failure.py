@@ -221,6 +221,7 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             transaction.state = transaction.state or relay.state
         if verdict.confirm or not surely:
             relay.journal.forbid("uncertain")
+            transaction.unsure = True
         success.record(relay, request, 0, 0, code)
     elif transaction.stage is Stage.NONE:
         relay.account("failed", backend)

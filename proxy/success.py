@@ -245,12 +245,13 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
     if not rolled_back:
         causality.wrote(relay, transaction.wrote or statement.may_write, backend)
     one_shot, read_only = transaction.one_shot, transaction.read_only
-    was_open = transaction.stage is Stage.OPEN
-    if was_open:
+    ended = False
+    if transaction.stage is Stage.OPEN:
         backend.one_shot = False  # it has had its transaction
         backend.lifted = False
+        ended = statement.kind is Kind.SET and statement.commits and not transaction.unsure
         begin = transaction.begin
-        if statement.kind is Kind.SET and begin is not None and (begin.read_only or begin.read_write):
+        if ended and begin is not None and (begin.read_only or begin.read_write):
             one_shot += (relay.profile.query(SET_ACCESS[begin.read_only]),)
             read_only = begin.read_only
     relay.end_transaction()
@@ -260,7 +261,7 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
         elif keeps_one_shot(statement) and not any(name == ACCESS for name, _ in statement.carries):
             # Setting the session's default replaces what was set for the next transaction.
             transaction.one_shot, transaction.read_only = one_shot, read_only
-            backend.one_shot = backend.one_shot or (was_open and bool(one_shot))
+            backend.one_shot = backend.one_shot or (ended and bool(one_shot))
             if statement.one_shot:
                 # The node was told because a transaction might have been open.
                 relay.remember_one_shot(request)

@@ -31,6 +31,7 @@ class Transaction:
         "stage",
         "started",
         "state",
+        "unsure",
         "wrote",
     )
 
@@ -44,6 +45,7 @@ class Transaction:
     wrote: bool
     savepoint: bool  # with autocommit off the client has set one, which the server's status does not tell
     sentinel: bool  # a savepoint of our own shows that it is whole
+    unsure: bool  # a statement has failed that may have ended it; the next OK tells
     started: float  # seconds, loop time; of the first command that went to a node
 
     def __init__(self) -> None:
@@ -62,3 +64,4 @@ class Transaction:
         self.wrote = False
         self.savepoint = False
         self.sentinel = False
+        self.unsure = False

@@ -108,6 +108,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         for between in ((), ("SELECT * FROM t",)) for behind in ((), ("BEGIN",), ("SELECT @@warning_count",))),
         said("SET SESSION TRANSACTION READ ONLY", "SET autocommit = 0", "START TRANSACTION READ WRITE",
         "SET autocommit = 1", "INSERT INTO w VALUES (8, 8)", "INSERT INTO w VALUES (9, 9)"),
+        *(said("START TRANSACTION READ ONLY", "RENAME TABLE nosuch TO n1", how, "INSERT INTO w VALUES (8, 8)")
+        for how in ("SET @a = 0", "SET autocommit = 1")),
         *(said("INSERT INTO w VALUES (8, 8)", "START TRANSACTION WITH CONSISTENT SNAPSHOT") for _ in range(9)),
     ),
     "SET TRANSACTION outlives a text of nothing": (
