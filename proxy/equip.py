@@ -100,7 +100,7 @@ async def open_transaction(relay: "Relay", backend: Backend, request: Request, w
     """Begin the transaction first where it can't be done in the statement's own write. What is left of the plan."""
     transaction = relay.transaction
     begin = transaction.begin
-    if not begun_or_keeps(relay, request):
+    if wanted.opening is Opening.CONFIRMED or not begun_or_keeps(relay, request):
         await set_transaction(backend, transaction.one_shot)
     if wanted.opening is Opening.CONFIRMED:
         await step(backend, transaction.begin_text, COM_QUERY)

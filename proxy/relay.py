@@ -270,10 +270,11 @@ class Relay(Sink):
         """What the backend must be like for it."""
         transaction = self.transaction
         if request.code == COM_STMT_PREPARE and transaction.stage is not Stage.OPEN:
+            # Where a write must not be run it is not even prepared.
             begin = transaction.begin
-            if begin is not None and request.facts.may_write and is_read_only(begin, self.state, transaction):
-                return FOR_REAL  # there it is refused
-            return UNGUARDED  # it begins nothing, and a read-only session may not even prepare a write
+            if begin is None or not request.facts.may_write:
+                return UNGUARDED
+            return FOR_REAL if self.state.read_only or is_read_only(begin, self.state, transaction) else UNGUARDED
         return plan(request.statement, self.state, self.transaction)
 
     def read_modes(self) -> None:

@@ -212,6 +212,8 @@ def _is_assign(tokens: Sequence[Token], at: int) -> bool:
 
 def _variable(name: str, value: str | None, scope: str, leaves: _Leaves) -> None:
     name = variables.ALIASES.get(name, name)
+    if value is not None and value.startswith("-") and name not in variables.UNTOLD:
+        value = None  # most have no such: what it becomes, and under which sql_mode that is an error, the server knows
     if name.startswith(variables.OURS):
         leaves.ours.append((name, value or ""))
     elif name in variables.TRACKING:

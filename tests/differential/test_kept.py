@@ -48,6 +48,10 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
     "PREPARE behind BEGIN is answered as in a transaction": (
         said("BEGIN", Prepare("p", "SELECT id FROM t WHERE id = ?"), Execute("p", (1,)), "COMMIT", capabilities=0),
         said("START TRANSACTION READ ONLY", Prepare("p", "UPDATE t SET v = ?"), "SELECT 1"),
+        said("SET @@session.tx_read_only = 1", "START TRANSACTION READ WRITE", Prepare("p", "UPDATE t SET v = ?"),
+        Execute("p", (1,)), "COMMIT", Prepare("q", "UPDATE t SET v = ?")),
+        said("SET @@session.tx_read_only = 1", "SET TRANSACTION READ WRITE", "BEGIN",
+        Prepare("p", "UPDATE t SET v = ?"), Execute("p", (1,)), "COMMIT", Execute("p", (2,))),
     ),
     "errors name a prepared statement by the client's id": (
         said(Prepare("p", "SELECT 1"), Prepare("q", "SELECT 2"), Prepare("r", "SELECT 3")),
@@ -201,6 +205,11 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET session_track_transaction_info = 'STATE'", "SET autocommit = 0", "SET @a = (SELECT MAX(id) FROM t)",
         "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')", "SELECT @@error_count", 'SELECT "id" FROM t', "COMMIT",
         capabilities=TRACKS | NEW_EOF),
+    ),
+    "a value that another sql_mode refuses is set as what it became": (
+        *(said(setting, "UPDATE t SET v = 3", "SELECT id FROM t", "SELECT @@sql_select_limit, @@max_sort_length")
+        for setting in ("SET sql_mode = 'STRICT_ALL_TABLES', sql_select_limit = -1",
+        "SET sql_mode = 'STRICT_ALL_TABLES', max_sort_length = -5") for _ in range(3)),
     ),
     "variables that were set together are reported in no order": (
         said("SET session_track_system_variables = '*'",
