@@ -212,7 +212,9 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         holding.failed(relay, request)
     if statement.may_write and not did_nothing and statement.kind not in UNDONE:
         causality.wrote(relay, True, backend)
-    begins_none = did_nothing or (statement.kind in BEGIN_NONE and keeps_one_shot(statement))
+    refused = not statement.commits and (before_tables(code) or verdict.guard)
+    begins_none = did_nothing or (refused and statement.plain and statement.pins is None)
+    begins_none = begins_none or (statement.kind in BEGIN_NONE and keeps_one_shot(statement))
     surely = statement.kind in SINGLE or begins_none
     if open_before or not (surely and (relay.state.autocommit or begins_none)):
         # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.
@@ -227,7 +229,6 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         relay.account("failed", backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only
         relay.end_transaction()
-        refused = not statement.commits and (before_tables(code) or verdict.guard)
         if refused or prepares or keeps_one_shot(statement) or (did_nothing and statement.kind is Kind.OTHER):
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only

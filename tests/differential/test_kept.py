@@ -116,6 +116,12 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         for how in ("SET @a = 0", "SET autocommit = 1")),
         *(said("INSERT INTO w VALUES (8, 8)", "START TRANSACTION WITH CONSISTENT SNAPSHOT") for _ in range(9)),
     ),
+    "SET TRANSACTION outlives what is refused before it begins, with autocommit off, too": (
+        *(said("SET autocommit = 0", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", refused, *behind,
+        "DELETE FROM w", "COMMIT", "INSERT INTO w VALUES (8, 8)", "SELECT * FROM w", "ROLLBACK")
+        for refused in ("UPDATE nosuch SET a = 1", "SELECT id FROM t, nosuch", "SELEC", "UPDATE t SET nosuch = 1")
+        for behind in ((), ("START TRANSACTION",), ("SELECT 1", "SELECT id FROM t"))),
+    ),
     "SET TRANSACTION outlives a text of nothing": (
         said("SET TRANSACTION READ ONLY", "-- nothing", "INSERT INTO a2 (v) VALUES (NULL)"),
     ),
