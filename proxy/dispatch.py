@@ -152,8 +152,8 @@ async def _lease(
             if relay.pinned is not None and backend is not None:
                 node = backend.pool.node.name
                 raise GiveUp(answers.session_lost(node, relay.pinned), "pinned") from gone
-            if isinstance(gone, CannotWait) and relay.transaction.stage is not Stage.OPEN:
-                continue
+            if isinstance(gone, CannotWait) and (relay.replaying or relay.transaction.stage is not Stage.OPEN):
+                continue  # nothing was there
         except Failed as failed:
             verdict, error = failed.verdict, failed.error
             if backend is not None:
