@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 
 from tests.bench.endpoints import Endpoint
-from tests.bench.usage import cpu_seconds, system_share
+from tests.bench.usage import cpu_seconds, promptly, system_share
 from tests.support.sysbench import command
 
 STARTED = "Threads started!"  # all are connected, and have prepared what they prepare
@@ -48,9 +48,12 @@ def measure(
         host=endpoint.host,
         rows=rows,
     )
-    with subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=directory
-    ) as process:
+    with (
+        promptly(),
+        subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=directory
+        ) as process,
+    ):
         assert process.stdout is not None
         lines: list[str] = []
         pids = endpoint.pids
