@@ -51,8 +51,8 @@ def must_wait(relay: "Relay", backend: Backend, request: Request | None, wanted:
     """
     if _has_its_own(relay, backend) and (level(relay) is not Level.STRONG or relay.transaction.stage is Stage.OPEN):
         return False
-    opens = wanted.opening is not Opening.NOTHING  # behind which it is too late, whatever comes first
-    if request is not None and not opens and (request.code not in READS or _asks_of_the_last(request, backend)):
+    opens = wanted.opening is not Opening.NOTHING  # behind which it is too late, also for what reads nothing itself
+    if request is not None and (not (opens or request.code in READS) or _asks_of_the_last(request, backend)):
         return False
     return not (backend.causal and waits_by_itself(relay, backend, request, wanted))
 
