@@ -213,8 +213,11 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
     if statement.may_write and not did_nothing and statement.kind not in UNDONE:
         causality.wrote(relay, True, backend)
     refused = not statement.commits and (before_tables(code) or verdict.guard)
-    begins_none = did_nothing or (refused and statement.plain and statement.pins is None)
-    begins_none = begins_none or (statement.kind in BEGIN_NONE and keeps_one_shot(statement))
+    begins_none = (
+        did_nothing
+        or (refused and statement.plain and statement.pins is None)
+        or (statement.kind in BEGIN_NONE and keeps_one_shot(statement))
+    )
     surely = statement.kind in SINGLE or begins_none
     if open_before or not (surely and (relay.state.autocommit or begins_none)):
         # Whether a transaction is open, if none was before, is told by the next OK: until then one is assumed.

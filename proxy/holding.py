@@ -73,13 +73,10 @@ def reports_later(relay: "Relay", request: Request) -> bool:
     """For a command whose answer has no room for a report: an error, or rows that end with an old EOF packet. If it
     was an execution the server may have gone to the statement's schema and back, and tells of it with the next OK.
     """
-    prepared = request.prepared
     later = (
-        prepared is not None
-        and prepared.state is not relay.state
-        and prepared.state.schema != relay.state.schema
+        request.code == COM_STMT_EXECUTE
+        and relay.of_another_schema(request)
         and relay.profile.capabilities & CLIENT_SESSION_TRACK != 0
-        and request.code == COM_STMT_EXECUTE
     )
     if later:
         relay.pins.hold(PinReason.TRACKING, (REPORT,))

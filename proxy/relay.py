@@ -239,7 +239,7 @@ class Relay(Sink):
                 statement.transaction is not None
                 and self.pinned is None
                 and may_begin_late(statement.transaction)
-                and not self._of_another_schema(request)
+                and not self.of_another_schema(request)
             ) or (self.marks and commits.ends_autocommit_off(self, statement)):
                 # BEGIN within a transaction: a COMMIT, and then one that begins late.
                 self.then = request
@@ -287,7 +287,7 @@ class Relay(Sink):
     def _answered_here(self, request: Request) -> bool:
         """The beginnings and ends that no node needs to hear of."""
         statement = request.statement
-        if self._of_another_schema(request):
+        if self.of_another_schema(request):
             return False
         if request.long_data:
             return False  # none of these has a parameter: the server says so
@@ -309,7 +309,7 @@ class Relay(Sink):
             return True
         return False
 
-    def _of_another_schema(self, request: Request) -> bool:
+    def of_another_schema(self, request: Request) -> bool:
         """The server goes to the schema that it was prepared in and back, and tells those that track it."""
         prepared = request.prepared
         return prepared is not None and prepared.state is not self.state and prepared.state.schema != self.state.schema

@@ -26,7 +26,7 @@ from proxy.wire.prepared import with_status
 from proxy.wire.replies import ReplyScanner
 from router.facts import Asks, Kind, PinReason, Result, Statement
 from router.journal import Entry
-from router.plan import begins_one, keeps_one_shot
+from router.plan import access_left, begins_one, keeps_one_shot
 from router.transaction import Stage
 from router.variables import ACCESS
 
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 # Flags that stay until sql_mode is set again.
 LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
 DEFINITIONS_PATIENCE: Final = 1.0  # seconds
-# What a transaction that is ended by SET autocommit = 1 leaves for the next one, by whether it was READ ONLY. Of COMMIT
-# and the implicit ones nothing stays.
-SET_ACCESS: Final = {True: b"SET TRANSACTION READ ONLY", False: b"SET TRANSACTION READ WRITE"}
 
 
 def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
@@ -245,15 +242,16 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
     if not rolled_back:
         causality.wrote(relay, transaction.wrote or statement.may_write, backend)
     one_shot, read_only = transaction.one_shot, transaction.read_only
-    ended = False
     if transaction.stage is Stage.OPEN:
         backend.one_shot = False  # it has had its transaction
         backend.lifted = False
-        ended = statement.kind is Kind.SET and statement.commits and not transaction.unsure
-        begin = transaction.begin
-        if ended and begin is not None and (begin.read_only or begin.read_write):
-            one_shot += (relay.profile.query(SET_ACCESS[begin.read_only]),)
-            read_only = begin.read_only
+        if statement.kind is Kind.SET and statement.commits:
+            begin = transaction.begin
+            left = access_left(begin) if begin is not None else b""
+            backend.one_shot = bool(left or one_shot)
+            if begin is not None and left and not transaction.unsure:
+                one_shot += (relay.profile.query(left),)
+                read_only = begin.read_only
     relay.end_transaction()
     if backend.one_shot or one_shot or statement.one_shot:
         if begins_one(statement):
@@ -261,7 +259,6 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
         elif keeps_one_shot(statement) and not any(name == ACCESS for name, _ in statement.carries):
             # Setting the session's default replaces what was set for the next transaction.
             transaction.one_shot, transaction.read_only = one_shot, read_only
-            backend.one_shot = backend.one_shot or (ended and bool(one_shot))
             if statement.one_shot:
                 # The node was told because a transaction might have been open.
                 relay.remember_one_shot(request)

@@ -121,6 +121,15 @@ def opening_text(begin: Begin, state: State) -> bytes:
     return b"START TRANSACTION"
 
 
+def access_left(begin: Begin) -> bytes:
+    """What a transaction that is ended by SET autocommit = 1 leaves for the next one, while COMMIT and implicit ends
+    leave nothing: the access mode of its BEGIN, as SET TRANSACTION has it. b"" where BEGIN said nothing.
+    """
+    if begin.read_only:
+        return b"SET TRANSACTION READ ONLY"
+    return b"SET TRANSACTION READ WRITE" if begin.read_write else b""
+
+
 def is_read_only(begin: Begin, state: State, transaction: Transaction) -> bool:
     """Is the transaction that it began READ ONLY? What BEGIN itself says counts before SET TRANSACTION, and that before
     the session's default.
