@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from proxy import ahead, commit, failure, kept, places, sentinel
+from proxy import ahead, causality, commit, failure, kept, places, sentinel
 from proxy.backend import ROLLBACK, Backend, Lost
 from proxy.launch import launch
 from proxy.log import event
@@ -138,6 +138,8 @@ async def _lease(
                     and (first := ahead.state_for(relay, backend, request, wanted))
                 ):
                     return backend, wanted, first
+                if not backend.waits and causality.must_wait(relay, backend, request, wanted):
+                    raise CannotWait  # ahead of a PREPARE that may be refused, and asked about here
                 await prepare_ahead(relay, backend, request)
                 await bring(relay, backend, relay.state, wanted, request)
                 wanted = await open_transaction(relay, backend, request, wanted)
