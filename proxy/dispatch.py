@@ -35,6 +35,7 @@ from proxy.equip import (
     as_packet,
     ask,
     bring,
+    can_wait,
     equip,
     open_transaction,
     prepare_ahead,
@@ -138,7 +139,7 @@ async def _lease(
                     and (first := ahead.state_for(relay, backend, request, wanted))
                 ):
                     return backend, wanted, first
-                if not backend.waits and causality.must_wait(relay, backend, request, wanted):
+                if causality.must_wait(relay, backend, request, wanted) and not can_wait(relay, backend, request):
                     raise CannotWait  # ahead of a PREPARE that may be refused, and asked about here
                 await prepare_ahead(relay, backend, request)
                 await bring(relay, backend, relay.state, wanted, request)

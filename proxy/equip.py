@@ -128,10 +128,33 @@ async def set_transaction(backend: Backend, one_shot: tuple[bytes, ...]) -> None
         await step(backend, command, COM_QUERY)
 
 
+def can_wait(relay: "Relay", backend: Backend, request: Request) -> bool:
+    """It can be made to wait for what was committed elsewhere, also behind what `prepare_ahead` does first."""
+    if not backend.waits or not relay.cluster.flavor.reset_ends_waiting:
+        return backend.waits
+    prepared = _goes_ahead(relay, backend, request)
+    return prepared is None or not restore(backend.state, prepared.state).reset
+
+
 async def prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> None:
     """Prepare the command's statement in the state that the session was in then: schema and SQL mode are part of what
     it means. The way there may lead over a reset, so that this comes first of all.
     """
+    prepared = _goes_ahead(relay, backend, request)
+    if prepared is None:
+        return
+    await restore_state(relay, backend, prepared.state)
+    if backend.guarded:
+        await ask(backend, UNGUARD)  # a guarded one does not even prepare a write
+        backend.guarded = False
+    refused = await _prepare(relay, backend, prepared)
+    if refused is not None:
+        await restore_state(relay, backend, relay.state)
+        raise refused
+
+
+def _goes_ahead(relay: "Relay", backend: Backend, request: Request) -> Prepared | None:
+    """What is to be prepared there in another state than the backend's."""
     prepared = request.prepared
     if (
         prepared is None
@@ -145,15 +168,8 @@ async def prepare_ahead(relay: "Relay", backend: Backend, request: Request) -> N
         or not reachable(prepared.state, relay.state)
         or restore(prepared.state, relay.state).reset  # which it would not survive
     ):
-        return
-    await restore_state(relay, backend, prepared.state)
-    if backend.guarded:
-        await ask(backend, UNGUARD)  # a guarded one does not even prepare a write
-        backend.guarded = False
-    refused = await _prepare(relay, backend, prepared)
-    if refused is not None:
-        await restore_state(relay, backend, relay.state)
-        raise refused
+        return None
+    return prepared
 
 
 async def _prepare(relay: "Relay", backend: Backend, prepared: Prepared) -> Refused | None:

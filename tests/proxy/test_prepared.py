@@ -471,3 +471,25 @@ def test_a_report_that_waits_for_an_ok_binds_until_it_has_come(stage: Stage) -> 
     )
     client.runs(stage.one, "SET NAMES utf8mb4", reported)
     assert client.session.relay.pinned is None
+
+
+def test_where_a_reset_would_keep_a_backend_from_waiting_nothing_is_prepared_ahead(build: Build) -> None:
+    """What is refused there is asked about there, and a transaction could not begin behind it."""
+    stage = build(pool=Pool(max_backends=1))
+    client, other = stage.client(), stage.client()
+    has_prepared(stage, client, READ, there=41)
+    client.runs(stage.one, "DROP TABLE t", ok())
+    stage.two.comes_up()
+    stage.one.goes_down()
+    reset_to_be = other.runs(stage.two, "SET sql_mode='ANSI'", ok())
+    client.says("BEGIN")
+    client.hears(ok(TRANS))
+    client.says(execute(1, 5))
+    stage.two.hears(GUARD).says(ok())
+    stage.two.hears(WAIT).says(ok())
+    link = stage.two.hears(OPENING).says(ok(TRANS))
+    assert link is not reset_to_be
+    stage.two.hears(prepare(READ)).says(error(1146))
+    assert client.hears_error(1146)
+    listing = rows("1146", status=TRANS)
+    assert client.runs(stage.two, "SHOW WARNINGS", listing) is link
