@@ -31,6 +31,7 @@ COMPILED = (
     "proxy/frontend.py",
     "proxy/insert_id.py",
     "proxy/launch.py",
+    "proxy/leaseholder.py",
     "proxy/places.py",
     "proxy/policy.py",
     "proxy/pool.py",

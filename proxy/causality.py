@@ -49,12 +49,17 @@ def must_wait(relay: "Relay", backend: Backend, request: Request | None, wanted:
     """Ahead of what is sent next the node has to be asked to wait for what was committed elsewhere; or, where it has
     been asked, something has to be run that does wait.
     """
+    return has_to_see(relay, backend, request, wanted) and not (
+        backend.causal and waits_by_itself(relay, backend, request, wanted)
+    )
+
+
+def has_to_see(relay: "Relay", backend: Backend, request: Request | None, wanted: Plan) -> bool:
+    """What is sent next has to find something that is not known to be there."""
     if _has_its_own(relay, backend) and (level(relay) is not Level.STRONG or relay.transaction.stage is Stage.OPEN):
         return False
     opens = wanted.opening is not Opening.NOTHING  # behind which it is too late, also for what reads nothing itself
-    if request is not None and (not (opens or request.code in READS) or _asks_of_the_last(request, backend)):
-        return False
-    return not (backend.causal and waits_by_itself(relay, backend, request, wanted))
+    return request is None or ((opens or request.code in READS) and not _asks_of_the_last(request, backend))
 
 
 def _asks_of_the_last(request: Request, backend: Backend) -> bool:

@@ -139,7 +139,7 @@ async def _lease(
                     and (first := ahead.state_for(relay, backend, request, wanted))
                 ):
                     return backend, wanted, first
-                if causality.must_wait(relay, backend, request, wanted) and not can_wait(relay, backend, request):
+                if causality.has_to_see(relay, backend, request, wanted) and not can_wait(relay, backend, request):
                     raise CannotWait  # ahead of a PREPARE that may be refused, and asked about here
                 await prepare_ahead(relay, backend, request)
                 await bring(relay, backend, relay.state, wanted, request)

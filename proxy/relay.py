@@ -14,14 +14,14 @@ from typing import Final
 
 from proxy import ahead, dispatch, failure, holding, kept, places
 from proxy import commit as commits
-from proxy.backend import Backend, Sink
+from proxy.backend import Backend
 from proxy.cluster import Cluster
 from proxy.continued import Sent
 from proxy.counters import COMMITTED, ROLLED_BACK
 from proxy.failure import Refusal
-from proxy.frontend import Frontend
 from proxy.insert_id import InsertIds
 from proxy.launch import launch
+from proxy.leaseholder import Leaseholder
 from proxy.places import Place
 from proxy.policy import Policy
 from proxy.prepared import PreparedStatements
@@ -64,16 +64,14 @@ RELEASED: Final = End(chain=False, release=True)
 COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
 
 
-class Relay(Sink):
+class Relay(Leaseholder):
     """The session of one client. It is the sink of its backend's replies."""
 
     __slots__ = (
         "attempts",
         "attributes",
         "causal",
-        "closed",
         "closing",
-        "cluster",
         "collected",
         "commit",
         "contested",
@@ -83,8 +81,6 @@ class Relay(Sink):
         "digest",
         "flags",
         "foreign",
-        "frontend",
-        "homes",
         "id",
         "initial",
         "insert_ids",
@@ -92,13 +88,10 @@ class Relay(Sink):
         "keeping",
         "kept",
         "leading",
-        "lease",
         "level",
-        "lingering",
         "marks",
         "metrics",
         "modes",
-        "node",
         "original",
         "phase",
         "pinned",
@@ -121,7 +114,6 @@ class Relay(Sink):
         "task",
         "then",
         "transaction",
-        "warned",
     )
 
     def __init__(
@@ -137,7 +129,7 @@ class Relay(Sink):
         """`initial`: the state that the session begins in. `foreign`: the client's character set is one that can't be
         read bytewise.
         """
-        self.cluster = cluster
+        super().__init__(cluster)
         self.policy = policy
         self.level: Level | None = None  # what the client has set; None: as the policy says
         self.metrics = cluster.metrics
@@ -148,16 +140,12 @@ class Relay(Sink):
         self.state = initial
         self.foreign = foreign
         self.modes = Modes.FOREIGN if foreign else 0  # how the server reads this session's texts
-        self.frontend: Frontend = None  # type: ignore[assignment]  # set before the first command
         self.prepared = PreparedStatements()
         self.transaction = Transaction()
         self.journal: Journal[Request] = Journal(cluster.journal_space, policy.journal_bytes)
 
         self.request: Request | None = None  # the command under way
         self.task: asyncio.Task[None] | None = None  # the dispatch under way
-        self.lease: Backend | None = None
-        self.lingering = False  # the lease is only kept because the client may ask for warnings
-        self.warned = False  # the lease holds warnings, or an error, that it may ask for
         self.kept: kept.Kept | None = None  # what it may ask for and no backend has any more
         self.keeping = False  # `task` is asking the backend for that
         self.row_count: int | None = 0  # ROW_COUNT() of its last statement; None: not known
@@ -165,13 +153,10 @@ class Relay(Sink):
         self.pins = Pins()
         self.pinned: str | None = None  # the oldest of them
         self.closing = False  # close when the transaction has ended
-        self.closed = False
 
         self.place: Place | None = None  # where the transaction has to go, if not anywhere
         self.contested = ""  # the table of the last conflict
 
-        self.node: Node | None = None  # where it was last
-        self.homes: dict[str, Backend] = {}  # node -> the backend it used last there
         self.savepoints = False  # it uses them, before nodes that hide aborts behind them
         self.causal = False  # it has written, so that not every node is known to have it
         self.synced: set[str] = set()  # the nodes that are
@@ -223,7 +208,7 @@ class Relay(Sink):
                 return
             if statement.asks & (Asks.WARNINGS | Asks.ROWS) or (self.warned and not statement.tables):
                 assert self.lease is not None
-                self._end_lingering(self.lease)
+                self.end_lingering(self.lease)
             else:
                 self.give_back()
         if self.marks and commits.stands_alone(self, request):
@@ -374,23 +359,6 @@ class Relay(Sink):
             places.taken(self)
         return backend
 
-    def home(self, node: Node) -> Backend | None:
-        """The backend that this session used last on a node, unless another has used it since and may ask it."""
-        backend = self.homes.get(node.name)
-        return backend if backend is not None and backend.last_user is self else None
-
-    def hold(self, backend: Backend) -> None:
-        """Make a backend this session's lease."""
-        node = backend.pool.node
-        if backend.last_user is not self or self.node is not node:
-            backend.diagnostics = 0  # what is there is others', or from before this session's last statement
-        self.lease = backend
-        self.node = node
-        self.homes[node.name] = backend
-        backend.holder = self
-        backend.last_user = self
-        node.outstanding += 1
-
     # -- the reply comes ----------------------------------------------------------------------------------------------
 
     def reply_data(self, data: bytes) -> None:
@@ -522,60 +490,14 @@ class Relay(Sink):
         self.attempts = None
         self.replaying = False
 
-    # -- the lease ----------------------------------------------------------------------------------------------------
-
-    def unhold(self) -> Backend | None:
-        """It is not this session's any more; the caller gives it to the pool."""
-        backend, self.lease = self.lease, None
-        if backend is None:
-            return None
-        backend.holder = None
-        self.warned = False
-        backend.pool.node.outstanding -= 1
-        if self.lingering:
-            self._end_lingering(backend)
-        if self.frontend.paused:
-            backend.resume()
-        return backend
-
-    def give_back(self, now: float | None = None) -> None:
-        """Nothing is due on it, and its state is known. `now`: the time, if it has just been asked for."""
-        if self.lease is not None and self.lease.one_shot:
-            self.recycle()
-            return
-        backend = self.unhold()
-        if backend is not None:
-            backend.pool.release(backend, now)
-
     def settle(self) -> None:
         """Between two commands: keep the lease only as long as something is left there."""
         if self.pinned is None and self.transaction.stage is not Stage.OPEN and self.lease is not None:
             self.linger(self.lease) if self.warned else self.give_back()
 
-    def recycle(self) -> None:
-        """It may hold an open transaction or session state: it is reset before anybody else gets it."""
-        backend = self.unhold()
-        if backend is not None:
-            backend.pool.recycle(backend)
-
-    def drop(self) -> None:
-        """It must not be used again."""
-        backend = self.unhold()
-        if backend is not None:
-            backend.pool.discard(backend)
-
-    def linger(self, backend: Backend) -> None:
-        """Keep the lease while the client may ask for the warnings of its last statement."""
-        self.lingering = True
-        self.cluster.lingering[backend.pool.node.name][self] = self.part
-
     def part(self) -> None:
         """Somebody else needs the lease that is only kept for what may be asked."""
         kept.part(self)
-
-    def _end_lingering(self, backend: Backend) -> None:
-        self.lingering = False
-        self.cluster.lingering[backend.pool.node.name].pop(self, None)
 
     # -- LOAD DATA LOCAL ----------------------------------------------------------------------------------------------
 

@@ -473,15 +473,28 @@ def test_a_report_that_waits_for_an_ok_binds_until_it_has_come(stage: Stage) -> 
     assert client.session.relay.pinned is None
 
 
-def test_where_a_reset_would_keep_a_backend_from_waiting_nothing_is_prepared_ahead(build: Build) -> None:
-    """What is refused there is asked about there, and a transaction could not begin behind it."""
+@pytest.mark.parametrize("waits", [False, True])
+def test_where_a_reset_would_keep_a_backend_from_waiting_nothing_is_prepared_ahead(build: Build, waits: bool) -> None:
+    """What is refused there is asked about there, and a transaction could not begin behind it. `waits`: the backend
+    does, up to the reset.
+    """
     stage = build(pool=Pool(max_backends=1))
     client, other = stage.client(), stage.client()
     has_prepared(stage, client, READ, there=41)
     client.runs(stage.one, "DROP TABLE t", ok())
+    other.runs(stage.one, "SET sql_mode='ANSI'", ok())
+    if waits:
+        other.runs(stage.one, WRITE, ok(rows=1))
     stage.two.comes_up()
     stage.one.goes_down()
-    reset_to_be = other.runs(stage.two, "SET sql_mode='ANSI'", ok())
+    other.says(READ)
+    if waits:
+        stage.two.hears("SET sql_mode='ANSI'").says(ok())
+        stage.two.hears(WAIT).says(ok())
+        reset_to_be = stage.two.hears(READ).says(rows("1"))
+    else:
+        reset_to_be = stage.two.hears("SET sql_mode='ANSI'", READ).says(ok() + rows("1"))
+    other.hears(rows("1"))
     client.says("BEGIN")
     client.hears(ok(TRANS))
     client.says(execute(1, 5))
