@@ -194,6 +194,20 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
             relay.give_back()
         answer_and_end(relay, error)
         return
+    left(relay, verdict, backend, code, ran=ran)
+    relay.tell(error)
+    relay.finish()
+
+
+def left(relay: "Relay", verdict: Verdict, backend: Backend, code: int, *, ran: bool) -> None:
+    """The statement has failed for good, and whatever it was in goes on: what is there of it, and of the transaction,
+    and what the client may ask about the error.
+    """
+    request = relay.request
+    assert request is not None
+    transaction = relay.transaction
+    statement = request.statement
+    open_before = transaction.stage is Stage.OPEN
     asks_first = False
     if transaction.alone:
         started = transaction.started
@@ -245,8 +259,6 @@ def failed(relay: "Relay", verdict: Verdict, error: ProxyError | bytes, code: in
         kept.part(relay)
     elif transaction.stage is not Stage.OPEN and relay.pinned is None:
         relay.linger(backend)
-    relay.tell(error)
-    relay.finish()
 
 
 def note(relay: "Relay", verdict: Verdict, backend: Backend) -> None:
