@@ -93,8 +93,7 @@ class Conversation:
         server.questions += 1
         if server.ask is not None:
             await server.ask()
-        rows: list[tuple[str | None, ...]] = [("status", name, value) for name, value in server.status.items()]
-        return rows + [("variable", name, value) for name, value in server.variables.items()]
+        return [("\n".join(f"{name}={value}" for name, value in (server.status | server.variables).items()),)]
 
     def close(self) -> None:
         if not self._closed:

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from router.galera import (
     NO_UUID,
+    QUESTION,
     STATUS,
-    STATUS_QUERY,
     UNDEFINED_CONF_ID,
     VARIABLES,
-    VARIABLES_QUERY,
+    Reading,
     Thresholds,
     health,
-    reading,
+    observe,
 )
 from router.membership import Standing
 
@@ -38,9 +38,12 @@ HEALTHY = {
 DONOR = {"wsrep_local_state": "2", "wsrep_local_state_comment": "Donor/Desynced"}
 
 
-def read(changes: dict[str, str], at: float = 0.0):
-    values = HEALTHY | changes
-    return reading({n: values[n] for n in STATUS if n in values}, {n: values[n] for n in VARIABLES if n in values}, at)
+def read(changes: dict[str, str], at: float = 0.0) -> Reading:
+    return told(HEALTHY | changes, at)
+
+
+def told(values: dict[str, str], at: float = 0.0) -> Reading:
+    return Reading({n: values[n] for n in STATUS if n in values}, {n: values[n] for n in VARIABLES if n in values}, at)
 
 
 def test_a_healthy_node() -> None:
@@ -107,14 +110,16 @@ def test_the_worst_is_told_first() -> None:
 
 
 def test_a_plain_server_is_no_member_even_if_it_answers() -> None:
-    found = health(reading({}, {"read_only": "OFF", "wsrep_on": "OFF"}, 0.0))
+    found = health(told({"read_only": "OFF", "wsrep_on": "OFF"}))
     assert (found.standing, found.cluster_uuid, found.conf_id) == (Standing.OUT, "", -1)
-    assert health(reading({}, {}, 0.0)).standing is Standing.OUT
+    assert health(told({})).standing is Standing.OUT
 
 
-def test_names_come_in_any_case() -> None:
-    values = {name.upper(): value for name, value in HEALTHY.items()}
-    assert health(reading(values, values, 0.0)).ok
+def test_the_answer_is_one_value_of_a_line_for_each_name() -> None:
+    found, seen = observe([("\n".join(f"{name}={value}" for name, value in HEALTHY.items()),)], 0.0, None)
+    assert found.ok
+    assert seen == read({})
+    assert observe([(None,)], 0.0, None)[0].standing is Standing.OUT
 
 
 @pytest.mark.parametrize("uuid", [NO_UUID, ""])
@@ -148,11 +153,11 @@ def test_thresholds_are_the_operators() -> None:
     assert found.standing is Standing.RELIEVED
 
 
-def test_the_queries_ask_for_what_the_rules_read() -> None:
+def test_the_question_asks_for_what_the_rules_read() -> None:
     for name in STATUS:
-        assert f"'{name}'" in STATUS_QUERY
+        assert f"'{name}'" in QUESTION
     for name in VARIABLES:
-        assert f"'{name}'" in VARIABLES_QUERY
+        assert f"@@global.{name}" in QUESTION
     assert set(STATUS) | set(VARIABLES) == set(HEALTHY)
 
 
