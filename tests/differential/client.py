@@ -54,14 +54,21 @@ class Client:
             self._socket.close()
             raise
 
-    def ask(self, raw: bytes, command: int, *, cursor: bool = False) -> bytes:
-        """Send one command and return all of its reply. Raises Closed, or TimeoutError."""
+    def ask(self, raw: bytes, command: int, *, cursor: bool = False, file: bytes = b"") -> bytes:
+        """Send one command and return all of its reply. `file`: what any file that the server asks for holds. Raises
+        Closed, or TimeoutError.
+        """
         scanner = self._scanner
         scanner.start(command, None, cursor)
         self.tell(raw)
         reply = b""
+        sent = False
         while not scanner.done:
             reply += scanner.feed(self._receive())
+            if scanner.local_infile is not None and not sent:
+                sent = True
+                number = reply[3] + 1
+                self.tell((frame(file, number) if file else b"") + frame(b"", number + bool(file)))
         if scanner.rest:
             raise AssertionError(f"{scanner.rest!r} behind the reply {reply!r}")
         return reply + scanner.error_raw

@@ -23,6 +23,14 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """LOAD DATA LOCAL, and the file's contents."""
+
+    sql: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class InitDb:
     schema: str
 
@@ -92,8 +100,8 @@ class ChangeUser:
 
 
 Step = (
-    Query | InitDb | Prepare | Execute | LongData | Fetch | CloseStatement | ResetStatement | FieldList | SetOption
-    | Command | ChangeUser
+    Query | Load | InitDb | Prepare | Execute | LongData | Fetch | CloseStatement | ResetStatement | FieldList
+    | SetOption | Command | ChangeUser
 )  # fmt: skip
 
 
@@ -217,6 +225,9 @@ class Talk:
         match step:
             case Query(sql):
                 return self._ask(client, c.COM_QUERY, self._names.put(sql).encode())
+            case Load(sql, file):
+                raw = frame(bytes((c.COM_QUERY,)) + self._names.put(sql).encode())
+                return client.ask(raw, c.COM_QUERY, file=file.encode())
             case InitDb(schema):
                 return self._ask(client, c.COM_INIT_DB, self._names.put(schema).encode())
             case Prepare(name, sql):

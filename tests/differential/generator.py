@@ -21,6 +21,7 @@ from tests.differential.conversation import (
     Fetch,
     FieldList,
     InitDb,
+    Load,
     LongData,
     Prepare,
     Query,
@@ -202,6 +203,23 @@ PREPARABLE: Final[tuple[tuple[str, tuple[tuple[Value, ...], ...]], ...]] = (
     ("SELECT SQL_CALC_FOUND_ROWS id FROM t ORDER BY id LIMIT ?", ((1,), (3,))),
 )  # fmt: skip
 
+LOADS: Final = (
+    "LOAD DATA LOCAL INFILE 'f' INTO TABLE w FIELDS TERMINATED BY ','",
+    "LOAD DATA LOCAL INFILE 'f' REPLACE INTO TABLE w FIELDS TERMINATED BY ','",
+    "LOAD DATA LOCAL INFILE 'f' IGNORE INTO TABLE {one}.w FIELDS TERMINATED BY ',' IGNORE 1 LINES",
+    "LOAD DATA LOCAL INFILE 'f' INTO TABLE nosuch",
+    "LOAD DATA LOCAL INFILE 'f' INTO TABLE w FIELDS TERMINATED BY ',' (id, @a) SET v = @a + 1",
+    "LOAD DATA LOCAL INFILE 'f' INTO TABLE w CHARACTER SET latin1 FIELDS TERMINATED BY ','; SELECT COUNT(*) FROM w",
+)
+FILES: Final = (
+    "",
+    "700,1\n701,2\n",
+    "702,x\n702,3\n",
+    "703\n",
+    "704,1,1\n" * 3,
+    "".join(f"{number},1\n" for number in range(1000, 9000)),
+)
+
 
 # Reads that can't fail: after one that did FOUND_ROWS() is that of an earlier one, wherever it ran.
 SURE: Final = (
@@ -253,6 +271,8 @@ class Generator:
             (5, self._command),
             (1, self._set_option),
             (1, self._others),
+            (2, self._load),
+            (2, self._xa),
         )
         self._weights = [weight for weight, _ in self._kinds]
 
@@ -265,6 +285,8 @@ class Generator:
         if not schema:
             # A statement prepared in no schema is prepared elsewhere in the session's: the way there is not reported.
             capabilities &= ~c.CLIENT_SESSION_TRACK
+        if lot.random() < 0.7:
+            capabilities |= c.CLIENT_LOCAL_FILES
         while len(self._steps) < size:
             lot.choices(self._kinds, self._weights)[0][1]()
             if lot.random() < 0.25:
@@ -276,7 +298,7 @@ class Generator:
     def _set_before_use(self) -> None:
         """Reading a variable that was never set may set it, to NULL, for the definition of a column to tell."""
         for at, step in enumerate(self._steps):
-            if isinstance(step, Query | Prepare) and ("@a" in step.sql or "@b" in step.sql):
+            if isinstance(step, Query | Prepare | Load) and ("@a" in step.sql or "@b" in step.sql):
                 self._steps.insert(at, Query("SET @a = 0, @b = 0"))
                 return
 
@@ -592,6 +614,16 @@ class Generator:
 
     def _prepared_needs(self, name: str) -> bool:
         return bool(PREPARABLE[self._prepared[name]][1][0])
+
+    def _load(self) -> None:
+        self._steps.append(Load(self._lot.choice(LOADS), self._lot.choice(FILES)))
+
+    def _xa(self) -> None:
+        """Not prepared: that would outlive the session, and lock what it has changed."""
+        self._query(self._lot.choice((
+            "XA START '{lock}'", "XA END '{lock}'", "XA ROLLBACK '{lock}'", "XA COMMIT '{lock}' ONE PHASE",
+            "XA RECOVER", "XA BEGIN '{lock}'", "XA END 'nosuch'", "XA COMMIT 'nosuch'",
+        )))  # fmt: skip
 
     def _set_option(self) -> None:
         self._steps.append(SetOption(self._lot.choice((0, 1, 1))))
