@@ -34,8 +34,8 @@ class Cluster:
     """The cluster behind the proxy, and the account with which its nodes are watched."""
 
     flavor: Annotated[
-        Literal["galera", "group-replication"],
-        Setting("The replication that the nodes run: MariaDB's Galera, or MySQL's Group Replication."),
+        Literal["galera", "percona-xtradb-cluster", "group-replication"],
+        Setting("What the nodes are: MariaDB with Galera, Percona XtraDB Cluster, or MySQL with Group Replication."),
     ] = "galera"
     nodes: Annotated[
         tuple[Address, ...], Setting('The nodes, as `"host"` or `"host:port"`. The default port is 3306.', kind="node")

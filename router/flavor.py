@@ -4,7 +4,7 @@ Data and pure functions. It must not know how a node is asked or a statement is 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -90,4 +90,19 @@ GROUP_REPLICATION: Final = Flavor(
     unknown_statement="mysql_stmt_precheck",
 )
 
-FLAVORS: Final[Mapping[str, Flavor]] = MappingProxyType({flavor.name: flavor for flavor in (GALERA, GROUP_REPLICATION)})
+# The same replication in MySQL's server.
+PERCONA: Final = replace(
+    GALERA,
+    name=outcomes.PERCONA,
+    engine=GROUP_REPLICATION.engine,
+    version=GROUP_REPLICATION.version,
+    collation=GROUP_REPLICATION.collation,
+    question=galera.PERCONA_QUESTION,
+    prepares_types=GROUP_REPLICATION.prepares_types,
+    reset_changes_charset=GROUP_REPLICATION.reset_changes_charset,
+    unknown_statement=GROUP_REPLICATION.unknown_statement,
+)
+
+FLAVORS: Final[Mapping[str, Flavor]] = MappingProxyType(
+    {flavor.name: flavor for flavor in (GALERA, PERCONA, GROUP_REPLICATION)}
+)

@@ -1,8 +1,9 @@
 """What a Galera node's status says: may it be written to, and if not, why.
 
 A table of rules, first match wins, over the values of global status and system variables. Pure: it must not know how
-they were asked for. Meanings: https://galeracluster.com/library/documentation/galera-status-variables.html
-and https://mariadb.com/kb/en/galera-cluster-system-variables/.
+they were asked for. Meanings: https://galeracluster.com/library/documentation/galera-status-variables.html,
+https://mariadb.com/kb/en/galera-cluster-system-variables/ and, of Percona XtraDB Cluster,
+https://docs.percona.com/percona-xtradb-cluster/8.4/wsrep-system-index.html.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,25 +30,35 @@ VARIABLES: Final = (
     "wsrep_reject_queries",
     "wsrep_sst_method",
 )
+MAINTENANCE: Final = "pxc_maint_mode"  # Percona's alone
 
 
 # A node that has lost its majority answers these where it would refuse others or wait for what never comes.
 PREPARE: Final = "SET SESSION wsrep_sync_wait = 0, wsrep_dirty_reads = ON, group_concat_max_len = 65536"
 
 
-def _question() -> str:
+def _lines(table: str, names: tuple[str, ...]) -> str:
     # One value, a line for each name: reading a row of its own for each costs us as much again as the question does.
-    # @@global costs a tenth of what information_schema.global_variables or SHOW VARIABLES do, which copy every variable
-    # first. The line ends stand for themselves, as sql_mode may have taken backslashes their meaning.
-    names = ", ".join(f"'{name}'" for name in STATUS)
-    variables = "".join(f", CONCAT('{name}=', @@global.{name})" for name in VARIABLES)
-    return (
-        "SELECT CONCAT_WS('\n', GROUP_CONCAT(LOWER(variable_name), '=', variable_value SEPARATOR '\n')"  # noqa: S608
-        f"{variables}) FROM information_schema.global_status WHERE variable_name IN ({names})"
-    )
+    # The line ends stand for themselves, as sql_mode may have taken backslashes their meaning.
+    listed = ", ".join(f"'{name}'" for name in names)
+    lines = "GROUP_CONCAT(LOWER(VARIABLE_NAME), '=', VARIABLE_VALUE SEPARATOR '\n')"
+    return f"(SELECT {lines} FROM {table} WHERE VARIABLE_NAME IN ({listed}))"  # noqa: S608
 
 
-QUESTION: Final = _question()
+def _question(*parts: str) -> str:
+    return f"SELECT CONCAT_WS('\n', {', '.join(parts)})"
+
+
+# @@global costs a tenth of what information_schema.global_variables or SHOW VARIABLES do, which copy every variable
+# first.
+QUESTION: Final = _question(
+    _lines("information_schema.global_status", STATUS),
+    *(f"CONCAT('{name}=', @@global.{name})" for name in VARIABLES),
+)
+PERCONA_QUESTION: Final = _question(
+    _lines("performance_schema.global_status", STATUS),
+    _lines("performance_schema.global_variables", (*VARIABLES, MAINTENANCE)),
+)
 
 # wsrep_local_state
 JOINING: Final = 1
@@ -96,11 +107,11 @@ class Reading:
 
 
 def observe(rows: Sequence[tuple[str | None, ...]], at: float, before: Reading | None) -> tuple[Health, Reading]:
-    """The health that the answer to QUESTION tells, and what the next call wants as `before`."""
+    """The health that the answer to either question tells, and what the next call wants as `before`."""
     told: dict[str, str] = dict(
         line.split("=", 1) for value, *_ in rows if value for line in value.split("\n") if "=" in line
     )
-    variables: dict[str, str] = {name: told.pop(name) for name in VARIABLES if name in told}
+    variables: dict[str, str] = {name: told.pop(name) for name in (*VARIABLES, MAINTENANCE) if name in told}
     now = Reading(told, variables, at)
     return health(now, before), now
 
@@ -117,6 +128,7 @@ def health(now: Reading, before: Reading | None = None, thresholds: Thresholds |
                 status=now.word("wsrep_cluster_status") or "unknown",
                 state=now.word("wsrep_local_state_comment") or str(now.local_state),
                 reject=now.word("wsrep_reject_queries"),
+                maintenance=now.word(MAINTENANCE),
                 method=now.word("wsrep_sst_method") or "unknown method",
                 queue=now.number("wsrep_local_recv_queue", 0),
                 paused=round(paused * 100),
@@ -173,6 +185,8 @@ RULES: tuple[tuple[Rule, Standing, str], ...] = (
         Standing.OUT, "not in step: {state}"),
     (lambda now, _p, _t: now.word("wsrep_ready") != "ON",
         Standing.OUT, "not ready: {state}"),
+    (lambda now, _p, _t: now.word(MAINTENANCE) not in ("", "DISABLED"),
+        Standing.HELD, "in maintenance: pxc_maint_mode is {maintenance}"),
     (lambda now, _p, _t: _read_only(now),
         Standing.HELD, "read_only is on"),
     (lambda now, _p, _t: now.local_state == DONOR,

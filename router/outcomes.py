@@ -114,6 +114,7 @@ EVERY: Final = "CPRWSK"
 AFTER_LOGIN: Final = "PRWSK"
 
 GALERA: Final = "galera"
+PERCONA: Final = "percona-xtradb-cluster"
 GROUP: Final = "group-replication"
 TIDB: Final = "tidb"
 AURORA: Final = "aurora"

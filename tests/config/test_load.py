@@ -150,7 +150,8 @@ backoff_base = "1s"
         (
             '"galera"',
             '"gallera"',
-            'm.toml:2 [cluster] flavor: "gallera" is not known here; write one of "galera", "group-replication"',
+            'm.toml:2 [cluster] flavor: "gallera" is not known here; write one of "galera", "percona-xtradb-cluster", '
+            '"group-replication"',
         ),
         ('"galera"', "1", "m.toml:2 [cluster] flavor: text is expected, not a number; write one of"),
         ('"127.0.0.1:3312"', '"127.0.0.1:3311"', "m.toml:3 [cluster] nodes entry 2: 127.0.0.1:3311 is entry 1 already"),

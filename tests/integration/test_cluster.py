@@ -5,6 +5,7 @@ import pytest
 
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import StartError, wait_until
+from router.flavor import FLAVORS
 from tests.integration.conftest import Direct
 
 
@@ -25,6 +26,17 @@ def test_accounts_are_those_of_the_settings(direct: Direct) -> None:
         assert cursor.fetchone() == ("monitor@%", 1)
     with pytest.raises(pymysql.err.OperationalError, match="1045"):
         direct(1, "app", "wrong")
+
+
+def test_a_server_tells_what_it_is_asked_for_its_kind_of_cluster(cluster: Cluster) -> None:
+    """Percona's is asked in MySQL's tables: MySQL's own server answers that it is no such node."""
+    own = FLAVORS[cluster.flavor]
+    for flavor in FLAVORS.values():
+        if flavor.engine == own.engine:
+            rows = [tuple(None if value is None else str(value) for value in row)
+                    for row in cluster[1].query(flavor.question)]  # fmt: skip
+            found, _ = flavor.observe(rows, 0.0, None)
+            assert found.ok is (flavor is own), (flavor.name, rows)
 
 
 def test_temporary_tables_are_where_no_other_server_that_starts_removes_them(cluster: Cluster) -> None:

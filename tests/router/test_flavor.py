@@ -13,7 +13,7 @@ def test_there_is_one_for_each_that_the_settings_know() -> None:
     annotated = typing.get_type_hints(Cluster, include_extras=True)["flavor"]
     known = typing.get_args(typing.get_args(annotated)[0])
     assert set(known) == set(FLAVORS)
-    assert {GALERA.name, GROUP_REPLICATION.name} <= {outcomes.GALERA, outcomes.GROUP, outcomes.TIDB, outcomes.AURORA}
+    assert set(FLAVORS) <= {outcomes.GALERA, outcomes.PERCONA, outcomes.GROUP, outcomes.TIDB, outcomes.AURORA}
 
 
 @pytest.mark.parametrize("flavor", FLAVORS.values(), ids=lambda flavor: flavor.name)

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.galera import (
+    MAINTENANCE,
     NO_UUID,
+    PERCONA_QUESTION,
     QUESTION,
     STATUS,
     UNDEFINED_CONF_ID,
@@ -115,6 +117,16 @@ def test_a_plain_server_is_no_member_even_if_it_answers() -> None:
     assert health(told({})).standing is Standing.OUT
 
 
+@pytest.mark.parametrize(("mode", "standing"), [
+    ("DISABLED", Standing.READY), ("MAINTENANCE", Standing.HELD), ("SHUTDOWN", Standing.HELD),
+])  # fmt: skip
+def test_a_node_of_perconas_can_be_in_maintenance(mode: str, standing: Standing) -> None:
+    lines = "\n".join(f"{name}={value}" for name, value in (HEALTHY | {MAINTENANCE: mode}).items())
+    found, _ = observe([(lines,)], 0.0, None)
+    assert found.standing is standing
+    assert (mode in found.reason) is (standing is not Standing.READY)
+
+
 def test_the_answer_is_one_value_of_a_line_for_each_name() -> None:
     found, seen = observe([("\n".join(f"{name}={value}" for name, value in HEALTHY.items()),)], 0.0, None)
     assert found.ok
@@ -158,6 +170,8 @@ def test_the_question_asks_for_what_the_rules_read() -> None:
         assert f"'{name}'" in QUESTION
     for name in VARIABLES:
         assert f"@@global.{name}" in QUESTION
+    for name in (*STATUS, *VARIABLES, MAINTENANCE):
+        assert f"'{name}'" in PERCONA_QUESTION
     assert set(STATUS) | set(VARIABLES) == set(HEALTHY)
 
 
