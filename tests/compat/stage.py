@@ -252,6 +252,7 @@ def _proxied(
     try:
         proxy.start()
         yield proxy
+        print(f"not replayed: {proxy.metrics().by('reason', 'multiwriter_unreplayable_transactions_total')}")
         assert proxy.running, proxy.log_text()[-3000:]
         assert "internal.error" not in proxy.log_text(), proxy.log_text()[-3000:]
     finally:
