@@ -730,7 +730,7 @@ def test_a_failed_change_of_user_ends_the_connection(
 
 def test_a_client_that_never_answers_the_switch_is_cut_off(run: Run) -> None:
     async def talk() -> None:
-        async with door(timeout=0.1) as at:
+        async with door(timeout=0.5) as at:  # long enough to log in, however busy the machine
             client = await at.connect()
             await client.log_in()
             client.command(com_change_user("app", plugin=SHA2))
