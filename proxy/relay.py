@@ -49,6 +49,7 @@ from router.outcomes import Phase
 from router.pins import Pins
 from router.plan import (
     FOR_REAL,
+    GUARDED,
     UNGUARDED,
     Plan,
     is_read_only,
@@ -257,7 +258,10 @@ class Relay(Leaseholder):
         if request.code == COM_STMT_PREPARE and transaction.stage is not Stage.OPEN:
             # Where a write must not be run it is not even prepared.
             begin = transaction.begin
-            if begin is None or not request.facts.may_write:
+            if begin is None:
+                waits = transaction.read_only and not self.state.read_only  # SET TRANSACTION READ ONLY, for the next
+                return GUARDED if waits else UNGUARDED
+            if not request.facts.may_write:
                 return UNGUARDED
             return FOR_REAL if self.state.read_only or is_read_only(begin, self.state, transaction) else UNGUARDED
         return plan(request.statement, self.state, self.transaction)

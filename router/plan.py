@@ -35,6 +35,7 @@ class Plan:
 
 
 ANYWHERE: Final = Plan(None, Opening.NOTHING)
+GUARDED: Final = Plan(True, Opening.NOTHING)
 UNGUARDED: Final = Plan(False, Opening.NOTHING)
 LATE: Final = Plan(True, Opening.PIPELINED)
 LATE_UNGUARDED: Final = Plan(False, Opening.PIPELINED)

@@ -354,8 +354,7 @@ class Generator:
         return self._lot.randint(200, 999)
 
     def _several(self) -> None:
-        if not self._one_shot_waits():
-            self._one_of(SEVERAL)
+        self._one_of(SEVERAL)
 
     def _found_rows(self) -> None:
         self._one_of(("SELECT SQL_CALC_FOUND_ROWS 1 UNION SELECT 2 LIMIT 1", "SELECT SQL_CALC_FOUND_ROWS 3 LIMIT 0"))
@@ -471,8 +470,6 @@ class Generator:
             self._end()
 
     def _savepoint(self) -> None:
-        if any("autocommit" in step.sql for step in self._steps if isinstance(step, Query)):
-            return  # whether it begins a transaction then depends on what the connection did before
         text = self._lot.choice(
             ("SAVEPOINT s1", "SAVEPOINT s2", "ROLLBACK TO s1", "ROLLBACK TO SAVEPOINT s2", "RELEASE SAVEPOINT s1")
         )
@@ -482,13 +479,7 @@ class Generator:
 
     # -- what pins ----------------------------------------------------------------------------------------------------
 
-    def _one_shot_waits(self) -> bool:
-        """A SET TRANSACTION may wait for its transaction: which failures use it up is the server's own affair."""
-        return any(step.sql.startswith("SET TRANSACTION") for step in self._steps if isinstance(step, Query))
-
     def _temporary_table(self) -> None:
-        if self._one_shot_waits():
-            return
         self._query(self._lot.choice((
             "CREATE TEMPORARY TABLE tmp (id INT)", "CREATE TEMPORARY TABLE t (id INT)",
             "INSERT INTO tmp VALUES (1), (2)",
@@ -498,8 +489,6 @@ class Generator:
         )))  # fmt: skip
 
     def _lock(self) -> None:
-        if self._one_shot_waits():
-            return
         self._query(self._lot.choice((
             "SELECT GET_LOCK('{lock}', 0)", "SELECT RELEASE_LOCK('{lock}')", "SELECT IS_FREE_LOCK('{lock}')",
             "SELECT RELEASE_ALL_LOCKS()",
@@ -508,8 +497,6 @@ class Generator:
         )))  # fmt: skip
 
     def _ddl(self) -> None:
-        if self._one_shot_waits():
-            return
         self._query(self._lot.choice((
             "CREATE TABLE n0 (id INT PRIMARY KEY, v INT)", "DROP TABLE n0", "DROP TABLE IF EXISTS n0",
             "CREATE TABLE IF NOT EXISTS n0 (id INT PRIMARY KEY)",
@@ -528,8 +515,9 @@ class Generator:
     # -- prepared statements ------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        if self._one_shot_waits():
-            return
+        texts = [step.sql for step in self._steps if isinstance(step, Query)]
+        if "SET TRANSACTION READ WRITE" in texts and any("READ ONLY" in text or "read_only" in text for text in texts):
+            return  # what may be prepared then is the session's default
         index = self._lot.randrange(len(PREPARABLE))
         if not self._schema and "DATABASE()" in PREPARABLE[index][0]:
             return  # prepared in no schema it is prepared elsewhere in the session's

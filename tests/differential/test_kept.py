@@ -192,6 +192,11 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
             (("SET TRANSACTION READ ONLY", "BEGIN"), "SELECT * FROM nosuch"),
         )),
     ),
+    "behind SET TRANSACTION READ ONLY no write is prepared": (
+        *(said(*before, Prepare("p", sql), "SHOW WARNINGS", "DELETE FROM w", "ROLLBACK", "DELETE FROM w")
+        for before in (("SET TRANSACTION READ ONLY",), ("SET autocommit = 0", "SET TRANSACTION READ ONLY"))
+        for sql in ("UPDATE t SET v = ?", "SELECT * FROM t FOR UPDATE", "UPDATE nosuch SET a = ?", "CALL warns()")),
+    ),
     "LAST_INSERT_ID(expression) counts wherever the id before it came from": (
         *(said("INSERT INTO a1 (v) VALUES (1), (2), (3)", what, "SELECT LAST_INSERT_ID()", "SELECT LAST_INSERT_ID()",
         "INSERT INTO a0 (v) VALUES (1)", "SELECT LAST_INSERT_ID()")

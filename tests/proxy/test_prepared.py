@@ -506,3 +506,13 @@ def test_where_a_reset_would_keep_a_backend_from_waiting_nothing_is_prepared_ahe
     assert client.hears_error(1146)
     listing = rows("1146", status=TRANS)
     assert client.runs(stage.two, "SHOW WARNINGS", listing) is link
+
+
+def test_behind_set_transaction_read_only_a_statement_is_prepared_where_nothing_may_be_written(stage: Stage) -> None:
+    client = stage.client()
+    client.says("SET TRANSACTION READ ONLY")
+    client.hears(ok())
+    client.says(prepare(WRITE))
+    stage.one.hears(GUARD).says(ok())
+    stage.one.hears(prepare(WRITE)).says(error(1792))
+    assert client.hears_error(1792)
