@@ -470,6 +470,8 @@ class Generator:
             self._end()
 
     def _savepoint(self) -> None:
+        if any("autocommit" in step.sql for step in self._steps if isinstance(step, Query)):
+            return  # whether it begins a transaction then depends on what the connection did before
         text = self._lot.choice(
             ("SAVEPOINT s1", "SAVEPOINT s2", "ROLLBACK TO s1", "ROLLBACK TO SAVEPOINT s2", "RELEASE SAVEPOINT s1")
         )
