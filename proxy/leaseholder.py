@@ -90,5 +90,4 @@ class Leaseholder(Sink):
         self.cluster.lingering[backend.pool.node.name].pop(self, None)
 
     def part(self) -> None:
-        """Somebody else needs the lease that is only kept for what may be asked."""
-        raise NotImplementedError
+        """Somebody else needs the lease that is only kept for what may be asked: give it up soon."""

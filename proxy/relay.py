@@ -500,7 +500,6 @@ class Relay(Leaseholder):
             self.linger(self.lease) if self.warned else self.give_back()
 
     def part(self) -> None:
-        """Somebody else needs the lease that is only kept for what may be asked."""
         kept.part(self)
 
     # -- LOAD DATA LOCAL ----------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ VARIABLES: Final = (
     "wsrep_sst_method",
 )
 MAINTENANCE: Final = "pxc_maint_mode"  # Percona's alone
+PERCONA_VARIABLES: Final = (*VARIABLES, MAINTENANCE)
 
 
 # A node that has lost its majority answers these where it would refuse others or wait for what never comes.
@@ -57,7 +58,7 @@ QUESTION: Final = _question(
 )
 PERCONA_QUESTION: Final = _question(
     _lines("performance_schema.global_status", STATUS),
-    _lines("performance_schema.global_variables", (*VARIABLES, MAINTENANCE)),
+    _lines("performance_schema.global_variables", PERCONA_VARIABLES),
 )
 
 # wsrep_local_state
@@ -111,7 +112,7 @@ def observe(rows: Sequence[tuple[str | None, ...]], at: float, before: Reading |
     told: dict[str, str] = dict(
         line.split("=", 1) for value, *_ in rows if value for line in value.split("\n") if "=" in line
     )
-    variables: dict[str, str] = {name: told.pop(name) for name in (*VARIABLES, MAINTENANCE) if name in told}
+    variables: dict[str, str] = {name: told.pop(name) for name in PERCONA_VARIABLES if name in told}
     now = Reading(told, variables, at)
     return health(now, before), now
 
