@@ -252,7 +252,7 @@ def left(relay: "Relay", verdict: Verdict, backend: Backend, code: int, *, ran: 
     if not relay.state.autocommit:
         backend.keeps_locks = True  # there only COMMIT and ROLLBACK let go of metadata locks, transaction or not
     relay.warned = True
-    relay.row_count = -1
+    kept.refused(relay, request, backend, code)
     backend.diagnostics |= Asks.WARNINGS
     kept.drop(relay)
     if asks_first:

@@ -20,7 +20,7 @@ from proxy.wire.framing import frame
 from proxy.wire.packets import read_lenenc_int
 from proxy.wire.prepared import with_statement_id
 from router.facts import PinReason, Result
-from router.pins import CHARSET, REPORT
+from router.pins import CHARSET, NEXT, REPORT
 
 if TYPE_CHECKING:
     from proxy.relay import Relay
@@ -98,6 +98,19 @@ def close_cursor(relay: "Relay", prepared: Prepared) -> None:
     backend.send_quietly(with_statement_id(_RESET, there.id), COM_STMT_RESET)
     relay.pins.free(PinReason.OPEN_CURSOR, name)
     show(relay)
+
+
+def waits(relay: "Relay") -> None:
+    """Perhaps a SET TRANSACTION still does, for the next transaction: only this backend knows."""
+    relay.pins.hold(PinReason.VARIABLE, (NEXT,))
+    show(relay)
+
+
+def waits_no_more(relay: "Relay") -> None:
+    """None does: the transaction that it was for has been there."""
+    if relay.pins.holds(PinReason.VARIABLE, NEXT):
+        relay.pins.free(PinReason.VARIABLE, NEXT)
+        show(relay)
 
 
 def reset(relay: "Relay") -> None:

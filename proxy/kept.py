@@ -27,7 +27,7 @@ from proxy.wire.constants import (
 )
 from proxy.wire.framing import HEADER, ProtocolError, frame, payload_of
 from proxy.wire.packets import lenenc_str, read_lenenc_str
-from router.diagnostics import Listing, Number, Question, question
+from router.diagnostics import Listing, Number, Question, opens_what_it_shows, question
 from router.facts import MIGHT_ASK, Asks, Kind, Result, Statement
 from router.session import State
 from router.variables import NAMES
@@ -47,6 +47,8 @@ BITS: Final = {
 }
 # They return no rows, so that FOUND_ROWS() is what it was.
 ROWLESS: Final = frozenset((Kind.SET, Kind.USE, Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SAVEPOINT, Kind.DO))
+# There is no such schema; there is no such table.
+UNFOUND: Final = frozenset((1049, 1146))
 # What the bytes of a listing depend on, of what a session may change meanwhile.
 SHOWN_BY: Final = frozenset((NAMES, "character_set_results", "sql_select_limit"))
 
@@ -285,14 +287,30 @@ def _number(relay: "Relay", number: Number) -> int | None:
 def _question(relay: "Relay", request: Request) -> Question | None:
     if not request.statement.asks & ASKS or request.opens_cursor:
         return None
-    if request.prepared is not None:
-        text = payload_of(request.prepared.raw)[1:]
-        modes = request.prepared.read_as[0]
-    else:
-        payload = payload_of(request.raw)
-        text = query_text(payload) if relay.attributes else payload[1:]
-        modes = relay.modes
+    text, modes = _text(relay, request)
     return question(text, request.statement, modes)
+
+
+def _text(relay: "Relay", request: Request) -> tuple[bytes, int]:
+    """And how it is read."""
+    if request.prepared is not None:
+        return payload_of(request.prepared.raw)[1:], request.prepared.read_as[0]
+    payload = payload_of(request.raw)
+    return query_text(payload) if relay.attributes else payload[1:], relay.modes
+
+
+def refused(relay: "Relay", request: Request, backend: Backend, code: int) -> None:
+    """It was answered with this error, which has set what ROW_COUNT() is there."""
+    if (
+        request.statement.kind is Kind.SHOW
+        and not request.statement.tables
+        and code in UNFOUND
+        and relay.cluster.flavor.engine == "mariadb"
+        and not opens_what_it_shows(*_text(relay, request))
+    ):
+        backend.diagnostics &= ~Asks.ROW_COUNT  # there it is what it was, perhaps another session's
+    else:
+        relay.row_count = -1
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------

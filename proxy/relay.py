@@ -259,7 +259,9 @@ class Relay(Leaseholder):
             # Where a write must not be run it is not even prepared.
             begin = transaction.begin
             if begin is None:
-                waits = transaction.read_only and not self.state.read_only  # SET TRANSACTION READ ONLY, for the next
+                # SET TRANSACTION READ ONLY, for the next; a node that has been told refuses by itself.
+                told = self.lease is not None and self.lease.one_shot
+                waits = transaction.read_only and not self.state.read_only and not told
                 return GUARDED if waits else UNGUARDED
             if not request.facts.may_write:
                 return UNGUARDED

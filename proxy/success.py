@@ -242,8 +242,10 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
     if not rolled_back:
         causality.wrote(relay, transaction.wrote or statement.may_write, backend)
     one_shot, read_only = transaction.one_shot, transaction.read_only
+    unsure = transaction.unsure or statement.kind is Kind.MULTI  # whether there was one, for what was set ahead of it
     if transaction.stage is Stage.OPEN:
-        backend.one_shot = False  # it has had its transaction
+        if not unsure:
+            backend.one_shot = False  # it has had its transaction
         backend.lifted = False
         if statement.kind is Kind.SET and statement.commits:
             begin = transaction.begin
@@ -256,6 +258,9 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
     if backend.one_shot or one_shot or statement.one_shot:
         if begins_one(statement):
             backend.one_shot = False
+        elif unsure and backend.one_shot and statement.end is None:
+            holding.waits(relay)
+            return now
         elif keeps_one_shot(statement) and not any(name == ACCESS for name, _ in statement.carries):
             # Setting the session's default replaces what was set for the next transaction.
             transaction.one_shot, transaction.read_only = one_shot, read_only
@@ -263,4 +268,7 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
                 # The node was told because a transaction might have been open.
                 relay.remember_one_shot(request)
                 backend.one_shot = True
+            return now
+    if relay.pinned is not None:
+        holding.waits_no_more(relay)
     return now

@@ -41,12 +41,7 @@ def question(text: bytes, statement: Statement, modes: int) -> Question | None:
     """What a text asks, if it asks for nothing else; `statement` are the facts about it."""
     if not statement.asks & (Asks.WARNINGS | Asks.ROWS) or statement.pins is not None or statement.tables:
         return None
-    if modes & Modes.FOREIGN or len(text) > 1024:
-        return None
-    try:
-        tokens = tokenize(text.decode("latin-1"), modes)
-    except UnreadableError:
-        return None
+    tokens = _tokens(text, modes)
     tokens = tokens[: _end(tokens)]
     words = [token.upper if token.kind == WORD else token.text for token in tokens]
     match words:
@@ -57,6 +52,24 @@ def question(text: bytes, statement: Statement, modes: int) -> Question | None:
         case ["SELECT", *_]:
             return _columns(tokens[1:])
     return None
+
+
+def opens_what_it_shows(text: bytes, modes: int) -> bool:
+    """Is it SHOW CREATE TABLE and the like? The other SHOWs of a table, and DESCRIBE, are queries of the information
+    schema: where they find no such table or schema, MariaDB has not begun them, and ROW_COUNT() is what it was.
+    """
+    tokens = _tokens(text, modes)
+    return len(tokens) > 1 and tokens[1].upper == "CREATE"
+
+
+def _tokens(text: bytes, modes: int) -> Sequence[Token]:
+    """None where it can't be read, or is longer than questions are."""
+    if modes & Modes.FOREIGN or len(text) > 1024:
+        return ()
+    try:
+        return tokenize(text.decode("latin-1"), modes)
+    except UnreadableError:
+        return ()
 
 
 def _end(tokens: Sequence[Token]) -> int:

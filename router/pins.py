@@ -14,6 +14,9 @@ CHARSET = "@@"
 REPORT = "schema"
 """In place of a name: the server's report of the schema waits for its next OK."""
 
+NEXT = "transaction"
+"""In place of a name: only the server knows whether a SET TRANSACTION still waits for its transaction."""
+
 SOME = "0"
 """In place of a name: one or more that were not counted."""
 

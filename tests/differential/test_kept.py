@@ -387,6 +387,24 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "SET session_track_transaction_info = 'STATE'", "SELECT id FROM t",
         "DELETE FROM w", capabilities=TRACKS | NEW_EOF),
     ),
+    "a SET TRANSACTION may still wait behind several statements, and is nobody else's": (
+        said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT 2", "INSERT INTO w VALUES (8, 8)", "COMMIT",
+        "DELETE FROM w"),
+        said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT nosuch", "SELECT 1", "BEGIN", "SELECT id FROM t", "COMMIT"),
+        *(said("INSERT INTO w VALUES (8, 8)", "DELETE FROM w") for _ in range(6)),
+        said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT nosuch FROM t", "SELECT 1", "INSERT INTO w VALUES (8, 8)",
+        "DELETE FROM w"),
+    ),
+    "a READ ONLY default that only its backend knows stays when a statement is prepared": (
+        said("SET SESSION TRANSACTION READ ONLY; SELECT 1", "SET TRANSACTION READ ONLY", Prepare("p", "COMMIT"),
+        Execute("p"), "START TRANSACTION", capabilities=0),
+    ),
+    "a refused SHOW of what is a query to MariaDB leaves ROW_COUNT()": (
+        *(said("DELETE FROM t WHERE id = 5", InitDb("{two}"), "SELECT CAST('zz' AS SIGNED)", "SHOW INDEX FROM w",
+        "SELECT @@warning_count, ROW_COUNT()") for _ in range(6)),
+        *(said("UPDATE t SET v = v + 1", "DESCRIBE nosuch", "SELECT ROW_COUNT()") for _ in range(6)),
+        *(said("UPDATE t SET v = v + 1", "/* a */ SHOW CREATE TABLE nosuch", "SELECT ROW_COUNT()") for _ in range(3)),
+    ),
     "what was sent ahead for a statement that is reset changes nothing of it": (
         said(Prepare("p", "CALL gives(?, ?)"), Execute("p", (1, 2)), LongData("p", 0, "data"), ResetStatement("p"),
         Execute("p", (1, 2), types=False)),

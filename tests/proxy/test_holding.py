@@ -325,3 +325,41 @@ def test_values_of_replies(capabilities: int) -> None:
     assert text_value(ok()) is None
     assert with_value(reply(b"12345"), 7, binary=False) == reply(b"7")
     assert with_value(reply(), 7, binary=False) == reply()
+
+
+# -- a SET TRANSACTION for the next transaction -----------------------------------------------------------------------
+
+
+def test_whether_it_still_waits_behind_several_statements_only_their_backend_knows(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.says("SET TRANSACTION READ ONLY")
+    client.hears(ok())
+    client.says("SELECT nosuch; SELECT 1")
+    stage.one.hears("SET TRANSACTION READ ONLY").says(ok())
+    link = stage.one.hears("SELECT nosuch; SELECT 1").says(error(1054))
+    assert client.hears_error(1054)
+    assert client.runs(stage.one, "SELECT 1", rows("1")) is link
+    assert reason(client) == "variable"
+    assert client.runs(stage.one, "BEGIN", ok(TRANS)) is link
+    assert client.runs(stage.one, READ, rows("1", status=TRANS)) is link
+    assert client.runs(stage.one, "COMMIT", ok()) is link
+    assert reason(client) is None
+    assert other.runs(stage.one, "INSERT INTO t VALUES (1)", ok()) is link
+
+
+def test_where_it_may_still_wait_the_backend_is_reset_for_the_next_session(build: Build) -> None:
+    stage = build(pool=ONE)
+    client, other = stage.client(), stage.client()
+    client.says("SET TRANSACTION READ ONLY")
+    client.hears(ok())
+    client.says("SELECT 1; SELECT 2")
+    stage.one.hears("SET TRANSACTION READ ONLY").says(ok())
+    stage.one.hears("SELECT 1; SELECT 2").says(ok())
+    client.hears(ok())
+    assert reason(client) == "variable"
+    client.vanishes()
+    other.says("INSERT INTO t VALUES (1)")
+    stage.one.hears(RESET).says(ok())
+    stage.one.hears("INSERT INTO t VALUES (1)").says(ok())
+    other.hears(ok())

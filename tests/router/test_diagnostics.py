@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.diagnostics import Listing, Number, question
+from router.diagnostics import Listing, Number, opens_what_it_shows, question
 from router.statements import Classifier
 
 ASKED = {
@@ -54,3 +54,18 @@ def test_a_question(text: str) -> None:
 @pytest.mark.parametrize("text", OTHERS)
 def test_anything_else(text: str) -> None:
     assert question(text.encode(), Classifier().classify(text.encode()), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "opens"),
+    [
+        (b"SHOW CREATE TABLE t", True),
+        (b"/* x */ show create view v", True),
+        (b"SHOW COLUMNS FROM t", False),
+        (b"DESCRIBE `create`", False),
+        (b"DESC", False),
+        (b"SHOW 'open", False),
+    ],
+)
+def test_what_a_show_opens(text: bytes, opens: bool) -> None:
+    assert opens_what_it_shows(text, 0) is opens
