@@ -303,6 +303,7 @@ def refused(relay: "Relay", request: Request, backend: Backend, code: int) -> No
     """It was answered with this error, which has set what ROW_COUNT() is there."""
     if (
         request.statement.kind is Kind.SHOW
+        and (request.code == COM_QUERY or request.code == COM_STMT_EXECUTE)
         and not request.statement.tables
         and code in UNFOUND
         and relay.cluster.flavor.engine == "mariadb"

@@ -15,6 +15,7 @@ from tests.differential.conversation import (
     Conversation,
     Execute,
     Fetch,
+    FieldList,
     InitDb,
     LongData,
     Prepare,
@@ -404,6 +405,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         "SELECT @@warning_count, ROW_COUNT()") for _ in range(6)),
         *(said("UPDATE t SET v = v + 1", "DESCRIBE nosuch", "SELECT ROW_COUNT()") for _ in range(6)),
         *(said("UPDATE t SET v = v + 1", "/* a */ SHOW CREATE TABLE nosuch", "SELECT ROW_COUNT()") for _ in range(3)),
+        said(FieldList("nosuch", "%"), "SELECT ROW_COUNT()"),
+        said(Prepare("p", "SELECT * FROM nosuch"), "SELECT ROW_COUNT()"),
     ),
     "what was sent ahead for a statement that is reset changes nothing of it": (
         said(Prepare("p", "CALL gives(?, ?)"), Execute("p", (1, 2)), LongData("p", 0, "data"), ResetStatement("p"),
