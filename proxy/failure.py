@@ -241,6 +241,8 @@ def left(relay: "Relay", verdict: Verdict, backend: Backend, code: int, *, ran: 
         if verdict.confirm or not surely:
             relay.journal.forbid("uncertain")
             transaction.unsure = True
+            if backend.one_shot:
+                holding.waits(relay)
         success.record(relay, request, 0, 0, code)
     elif transaction.stage is Stage.NONE:
         relay.account("failed", backend)

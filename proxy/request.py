@@ -7,7 +7,7 @@ from proxy.backend import Backend
 from proxy.wire.constants import COM_INIT_DB, COM_QUERY, COM_STMT_BULK_EXECUTE, COM_STMT_EXECUTE
 from proxy.wire.framing import HEADER, payload_of
 from proxy.wire.packets import ServerError, error_packet
-from proxy.wire.prepared import unit_results, with_statement_id, with_types
+from proxy.wire.prepared import long_data_parameter, unit_results, with_statement_id, with_types
 from router.conditions import Condition
 from router.facts import PinReason, Statement
 from router.session import State
@@ -38,6 +38,7 @@ class Prepared:
         "num_params",
         "raw",
         "read_as",
+        "refused",
         "state",
         "statement",
         "tables",
@@ -61,11 +62,14 @@ class Prepared:
         self.types: bytes | None = None  # the parameter types that the client named last
         self.long_data: list[bytes] = []  # COM_STMT_SEND_LONG_DATA for the next execution
         self.long_data_bytes = 0
+        self.refused = False  # some of it is for a parameter that there is not: no execution until a reset
 
     def send_ahead(self, part: bytes) -> None:
         """Keep a COM_STMT_SEND_LONG_DATA for the next execution."""
         self.long_data.append(part)
         self.long_data_bytes += len(part)
+        if long_data_parameter(part) >= self.num_params:
+            self.refused = True
 
     def take_long_data(self) -> tuple[bytes, ...]:
         """The values that were sent ahead; the server forgets them with the execution, too. That and those behind it
@@ -73,14 +77,23 @@ class Prepared:
         same statement has had as a number before.
         """
         parts = tuple(self.long_data)
+        if self.refused:
+            self.key = self  # so will be, by the server, whatever else is executed as this statement
+            return parts
         self.drop_long_data()
-        self.key = (self.state, self.raw, 2 * self.copy + 1 + (self.tables << 16))
+        self.key = self._apart()
         return parts
 
     def drop_long_data(self) -> None:
         """COM_STMT_RESET: nobody will execute it with these."""
         self.long_data = []
         self.long_data_bytes = 0
+        if self.refused:
+            self.refused = False
+            self.key = self._apart()
+
+    def _apart(self) -> object:
+        return self.state, self.raw, 2 * self.copy + 1 + (self.tables << 16)
 
 
 class Request:

@@ -66,6 +66,11 @@ def with_statement_id(raw: bytes, statement: int) -> bytes:
     return raw[:_ID] + statement.to_bytes(4, "little") + raw[_FLAGS:]
 
 
+def long_data_parameter(raw: bytes) -> int:
+    """Which parameter a COM_STMT_SEND_LONG_DATA is for, counted from 0."""
+    return int.from_bytes(raw[_FLAGS : _FLAGS + 2], "little")
+
+
 def with_prepared_id(reply: bytes, statement: int) -> bytes:
     """The start of a reply to COM_STMT_PREPARE, with `statement` in its PREPARE_OK packet.
 

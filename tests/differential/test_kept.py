@@ -393,6 +393,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         "DELETE FROM w"),
         said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT nosuch", "SELECT 1", "BEGIN", "SELECT id FROM t", "COMMIT"),
         *(said("INSERT INTO w VALUES (8, 8)", "DELETE FROM w") for _ in range(6)),
+        said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT nosuch; SELECT 2", "BEGIN", "COMMIT", "BEGIN",
+        capabilities=0),
         said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT nosuch FROM t", "SELECT 1", "INSERT INTO w VALUES (8, 8)",
         "DELETE FROM w"),
     ),
@@ -418,6 +420,14 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         *(said(Prepare("p", "SELECT id FROM t WHERE s <> ?"), Execute("p", ("x",), cursor=True), LongData("p", 0, "x"),
         Execute("p", (SENT,))) for _ in range(3)),
         *(said(Prepare("p", "SELECT id FROM t WHERE s <> ?"), Fetch("p", 9)) for _ in range(9)),
+    ),
+    "what was sent ahead for a parameter that there is not is refused until a reset, and to nobody else": (
+        *(said(Prepare("p", "SELECT id FROM t WHERE s <> ?"), LongData("p", 7, "data"), Execute("p", ("x",)),
+        "DELETE FROM w", Execute("p", ("x",)), ResetStatement("p"), Execute("p", ("x",))) for _ in range(3)),
+        *(said(Prepare("p", "SELECT id FROM t WHERE s <> ?"), LongData("p", 0, "data"), Execute("p", (SENT,)))
+        for _ in range(6)),
+        said(Prepare("p", "SET sql_select_limit = 3"), LongData("p", 0, "data"), Execute("p"), "DELETE FROM w",
+        Execute("p")),
     ),
     "a statement that can't be prepared again leaves the session as it is": (
         said(
