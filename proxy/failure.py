@@ -18,7 +18,7 @@ from router.answers import Answer as ProxyError
 from router.facts import Asks, Kind
 from router.membership import Node
 from router.outcomes import Outcome, Phase, Verdict, before_tables, judge, lost, unread
-from router.plan import keeps_one_shot
+from router.plan import begins_one, keeps_one_shot
 from router.retry import Attempts
 from router.session import restore
 from router.transaction import Stage
@@ -251,6 +251,10 @@ def left(relay: "Relay", verdict: Verdict, backend: Backend, code: int, *, ran: 
         if refused or prepares or keeps_one_shot(statement) or (did_nothing and statement.kind is Kind.OTHER):
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only
+        elif backend.one_shot and begins_one(statement):
+            holding.waits_no_more(relay)
+        elif backend.one_shot:
+            holding.waits(relay)
     if not relay.state.autocommit:
         backend.keeps_locks = True  # there only COMMIT and ROLLBACK let go of metadata locks, transaction or not
     relay.warned = True

@@ -225,6 +225,7 @@ class Relay(Leaseholder):
                 statement.transaction is not None
                 and self.pinned is None
                 and may_begin_late(statement.transaction)
+                and not request.long_data
                 and not self.of_another_schema(request)
             ) or (self.marks and commits.ends_autocommit_off(self, statement)):
                 # BEGIN within a transaction: a COMMIT, and then one that begins late.

@@ -388,13 +388,15 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "SET session_track_transaction_info = 'STATE'", "SELECT id FROM t",
         "DELETE FROM w", capabilities=TRACKS | NEW_EOF),
     ),
-    "a SET TRANSACTION may still wait behind several statements, and is nobody else's": (
+    "a SET TRANSACTION may still wait behind what nobody can tell, and is nobody else's": (
         said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT 2", "INSERT INTO w VALUES (8, 8)", "COMMIT",
         "DELETE FROM w"),
         said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT nosuch", "SELECT 1", "BEGIN", "SELECT id FROM t", "COMMIT"),
         *(said("INSERT INTO w VALUES (8, 8)", "DELETE FROM w") for _ in range(6)),
         said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT nosuch; SELECT 2", "BEGIN", "COMMIT", "BEGIN",
         capabilities=0),
+        said("SET TRANSACTION READ ONLY", "LOCK TABLES t WRITE", InitDb("{two}"), "DELETE FROM t", schema=""),
+        said("SET TRANSACTION READ ONLY", "LOCK TABLES nosuch WRITE", "DELETE FROM t", "DELETE FROM t"),
         said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT nosuch FROM t", "SELECT 1", "INSERT INTO w VALUES (8, 8)",
         "DELETE FROM w"),
     ),
@@ -426,6 +428,7 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         "DELETE FROM w", Execute("p", ("x",)), ResetStatement("p"), Execute("p", ("x",))) for _ in range(3)),
         *(said(Prepare("p", "SELECT id FROM t WHERE s <> ?"), LongData("p", 0, "data"), Execute("p", (SENT,)))
         for _ in range(6)),
+        said(Prepare("p", "BEGIN"), "ROLLBACK TO s1", LongData("p", 0, "data"), Execute("p"), capabilities=0),
         said(Prepare("p", "SET sql_select_limit = 3"), LongData("p", 0, "data"), Execute("p"), "DELETE FROM w",
         Execute("p")),
     ),
