@@ -293,7 +293,18 @@ class Generator:
                 self._ask()
         self._set_before_use()
         self._read_before_asking()
+        if self._tracks_what_was_prepared():
+            capabilities &= ~c.CLIENT_SESSION_TRACK
         return Conversation(tuple(self._steps), capabilities, schema)
+
+    def _tracks_what_was_prepared(self) -> bool:
+        """Where a statement is prepared anew, what that does to the transaction's state is not reported with it."""
+        prepared = False
+        for step in self._steps:
+            prepared = prepared or isinstance(step, Prepare)
+            if prepared and isinstance(step, Query) and "session_track_transaction_info" in step.sql:
+                return True
+        return False
 
     def _set_before_use(self) -> None:
         """Reading a variable that was never set may set it, to NULL, for the definition of a column to tell."""
