@@ -19,7 +19,7 @@ from proxy.wire.constants import (
 from proxy.wire.framing import frame
 from proxy.wire.packets import read_lenenc_int
 from proxy.wire.prepared import with_statement_id
-from router.facts import PinReason, Result
+from router.facts import Kind, PinReason, Result
 from router.pins import CHARSET, NEXT, REPORT
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def failed(relay: "Relay", request: Request) -> None:
     statement = request.statement
     if statement.pins is not None:
         relay.pins.hold(statement.pins, [_named(relay, statement.pins, name) for name in statement.held])
+    elif statement.kind is Kind.MULTI and statement.carries:
+        relay.pins.hold(PinReason.VARIABLE, ())
     reports_later(relay, request)
     show(relay)
 

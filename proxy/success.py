@@ -101,7 +101,8 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
                 relay.row_count = -1
         else:
             # Of several statements, and of RETURNING, rows do not say what it is.
-            relay.row_count = None if statement.may_write and statement.kind is not Kind.LOCKING_READ else -1
+            changes = statement.may_write and statement.kind is not Kind.LOCKING_READ
+            relay.row_count = None if changes or statement.carries else -1
         if (reply.status ^ relay.flags) & LASTING or request.changes_state:
             relay.flags = reply.status & LASTING
             relay.read_modes()

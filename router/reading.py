@@ -28,6 +28,7 @@ from router.tokens import (
     table_name,
     tokenize,
 )
+from router.variables import BEFORE_OTHERS
 
 # Kinds whose facts depend on literals.
 LITERAL_KINDS: Final = frozenset({Kind.SET, Kind.USE, Kind.KILL, Kind.MULTI, Kind.OTHER, Kind.SQL_PREPARE})
@@ -286,15 +287,22 @@ def by_first_word(text: str) -> Statement:
 
 
 def several(parts: Sequence[Statement]) -> Statement:
-    """The facts about several statements in one text. The first may be refused, and then no other is run."""
+    """The facts about several statements in one text. The first may be refused, and then no other is run. What they set
+    is carried along where all have succeeded, so that the values are those of the last.
+    """
     pins: PinReason | None = None
+    carries: list[tuple[str, str]] = []
     unreplayable: Unreplayable | None = None
     asks = 0
     for part in parts:
         if pins is None:
             pins = part.pins
-            if pins is None and (part.carries or part.learns or part.one_shot or part.schema is not None):
-                pins = PinReason.VARIABLE
+            if part.learns or part.one_shot or part.schema is not None:
+                pins = pins or PinReason.VARIABLE
+            for name, value in part.carries:
+                if name in BEFORE_OTHERS:
+                    pins = pins or PinReason.VARIABLE
+                carries.append((name, value))
         asks |= part.asks
         if unreplayable is None:
             unreplayable = part.unreplayable
@@ -306,6 +314,7 @@ def several(parts: Sequence[Statement]) -> Statement:
         kind=Kind.MULTI,
         tables=parts[0].tables,
         pins=pins,
+        carries=() if pins is not None else tuple(carries),
         asks=asks,
         calculates_found_rows=any(part.calculates_found_rows for part in parts),
         commits=commits,

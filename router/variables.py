@@ -117,6 +117,11 @@ CONTEXT: Final = frozenset({
     NAMES, "character_set_client", "character_set_connection", "collation_connection",
 })  # fmt: skip
 
+# Behind these another statement in the same text is read differently, or belongs to another transaction.
+BEFORE_OTHERS: Final = CONTEXT | frozenset({
+    "sql_mode", "old_mode", "autocommit", COMPLETION, ISOLATION, ACCESS, *ISOLATION_VARIABLES, *ACCESS_VARIABLES,
+})  # fmt: skip
+
 MOST_USER_VARIABLES: Final = 64
 """A session carries no more: each is set again on each backend that it comes to."""
 

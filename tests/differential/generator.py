@@ -170,6 +170,10 @@ SEVERAL: Final = (
     "SELECT 1/0; SHOW WARNINGS",
     "SET autocommit = 0; UPDATE t SET v = 4 WHERE id = 4", "COMMIT; SELECT 5",
     "SET SESSION TRANSACTION READ ONLY; SELECT 1",
+    "SET time_zone = '+02:00'; SET @b = 7, sql_select_limit = 9; SELECT @b", "SET @b = 8; SELECT 1; SET @b = 'x'",
+    "SET sql_select_limit = 2; SELECT * FROM nosuch; SET sql_select_limit = 4",
+    "SET @a = 3; SET time_zone = 'nonsense'",
+    "SET sql_mode = 'ANSI_QUOTES'; SELECT \"id\" FROM t", "SET @a = 9; UPDATE t SET v = @a WHERE id = 2",
 )  # fmt: skip
 PREPARABLE: Final[tuple[tuple[str, tuple[tuple[Value, ...], ...]], ...]] = (
     ("SELECT id, v, s FROM t WHERE id = ?", ((1,), (2,), (None,), ("3",))),

@@ -51,6 +51,24 @@ def test_no_other_session_sees_it(build: Build) -> None:
     client.hears(rows("1"))
 
 
+def test_so_are_those_of_several_statements_that_have_all_succeeded(stage: Stage) -> None:
+    client = stage.client()
+    client.runs(stage.one, "SET @a = 1; SET time_zone = '+01:00'; SET @a = 2", ok()).breaks()
+    assert reason(client) is None
+    stage.one.comes_up()
+    client.says("SELECT @a")
+    stage.one.hears("SET time_zone='+01:00'", "SET @`a`=2", "SELECT @a").says(ok() + ok() + rows("2"))
+    client.hears(rows("2"))
+
+
+def test_how_far_several_statements_came_is_not_known_where_one_has_failed(stage: Stage) -> None:
+    client = stage.client()
+    client.says("SET @a = 1; SET time_zone = 'nonsense'")
+    stage.one.hears("SET @a = 1; SET time_zone = 'nonsense'").says(error(1298))
+    assert client.hears_error(1298)
+    assert reason(client) == "variable"
+
+
 def test_null_keeps_the_type_that_it_had(stage: Stage) -> None:
     client = stage.client()
     client.runs(stage.one, "SET @a = 1", ok())

@@ -697,7 +697,17 @@ OTHERS = [
         "BEGIN; UPDATE t SET a = 1; COMMIT",
         Statement(kind=Kind.MULTI, commits=True, may_write=True, unreplayable=Unreplayable.MULTI),
     ),
-    ("SET time_zone='UTC'; SELECT 1", Statement(kind=Kind.MULTI, pins=PinReason.VARIABLE)),
+    (
+        "SET time_zone='UTC'; SELECT 1; SET @a = 2, time_zone='SYSTEM'",
+        Statement(kind=Kind.MULTI, carries=(("time_zone", "'UTC'"), ("@a", "2"), ("time_zone", "'SYSTEM'"))),
+    ),
+    ("SET time_zone='UTC'; SET sql_mode='ANSI'", Statement(kind=Kind.MULTI, pins=PinReason.VARIABLE)),
+    ("SET NAMES utf8mb4; SELECT 1", Statement(kind=Kind.MULTI, pins=PinReason.VARIABLE)),
+    (
+        "SET @a = 1; SET @b = RAND()",
+        Statement(kind=Kind.MULTI, pins=PinReason.USER_VARIABLE, unreplayable=Unreplayable.USER_VARIABLE),
+    ),
+    ("SET TRANSACTION READ ONLY; SELECT 1", Statement(kind=Kind.MULTI, pins=PinReason.VARIABLE)),
     ("USE s; SELECT 1", Statement(kind=Kind.MULTI, pins=PinReason.VARIABLE)),
     ("SELECT ';'; -- ;", read()),
 ]
