@@ -17,7 +17,7 @@ from proxy.wire.constants import (
     COM_STMT_PREPARE,
 )
 from router.causality import Level
-from router.facts import MIGHT_ASK, Asks
+from router.facts import MIGHT_ASK, Asks, Kind, Statement
 from router.plan import Opening, Plan
 from router.transaction import Stage
 
@@ -33,6 +33,11 @@ READS: Final = frozenset(
 def level(relay: "Relay") -> Level:
     """What the session's reads see."""
     return relay.level or relay.policy.level
+
+
+def fences(relay: "Relay", statement: Statement) -> bytes:
+    """What makes a backend wait on both sides of it; b"": nothing has to."""
+    return relay.cluster.flavor.wait.fence if statement.kind is Kind.DDL and statement.commits else b""
 
 
 def _has_its_own(relay: "Relay", backend: Backend) -> bool:

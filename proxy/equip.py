@@ -68,7 +68,10 @@ async def bring(relay: "Relay", backend: Backend, state: State, wanted: Plan, re
     if backend.causal and wanted.opening is Opening.PIPELINED and causality.is_synced(relay, backend):
         await ask(backend, relay.cluster.flavor.wait.off)
         backend.causal = False
-    if causality.must_wait(relay, backend, request, wanted):
+    if request is not None and (fence := causality.fences(relay, request.statement)):
+        await ask(backend, fence, _phase(relay))
+        backend.causal = True
+    elif causality.must_wait(relay, backend, request, wanted):
         if not backend.causal:
             if not backend.waits:
                 raise CannotWait

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy import commit
 from proxy.backend import ROLLBACK, Backend, Sink
-from proxy.causality import is_synced
+from proxy.causality import fences, is_synced
 from proxy.continued import Continuation
 from proxy.profile import as_known_query
 from proxy.request import Request
@@ -65,6 +65,7 @@ def launch(relay: "Relay", backend: Backend, request: Request, wanted: Plan, fir
         backend.causal
         and not (leaves or statement.asks or transaction.stage is Stage.OPEN)
         and is_synced(relay, backend)
+        and not fences(relay, statement)
     ):
         backend.send_quietly(relay.profile.query(relay.cluster.flavor.wait.off), COM_QUERY)
         backend.causal = False

@@ -52,6 +52,8 @@ def fits(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bo
         return False
     if (statement.kind is Kind.SAVEPOINT or relay.savepoints) and sentinel.due(relay, request):
         return False
+    if statement.kind is Kind.DDL and causality.fences(relay, statement):
+        return False
     if not (relay.causal or relay.policy.strong or relay.level):
         return True
     return not causality.must_wait(relay, backend, request, wanted)

@@ -10,6 +10,9 @@ fails ends the statement with 1205.
 
 Group Replication: with `group_replication_consistency` BEFORE, a transaction begins when the member has applied all
 that the group had certified (https://dev.mysql.com/doc/refman/9.7/en/group-replication-consistency-guarantees.html).
+DDL has no place in the order in which members apply rows: a member that gets rows for a table which it has dropped
+already fails, and leaves the group. With BEFORE_AND_AFTER it waits for the rows before it, and is answered once all
+members have applied it, so that no rows follow that do not fit.
 """
 
 import enum
@@ -25,6 +28,7 @@ class Wait:
     does nothing else, to be run ahead of what would not wait: on MariaDB it leaves the warnings of the statement
     before, which it would not if it had tables, and MySQL lets a SELECT without FROM through.
 
+    fence: makes a connection wait on both sides of DDL, until `off`; b"" where the cluster keeps that in order.
     kinds: of the statements that do wait. without_tables: also where they name none. prepares: PREPARE waits as well.
     unheld: schemas; a statement that names tables of these alone does not.
     """
@@ -32,6 +36,7 @@ class Wait:
     on: bytes
     off: bytes
     just: bytes
+    fence: bytes
     kinds: frozenset[Kind]
     without_tables: bool
     prepares: bool
@@ -50,6 +55,7 @@ SYNC_WAIT: Final = Wait(
     on=b"SET SESSION wsrep_sync_wait=15",
     off=b"SET SESSION wsrep_sync_wait=DEFAULT",
     just=b"SELECT 1",
+    fence=b"",
     kinds=frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.SHOW)),
     without_tables=True,
     prepares=True,
@@ -59,6 +65,7 @@ CONSISTENCY: Final = Wait(
     on=b"SET SESSION group_replication_consistency='BEFORE'",
     off=b"SET SESSION group_replication_consistency=DEFAULT",
     just=b"SELECT 1 FROM (SELECT 1) AS one",
+    fence=b"SET SESSION group_replication_consistency='BEFORE_AND_AFTER'",
     kinds=frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE)),
     without_tables=False,
     prepares=False,

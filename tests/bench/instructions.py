@@ -3,9 +3,9 @@
     make instructions                              count, and record the figures in instructions.json
     .venv/bin/python -m tests.bench.instructions   count, and fail if one is more than 3 % above the recorded one
 
-A figure is relative to a loop in plain Python that is counted in the same run, and recorded by version, architecture, and
-whether the hot modules are compiled. Even so it holds for one build of Python only: those of two distributions were 6
-to 13 % apart. Where nothing is recorded for a version, figures are only printed.
+A figure is relative to a loop in plain Python that is counted in the same run, and recorded by version, architecture,
+and whether the hot modules are compiled. Even so it holds for one build of Python only: those of two distributions were
+6 to 13 % apart. Where nothing is recorded for a version, figures are only printed.
 """
 
 import argparse

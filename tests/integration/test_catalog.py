@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+import pymysql
 import pytest
 
+from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
 from tests.integration.conftest import Connection, Direct
 from tests.support.proxy import Proxy
@@ -71,6 +73,28 @@ def test_a_new_session_finds_the_character_set_that_its_schema_has_now(
         session = proxy.connect(database=schema)
         assert run(session, charset) == (("latin1",),)
         session.close()
+
+
+def test_a_definition_that_goes_costs_no_node_whatever_was_written_to_it_before_and_is_tried_behind_it(
+    cluster: Cluster, client: Connection, direct: Direct, schema: str
+) -> None:
+    """Nodes apply rows in one order, of which a group's members leave definitions out: who got the two the other way
+    about would leave.
+    """
+    elsewhere = [direct(number, database=schema) for number in (1, 2, 3)]
+    much = ", ".join(f"({number}, REPEAT('x', 500000))" for number in range(20))
+    for writer in elsewhere:
+        run(client, "CREATE TABLE wide (id INT PRIMARY KEY, v LONGTEXT)")
+        run(client, "CREATE TABLE gone (id INT PRIMARY KEY)")
+        run(writer, cluster.causal)
+        run(writer, f"INSERT INTO wide VALUES {much}")
+        run(client, "DROP TABLE wide")
+        run(client, "DROP TABLE gone")
+        for late in elsewhere:
+            with pytest.raises(pymysql.err.Error):
+                run(late, "INSERT INTO gone VALUES (1)")
+    for node in cluster:
+        node.wait_synced(len(elsewhere), 20)
 
 
 def test_what_is_defined_elsewhere_is_known_soon(proxy: Proxy, client: Connection, direct: Direct, schema: str) -> None:

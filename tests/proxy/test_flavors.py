@@ -6,7 +6,7 @@ from proxy.connector import CHARSET
 from router.causality import CONSISTENCY
 from router.flavor import GROUP_REPLICATION
 from tests.proxy.conftest import Build
-from tests.proxy.scripted import Client, Node, Stage, command, error, ok, prepared, rows
+from tests.proxy.scripted import OPENING, TRANS, Client, Node, Stage, command, error, ok, prepared, rows
 from tests.proxy.test_prepared import execute, prepare
 
 CHARSET_QUERY = CHARSET.decode()
@@ -15,6 +15,7 @@ RESET = "COM_RESET_CONNECTION"
 WAIT = GROUP_REPLICATION.wait.on.decode()
 PREPARE = command(0x16, b"SELECT a FROM t")
 DO_NOT_WAIT = GROUP_REPLICATION.wait.off.decode()
+FENCE = GROUP_REPLICATION.wait.fence.decode()
 
 
 def begin(build: Build, **settings: object) -> tuple[Stage, Client]:
@@ -66,6 +67,53 @@ def test_what_a_group_would_run_without_waiting_is_not_sent_before_something_has
         stage.two.hears(DO_NOT_WAIT).says(ok())
     stage.two.hears(statement).says(error(1146))
     client.hears_error(1146)
+
+
+def test_ddl_waits_for_the_group_on_both_sides(build: Build) -> None:
+    stage, client = begin(build)
+    client.says("CREATE TABLE x (a INT)")
+    stage.one.hears(CHARSET_QUERY).says(rows(CHARSET_BACK))
+    link = stage.one.hears(FENCE).says(ok())
+    assert stage.one.hears("CREATE TABLE x (a INT)").says(ok()) is link
+    client.hears(ok())
+    client.says("SELECT a FROM t")
+    assert stage.one.hears(DO_NOT_WAIT).says(ok()) is link
+    assert stage.one.hears("SELECT a FROM t").says(rows("1")) is link
+    client.hears(rows("1"))
+    assert client.runs(stage.one, "CREATE TEMPORARY TABLE y (a INT)", ok()) is link
+
+
+@pytest.mark.parametrize("refusal", [0, 1213])
+def test_what_is_open_is_committed_ahead_of_ddl_since_within_it_nothing_can_wait(build: Build, refusal: int) -> None:
+    stage, client = begin(build)
+    first_of(client, stage.one, "SELECT a FROM t", rows("1"))
+    client.begins(stage.one, "UPDATE t SET a = 1")
+    client.says("DROP TABLE x")
+    link = stage.one.hears("COMMIT AND NO CHAIN NO RELEASE")
+    if refusal:
+        link.says(error(refusal))
+        stage.passes(0.1)
+        stage.one.hears(OPENING).says(ok(TRANS))
+        stage.one.hears("UPDATE t SET a = 1").says(ok(TRANS, rows=1))
+        stage.one.hears("COMMIT AND NO CHAIN NO RELEASE")
+    link.says(ok())
+    client.hears_nothing()
+    stage.one.hears("SET SESSION TRANSACTION READ WRITE").says(ok())
+    assert stage.one.hears(FENCE).says(ok()) is link
+    assert stage.one.hears("DROP TABLE x").says(ok()) is link
+    client.hears(ok())
+
+
+def test_a_pinned_session_is_committed_ahead_of_ddl_by_itself_whatever_its_completion_type(build: Build) -> None:
+    stage, client = begin(build)
+    first_of(client, stage.one, "SET completion_type = 1", ok())
+    client.runs(stage.one, "BEGIN", ok(TRANS))
+    client.runs(stage.one, "UPDATE t SET a = 1", ok(TRANS, rows=1))
+    client.says("DROP TABLE x")
+    stage.one.hears("COMMIT AND NO CHAIN NO RELEASE").says(ok())
+    stage.one.hears(FENCE).says(ok())
+    stage.one.hears("DROP TABLE x").says(ok())
+    client.hears(ok())
 
 
 def test_a_reset_is_followed_by_the_character_set_of_the_login(build: Build) -> None:
@@ -124,7 +172,11 @@ def test_a_statement_prepared_before_a_table_was_changed_does_not_pass_for_one_p
     stage.one.comes_up()
     stage.two.goes_down()
     later = stage.client()
-    first_of(later, stage.one, "ALTER TABLE t MODIFY a TEXT", ok())
+    later.says("ALTER TABLE t MODIFY a TEXT")
+    stage.one.hears(CHARSET_QUERY).says(rows(CHARSET_BACK))
+    stage.one.hears(FENCE).says(ok())
+    stage.one.hears("ALTER TABLE t MODIFY a TEXT").says(ok())
+    later.hears(ok())
     later.says(insert)
     stage.one.hears(insert).says(prepared(7, params=1))
     later.hears(prepared(1, params=1))
