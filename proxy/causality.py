@@ -36,8 +36,10 @@ def level(relay: "Relay") -> Level:
 
 
 def fences(relay: "Relay", statement: Statement) -> bytes:
-    """What makes a backend wait on both sides of it; b"": nothing has to."""
-    return relay.cluster.flavor.wait.fence if statement.kind is Kind.DDL and statement.commits else b""
+    """What makes a backend wait on both sides of it; b"": nothing has to, or can, within a transaction."""
+    if statement.kind is not Kind.DDL or not statement.commits or relay.transaction.stage is Stage.OPEN:
+        return b""
+    return relay.cluster.flavor.wait.fence
 
 
 def _has_its_own(relay: "Relay", backend: Backend) -> bool:

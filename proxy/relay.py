@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import replace
 from typing import Final
 
-from proxy import ahead, causality, dispatch, failure, holding, kept, places
+from proxy import ahead, dispatch, failure, holding, kept, places
 from proxy import commit as commits
 from proxy.backend import Backend
 from proxy.cluster import Cluster
@@ -231,10 +231,6 @@ class Relay(Leaseholder):
                 # BEGIN within a transaction: a COMMIT, and then one that begins late.
                 self.then = request
                 self.request = request = Request(COM_QUERY, self.profile.query(b"COMMIT"), COMMITS)
-            elif self.transaction.stage is Stage.OPEN and causality.fences(self, statement):
-                # Within a transaction the node can't be made to wait: it is committed first, as DDL does by itself.
-                self.then = request
-                self.request = request = Request(COM_QUERY, self.profile.query(commits.COMMIT), COMMITS)
             wanted = self.plan(request)
         if lease is None:
             self.work(request)

@@ -6,7 +6,7 @@ from proxy.connector import CHARSET
 from router.causality import CONSISTENCY
 from router.flavor import GROUP_REPLICATION
 from tests.proxy.conftest import Build
-from tests.proxy.scripted import OPENING, TRANS, Client, Node, Stage, command, error, ok, prepared, rows
+from tests.proxy.scripted import TRANS, Client, Node, Stage, command, error, ok, prepared, rows
 from tests.proxy.test_prepared import execute, prepare
 
 CHARSET_QUERY = CHARSET.decode()
@@ -83,36 +83,13 @@ def test_ddl_waits_for_the_group_on_both_sides(build: Build) -> None:
     assert client.runs(stage.one, "CREATE TEMPORARY TABLE y (a INT)", ok()) is link
 
 
-@pytest.mark.parametrize("refusal", [0, 1213])
-def test_what_is_open_is_committed_ahead_of_ddl_since_within_it_nothing_can_wait(build: Build, refusal: int) -> None:
+def test_within_a_transaction_nothing_can_be_made_to_wait(build: Build) -> None:
     stage, client = begin(build)
     first_of(client, stage.one, "SELECT a FROM t", rows("1"))
-    client.begins(stage.one, "UPDATE t SET a = 1")
+    link = client.begins(stage.one, "UPDATE t SET a = 1")
     client.says("DROP TABLE x")
-    link = stage.one.hears("COMMIT AND NO CHAIN NO RELEASE")
-    if refusal:
-        link.says(error(refusal))
-        stage.passes(0.1)
-        stage.one.hears(OPENING).says(ok(TRANS))
-        stage.one.hears("UPDATE t SET a = 1").says(ok(TRANS, rows=1))
-        stage.one.hears("COMMIT AND NO CHAIN NO RELEASE")
-    link.says(ok())
-    client.hears_nothing()
-    stage.one.hears("SET SESSION TRANSACTION READ WRITE").says(ok())
-    assert stage.one.hears(FENCE).says(ok()) is link
+    stage.one.hears("SET SESSION TRANSACTION READ WRITE").says(ok(TRANS))
     assert stage.one.hears("DROP TABLE x").says(ok()) is link
-    client.hears(ok())
-
-
-def test_a_pinned_session_is_committed_ahead_of_ddl_by_itself_whatever_its_completion_type(build: Build) -> None:
-    stage, client = begin(build)
-    first_of(client, stage.one, "SET completion_type = 1", ok())
-    client.runs(stage.one, "BEGIN", ok(TRANS))
-    client.runs(stage.one, "UPDATE t SET a = 1", ok(TRANS, rows=1))
-    client.says("DROP TABLE x")
-    stage.one.hears("COMMIT AND NO CHAIN NO RELEASE").says(ok())
-    stage.one.hears(FENCE).says(ok())
-    stage.one.hears("DROP TABLE x").says(ok())
     client.hears(ok())
 
 
