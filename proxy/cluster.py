@@ -139,7 +139,7 @@ class Cluster:
         """Wait until the survivors of a lost node have agreed on a view without it, or are late in doing so.
 
         What the node had sent is delivered to them with that view: to read and lock before would be to lose what was
-        locked to it. They commit nothing before that either.
+        locked to it. They commit nothing before that either, and what is replayed has the time for it from then on.
         """
         while self._left_behind:
             now = self.now()
@@ -150,6 +150,7 @@ class Cluster:
                 if newest > view or now >= until:
                     del self._left_behind[node]
             if not self._left_behind:
+                self.recovery.prolong()
                 return
             for node in self.membership.writers:
                 self.check_now(node.name)

@@ -44,8 +44,8 @@ async def obtain(relay: "Relay", request: Request | None) -> Backend:
     refused: dict[str, ConnectFailed] = {}
     while True:
         if place is not None and place.key is not None and not relay.replaying:
-            await cluster.recovery.settled()
             await cluster.regrouped()
+            await cluster.recovery.settled()
             await cluster.owner_is_free(place.key)
         now = cluster.now()
         node = _choose(relay, request, now)

@@ -3,8 +3,9 @@ rows.
 
 All of them held their locks at the same time, so none of them can block another while they take them again elsewhere.
 A statement that is still waiting, or a new transaction on the same rows, could get in between and change what a
-replay has to reproduce. So these wait until the last journal has been run, but not for long: a replay may itself wait
-for a lock that a survivor holds, or that one of those who wait has got, where a node locks more than the lost one did.
+replay has to reproduce. So these wait until the last journal has been run, but not for long once it can be: a replay
+may itself wait for a lock that a survivor holds, or that one of those who wait has got, where a node locks more than
+the lost one did.
 A commit that is being looked up is waited for until it is known whether it has to be run again: that needs no lock.
 
 Transactions of two nodes may have held locks on the same rows. When both nodes are lost one waits for the other's lock
@@ -64,6 +65,11 @@ class Recovery:
         if not self._replaying:
             self._settled.set()
             self._holders_go.set()
+
+    def prolong(self) -> None:
+        """Only from now on can they take their locks back."""
+        if self._replaying:
+            self._until = max(self._until, asyncio.get_running_loop().time() + self._patience)
 
     async def settled(self, *, holds: bool = False) -> None:
         """Wait until nobody replays, but not longer than since the first of them has had its time. `holds`: who waits

@@ -451,10 +451,10 @@ class Node:
             link.wire.breaks(ConnectionResetError("Connection reset by peer"))
         self.stage.clock.settle()
 
-    def comes_up(self) -> None:
-        """A poll says that it is."""
+    def comes_up(self, view: int = -1) -> None:
+        """A poll says that it is, and in which view of the cluster."""
         self.refuses = None
-        self._polled(Health(standing=Standing.READY))
+        self._polled(Health(standing=Standing.READY, conf_id=view))
 
     def goes_down(self) -> None:
         """A poll says that it has."""

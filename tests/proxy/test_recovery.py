@@ -87,6 +87,22 @@ def test_patience_counts_from_the_first_and_ends() -> None:
     clock.close()
 
 
+def test_patience_counts_anew_once_locks_can_be_taken_back() -> None:
+    clock = Clock()
+    recovery = recovery_on(clock)
+    clock.does(recovery.prolong)
+    assert waits(clock, recovery).done()
+    clock.does(lambda: recovery.enter("a", "one"))
+    clock.passes(1.9)
+    clock.does(recovery.prolong)
+    waiting = waits(clock, recovery)
+    clock.passes(1.9)
+    assert not waiting.done()
+    clock.passes(0.2)
+    assert waiting.done()
+    clock.close()
+
+
 def test_who_has_its_locks_waits_for_those_of_its_own_node_only() -> None:
     """One of another node may be waiting for these very locks."""
     clock = Clock()
@@ -277,6 +293,31 @@ def test_a_locking_read_waits_before_it_is_placed(stage: Stage) -> None:
     stage.two.hears("BEGIN").says(ok(TRANS))
     second.says("BEGIN", LOCKING)
     second.hears(ok(TRANS))
+    replaying = stage.two.hears(INSERT)
+    stage.quiet()
+    replaying.says(ok(TRANS, rows=1))
+    stage.two.hears(GUARD).says(ok())
+    stage.two.hears(WAIT).says(ok())
+    stage.two.hears(OPENING).says(ok(TRANS))
+    stage.two.hears(LOCKING).says(rows(status=TRANS))
+    second.hears(rows(status=TRANS))
+
+
+def test_patience_with_replays_begins_when_the_survivors_have_regrouped(stage: Stage) -> None:
+    stage.one.comes_up(view=1)
+    stage.two.comes_up(view=1)
+    first, second = stage.client(), stage.client()
+    first.begins(stage.one, INSERT)
+    stage.one.dies()
+    stage.two.hears(WAIT).says(ok())
+    begins = stage.two.hears("BEGIN")
+    second.says("BEGIN", LOCKING)
+    second.hears(ok(TRANS))
+    stage.passes(GALERA.recovery_patience + 1)
+    stage.quiet()
+    stage.two.comes_up(view=2)
+    stage.passes(GALERA.recovery_patience - 1)
+    begins.says(ok(TRANS))
     replaying = stage.two.hears(INSERT)
     stage.quiet()
     replaying.says(ok(TRANS, rows=1))
