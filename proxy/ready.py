@@ -52,7 +52,7 @@ def fits(relay: "Relay", backend: Backend, request: Request, wanted: Plan) -> bo
         return False
     if (statement.kind is Kind.SAVEPOINT or relay.savepoints) and sentinel.due(relay, request):
         return False
-    if statement.kind is Kind.DDL and causality.fences(relay, statement):
+    if statement.meets and causality.fences(relay, statement):
         return False
     if not (relay.causal or relay.policy.strong or relay.level):
         return True

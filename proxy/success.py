@@ -101,8 +101,8 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
                 relay.row_count = -1
         else:
             # Of several statements, and of RETURNING, rows do not say what it is.
-            changes = statement.may_write and statement.kind is not Kind.LOCKING_READ
-            relay.row_count = None if changes or statement.carries else -1
+            reads = not statement.carries and (not statement.may_write or statement.kind is Kind.LOCKING_READ)
+            relay.row_count = -1 if reads else None
         if (reply.status ^ relay.flags) & LASTING or request.changes_state:
             relay.flags = reply.status & LASTING
             relay.read_modes()
@@ -243,10 +243,10 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
     if not rolled_back:
         causality.wrote(relay, transaction.wrote or statement.may_write, backend)
     one_shot, read_only = transaction.one_shot, transaction.read_only
-    unsure = transaction.unsure or statement.kind is Kind.MULTI  # whether there was one, for what was set ahead of it
+    # Whether what was set ahead has had its transaction.
+    unsure = backend.one_shot and (transaction.unsure or statement.kind is Kind.MULTI)
     if transaction.stage is Stage.OPEN:
-        if not unsure:
-            backend.one_shot = False  # it has had its transaction
+        backend.one_shot = unsure
         backend.lifted = False
         if statement.kind is Kind.SET and statement.commits:
             begin = transaction.begin
