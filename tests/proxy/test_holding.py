@@ -28,13 +28,22 @@ def pinned_now(stage: Stage) -> dict[str, int]:
 # -- user variables ---------------------------------------------------------------------------------------------------
 
 
-def test_a_user_variable_with_a_known_value_is_carried_along(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("text", "system", "user"),
+    [
+        pytest.param("SET @a = 1, @B = 'x', sql_notes = 0", "SET sql_notes=0", "SET @`a`=1,@`b`='x'", id="one SET"),
+        pytest.param(
+            "SET @a = 1; SET time_zone = '+01:00'; SET @a = 2", "SET time_zone='+01:00'", "SET @`a`=2", id="several"
+        ),
+    ],
+)
+def test_a_user_variable_with_a_known_value_is_carried_along(stage: Stage, text: str, system: str, user: str) -> None:
     client = stage.client()
-    client.runs(stage.one, "SET @a = 1, @B = 'x', sql_notes = 0", ok()).breaks()
+    client.runs(stage.one, text, ok()).breaks()
     assert reason(client) is None
     stage.one.comes_up()
     client.says("SELECT @a")
-    stage.one.hears("SET sql_notes=0", "SET @`a`=1,@`b`='x'", "SELECT @a").says(ok() + ok() + rows("1"))
+    stage.one.hears(system, user, "SELECT @a").says(ok() + ok() + rows("1"))
     client.hears(rows("1"))
 
 
@@ -49,16 +58,6 @@ def test_no_other_session_sees_it(build: Build) -> None:
     client.says("SELECT @a")
     stage.one.hears("SET @`a`=1", "SELECT @a").says(ok() + rows("1"))
     client.hears(rows("1"))
-
-
-def test_so_are_those_of_several_statements_that_have_all_succeeded(stage: Stage) -> None:
-    client = stage.client()
-    client.runs(stage.one, "SET @a = 1; SET time_zone = '+01:00'; SET @a = 2", ok()).breaks()
-    assert reason(client) is None
-    stage.one.comes_up()
-    client.says("SELECT @a")
-    stage.one.hears("SET time_zone='+01:00'", "SET @`a`=2", "SELECT @a").says(ok() + ok() + rows("2"))
-    client.hears(rows("2"))
 
 
 def test_how_far_several_statements_came_is_not_known_where_one_has_failed(stage: Stage) -> None:

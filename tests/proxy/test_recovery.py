@@ -284,6 +284,15 @@ def first_backend(client: Client) -> int:
     return lease.thread_id
 
 
+def locks(client: Client, stage: Stage) -> None:
+    """Its transaction, which has waited, begins with the locking read."""
+    stage.two.hears(GUARD).says(ok())
+    stage.two.hears(WAIT).says(ok())
+    stage.two.hears(OPENING).says(ok(TRANS))
+    stage.two.hears(LOCKING).says(rows(status=TRANS))
+    client.hears(rows(status=TRANS))
+
+
 def test_a_locking_read_waits_before_it_is_placed(stage: Stage) -> None:
     first, second = stage.client(), stage.client()
     first.begins(stage.one, INSERT)
@@ -296,18 +305,14 @@ def test_a_locking_read_waits_before_it_is_placed(stage: Stage) -> None:
     replaying = stage.two.hears(INSERT)
     stage.quiet()
     replaying.says(ok(TRANS, rows=1))
-    stage.two.hears(GUARD).says(ok())
-    stage.two.hears(WAIT).says(ok())
-    stage.two.hears(OPENING).says(ok(TRANS))
-    stage.two.hears(LOCKING).says(rows(status=TRANS))
-    second.hears(rows(status=TRANS))
+    locks(second, stage)
 
 
 def test_patience_with_replays_begins_when_the_survivors_have_regrouped(stage: Stage) -> None:
-    stage.one.comes_up(view=1)
-    stage.two.comes_up(view=1)
     first, second = stage.client(), stage.client()
     first.begins(stage.one, INSERT)
+    stage.one.comes_up(view=1)
+    stage.two.comes_up(view=1)
     stage.one.dies()
     stage.two.hears(WAIT).says(ok())
     begins = stage.two.hears("BEGIN")
@@ -321,11 +326,7 @@ def test_patience_with_replays_begins_when_the_survivors_have_regrouped(stage: S
     replaying = stage.two.hears(INSERT)
     stage.quiet()
     replaying.says(ok(TRANS, rows=1))
-    stage.two.hears(GUARD).says(ok())
-    stage.two.hears(WAIT).says(ok())
-    stage.two.hears(OPENING).says(ok(TRANS))
-    stage.two.hears(LOCKING).says(rows(status=TRANS))
-    second.hears(rows(status=TRANS))
+    locks(second, stage)
 
 
 def test_who_leaves_meanwhile_holds_up_nobody(stage: Stage) -> None:
