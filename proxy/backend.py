@@ -100,7 +100,7 @@ class Backend:
 
     `state` is the session state it carries (see router.session), `guarded` says that its session default is READ ONLY
     so that no statement can write, let alone commit, by itself; `causal` that it waits for what was committed
-    elsewhere.
+    elsewhere, `fenced` that it waits likewise behind what it commits.
     """
 
     __slots__ = (
@@ -116,6 +116,7 @@ class Backend:
         "charset",
         "created",
         "diagnostics",
+        "fenced",
         "group",
         "guarded",
         "hides_use",
@@ -153,7 +154,7 @@ class Backend:
         # After an error: the READ WRITE of the last START TRANSACTION may still hold in spite of the guard. The server
         # takes it back where a transaction ends, but not where COMMIT, ROLLBACK or START TRANSACTION itself fails.
         self.lifted = False
-        self.causal = False
+        self.causal = self.fenced = False
         self.waits = True  # it can be made to wait for what was committed elsewhere
         self.charset = b""  # the command that sets the login's character set again, where a reset changes it
         self.hides_use = False  # something was run that may have changed the schema unseen
@@ -315,7 +316,7 @@ class Backend:
         self.state = State(UNKNOWN if self.hides_use else self.state.schema)
         self.hides_use = False
         self.waits = self.waits and not self.pool.flavor.reset_ends_waiting
-        self.guarded = self.causal = self.one_shot = self.keeps_locks = self.lifted = False
+        self.guarded = self.causal = self.fenced = self.one_shot = self.keeps_locks = self.lifted = False
         self.prepared.clear()
         self.insert_id_of = None
         self.last_insert_id = 0

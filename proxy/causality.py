@@ -57,7 +57,7 @@ def must_wait(relay: "Relay", backend: Backend, request: Request | None, wanted:
     been asked, something has to be run that does wait.
     """
     return has_to_see(relay, backend, request, wanted) and not (
-        backend.causal and waits_by_itself(relay, backend, request, wanted)
+        backend.causal and not backend.fenced and waits_by_itself(relay, backend, request, wanted)
     )
 
 

@@ -65,18 +65,19 @@ async def bring(relay: "Relay", backend: Backend, state: State, wanted: Plan, re
     elif backend.lifted and backend.guarded and wanted.opening is Opening.PIPELINED:
         await ask(backend, GUARD)
         backend.lifted = False
-    if backend.causal and wanted.opening is Opening.PIPELINED and causality.is_synced(relay, backend):
+    if backend.causal and wanted.opening is not Opening.NOTHING and causality.is_synced(relay, backend):
         await ask(backend, relay.cluster.flavor.wait.off)
-        backend.causal = False
+        backend.causal = backend.fenced = False
     if request is not None and (fence := causality.fences(relay, request.statement)):
         await ask(backend, fence, _phase(relay))
-        backend.causal = True
+        backend.causal = backend.fenced = True
     elif causality.must_wait(relay, backend, request, wanted):
-        if not backend.causal:
+        if not backend.causal or backend.fenced:
             if not backend.waits:
                 raise CannotWait
             await ask(backend, relay.cluster.flavor.wait.on)
             backend.causal = True
+            backend.fenced = False
         if not causality.waits_by_itself(relay, backend, request, wanted):
             await ask(backend, relay.cluster.flavor.wait.just)
             causality.waited(relay, backend)

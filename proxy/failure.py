@@ -222,7 +222,7 @@ def left(relay: "Relay", verdict: Verdict, backend: Backend, code: int, *, ran: 
         open_before = False
     prepares = request.code == COM_STMT_PREPARE
     did_nothing = not ran or prepares or (unread(code) and statement.kind in WHOLE)
-    if not did_nothing and (statement.pins is not None or request.prepared is not None or request.changes_state):
+    if not did_nothing:
         holding.failed(relay, request)
     if statement.may_write and not did_nothing and statement.kind not in UNDONE:
         causality.wrote(relay, True, backend)

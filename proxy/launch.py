@@ -68,7 +68,7 @@ def launch(relay: "Relay", backend: Backend, request: Request, wanted: Plan, fir
         and not fences(relay, statement)
     ):
         backend.send_quietly(relay.profile.query(relay.cluster.flavor.wait.off), COM_QUERY)
-        backend.causal = False
+        backend.causal = backend.fenced = False
     collects = prepares or relay.then is not None or transaction.alone or statement.result is not None
     relay.collected = [] if collects else None
     if statement.result is Result.CONNECTION_ID or statement.result is Result.REMEMBERED:

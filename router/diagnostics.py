@@ -63,7 +63,7 @@ def opens_what_it_shows(text: bytes, modes: int) -> bool:
 
 
 def _tokens(text: bytes, modes: int) -> Sequence[Token]:
-    """None where it can't be read, or is longer than questions are."""
+    """() where it can't be read, or is longer than questions are."""
     if modes & Modes.FOREIGN or len(text) > 1024:
         return ()
     try:

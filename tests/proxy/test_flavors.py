@@ -83,6 +83,19 @@ def test_ddl_waits_for_the_group_on_both_sides(build: Build) -> None:
     assert client.runs(stage.one, "CREATE TEMPORARY TABLE y (a INT)", ok()) is link
 
 
+def test_who_waits_for_all_reads_behind_ddl_as_ever_and_does_not_commit_at_all_members(build: Build) -> None:
+    stage, client = begin(build, endpoint={"causality": "strong"})
+    client.says("CREATE TABLE x (a INT)")
+    stage.one.hears(CHARSET_QUERY).says(rows(CHARSET_BACK))
+    stage.one.hears(FENCE).says(ok())
+    stage.one.hears("CREATE TABLE x (a INT)").says(ok())
+    client.hears(ok())
+    client.says("INSERT INTO t VALUES (1)")
+    stage.one.hears(WAIT).says(ok())
+    stage.one.hears("INSERT INTO t VALUES (1)").says(ok(rows=1))
+    client.hears(ok(rows=1))
+
+
 def test_within_a_transaction_nothing_can_be_made_to_wait(build: Build) -> None:
     stage, client = begin(build)
     first_of(client, stage.one, "SELECT a FROM t", rows("1"))
