@@ -16,6 +16,7 @@ from router.commands import admin, boundary, by_word
 from router.conditions import conditions
 from router.effects import Effects, Scan
 from router.facts import Asks, Kind, Modes, PinReason, Result, Statement, Unreplayable, unclassified
+from router.several import ROUTINES, defines_routine, is_compound, several, statements
 from router.tokens import (
     QUOTED,
     STRING,
@@ -28,7 +29,6 @@ from router.tokens import (
     table_name,
     tokenize,
 )
-from router.variables import BEFORE_OTHERS
 
 # Kinds whose facts depend on literals.
 LITERAL_KINDS: Final = frozenset({Kind.SET, Kind.USE, Kind.KILL, Kind.MULTI, Kind.OTHER, Kind.SQL_PREPARE})
@@ -39,7 +39,6 @@ _ADMIN: Final = frozenset({
     "CACHE", "SHUTDOWN", "RESTART", "CLONE",
 })  # fmt: skip
 _SCHEMA: Final = frozenset({"DATABASE", "SCHEMA"})
-_ROUTINES: Final = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "VIEW"})
 _SHOWS: Final = frozenset({"SHOW", "DESCRIBE", "DESC", "EXPLAIN", "HELP"})
 _READS: Final = frozenset({"SELECT", "VALUES", "TABLE", "WITH", "("})
 _PREPARED: Final = frozenset({Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.SHOW, Kind.DO})
@@ -64,12 +63,12 @@ class Reader:
             tokens = tokenize(text, modes)
         except UnreadableError:
             return by_first_word(text)
-        parts = _statements(tokens)
+        parts = statements(tokens)
         if not parts:
             return Statement(kind=Kind.OTHER)
         if len(parts) == 1:
             return self._statement(parts[0])
-        if _defines_routine(parts[0]) or _is_compound(parts[0]):
+        if defines_routine(parts[0]) or is_compound(parts[0]):
             return self._statement(tokens)
         return several([self._statement(part) for part in parts])
 
@@ -207,7 +206,7 @@ class Reader:
         temporary = "TEMPORARY" in words[1:4]
         pins = PinReason.TEMPORARY_TABLE if temporary and word == "CREATE" else None
         held = _raw_names(tokens, words) if pins is not None else ()
-        if not _ROUTINES.intersection(words[:8]):
+        if not ROUTINES.intersection(words[:8]):
             for index, part in enumerate(words):
                 if part == "SELECT" or (part == "VALUES" and _opens(tokens, index + 1)):
                     scan = self._effects.scan(tokens[index:], None)
@@ -215,11 +214,11 @@ class Reader:
                         held = scan.held if pins is None else ()
                         pins = pins or scan.pins
                     break
-        if pins is None and any(token.text == ":=" for token in tokens) and not _defines_routine(tokens):
+        if pins is None and any(token.text == ":=" for token in tokens) and not defines_routine(tokens):
             pins = PinReason.UNCLASSIFIED
         # Connections that are in a schema know its character set by heart.
         of_schema = word != "CREATE" and not _SCHEMA.isdisjoint(words[1:2])
-        defined = of_schema or "ENGINE" in words or not _ROUTINES.isdisjoint(words[:12])
+        defined = of_schema or "ENGINE" in words or not ROUTINES.isdisjoint(words[:12])
         return Statement(
             kind=Kind.DDL,
             tables=_ddl_tables(tokens, words),
@@ -268,7 +267,7 @@ class Reader:
         )
 
 
-# -- of several statements, and of what cannot be read --------------------------------------------------------------
+# -- of what cannot be read ------------------------------------------------------------------------------------------
 
 
 def by_first_word(text: str) -> Statement:
@@ -286,74 +285,8 @@ def by_first_word(text: str) -> Statement:
     return unclassified(kind)
 
 
-def several(parts: Sequence[Statement]) -> Statement:
-    """The facts about several statements in one text. The first may be refused, and then no other is run. What they set
-    is carried along where all have succeeded, so that the values are those of the last.
-    """
-    pins: PinReason | None = None
-    carries: list[tuple[str, str]] = []
-    unreplayable: Unreplayable | None = None
-    asks = 0
-    for part in parts:
-        if pins is None:
-            pins = part.pins
-            if part.learns or part.one_shot or part.schema is not None:
-                pins = pins or PinReason.VARIABLE
-            for name, value in part.carries:
-                if name in BEFORE_OTHERS:
-                    pins = pins or PinReason.VARIABLE
-                carries.append((name, value))
-        asks |= part.asks
-        if unreplayable is None:
-            unreplayable = part.unreplayable
-    commits = any(part.commits or part.transaction or part.end for part in parts)
-    may_write = any(part.may_write for part in parts)
-    if unreplayable is None and (commits or may_write):
-        unreplayable = Unreplayable.MULTI
-    return Statement(
-        kind=Kind.MULTI,
-        tables=parts[0].tables,
-        pins=pins,
-        carries=() if pins is not None else tuple(carries),
-        asks=asks,
-        calculates_found_rows=any(part.calculates_found_rows for part in parts),
-        commits=commits,
-        sees_guard=any(part.sees_guard for part in parts),
-        may_write=may_write,
-        unreplayable=unreplayable,
-        connection_id=any(part.connection_id for part in parts),
-    )
-
-
-def _statements(tokens: Sequence[Token]) -> list[Sequence[Token]]:
-    """The statements between the semicolons, empty ones left out."""
-    parts: list[Sequence[Token]] = []
-    start = 0
-    for index, token in enumerate(tokens):
-        if token.text == ";":
-            if index > start:
-                parts.append(tokens[start:index])
-            start = index + 1
-    if start < len(tokens):
-        parts.append(tokens[start:])
-    return parts
-
-
 def _opens(tokens: Sequence[Token], at: int) -> bool:
     return at < len(tokens) and tokens[at].text == "("
-
-
-def _defines_routine(tokens: Sequence[Token]) -> bool:
-    """Whether the semicolons behind belong to the body of a procedure, function, trigger or event."""
-    if tokens[0].upper not in ("CREATE", "ALTER"):
-        return False
-    return any(token.kind == WORD and token.upper in _ROUTINES for token in tokens[1:12])
-
-
-def _is_compound(tokens: Sequence[Token]) -> bool:
-    """MariaDB runs compound statements outside of procedures, too."""
-    words = [token.upper for token in tokens[:2]]
-    return words == ["BEGIN", "NOT"] or words[0] in ("IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR", "DECLARE")
 
 
 # -- tokens and their neighbours -------------------------------------------------------------------------------------
