@@ -110,6 +110,12 @@ def waited(relay: "Relay", backend: Backend) -> None:
         places.synced(relay)
 
 
+def wants_all(relay: "Relay") -> None:
+    """Wherever the session goes next, it first waits for all that was committed until now."""
+    relay.causal = True
+    relay.synced = set()
+
+
 def wrote(relay: "Relay", wrote: bool, backend: Backend) -> None:
     """A transaction has ended with a commit there, in which the session has written or not."""
     if wrote:

@@ -36,6 +36,11 @@ PACKET: Final = 64 << 20
 MONITOR: Final = {"timeout": 3.0}
 """Rows of 20 MB, or 500 connections, on two processors are no reason to take a node for lost."""
 
+LEVELS: Final = {Cluster.flavor: "session", Group.flavor: "strong"}
+"""Causality: a program takes several connections for those of one server. With rows of 20 MB a group's member may be
+seconds behind, where Galera's flow control makes the others wait for it.
+"""
+
 LOADED: Final = "1\tone\n2\tgrün 🐬\n3\t\\N\n"
 
 NATIVE: Final = "mysql_native_password"
@@ -212,7 +217,9 @@ def on(cluster: "Cluster | Group", directory: Path) -> Iterator[Stage]:
         _give_certificate(cluster, certificate, key)
     nodes = {node.number: node.port for node in cluster}
     try:
-        with _proxied(directory, cluster, {"user": users, "monitor": MONITOR}, certificate, key) as proxy:
+        with _proxied(
+            directory, cluster, {"user": users, "monitor": MONITOR}, LEVELS[cluster.flavor], certificate, key
+        ) as proxy:
             sides = {"direct": nodes[1], "proxied": proxy.port}
             server = f"MySQL {version} with Group Replication" if mysql else f"MariaDB {version} with Galera"
             lacks = frozenset() if mysql else frozenset({"login_sha2", "tls"})
@@ -240,13 +247,18 @@ def _give_certificate(cluster: "Cluster | Group", certificate: Path, key: Path) 
 
 @contextlib.contextmanager
 def _proxied(
-    directory: Path, cluster: "Cluster | Group", settings: Mapping[str, Any], certificate: Path, key: Path
+    directory: Path,
+    cluster: "Cluster | Group",
+    settings: Mapping[str, Any],
+    causality: str,
+    certificate: Path,
+    key: Path,
 ) -> Iterator[Proxy]:
     """A proxy with a certificate; it must be running and have had no fault of its own at the end."""
     (directory / "wrong").mkdir()
     write_certificate(directory / "wrong")
     (directory / "loaded.txt").write_text(LOADED)
-    endpoint = {"tls_certificate": str(certificate), "tls_key": str(key)}
+    endpoint = {"tls_certificate": str(certificate), "tls_key": str(key), "causality": causality}
     nodes = [node.address for node in cluster]
     proxy = Proxy(directory / "proxy", nodes, {**settings, "endpoint": [endpoint]}, flavor=cluster.flavor)
     try:

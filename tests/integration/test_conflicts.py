@@ -1,10 +1,14 @@
-"""Twelve clients that fight over rows on three writers: none sees an error, and no update is lost."""
+"""Clients that fight over rows on three writers: none sees an error, and no update is lost."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from proxy.demo.galera import Cluster
+from proxy.demo.processes import wait_until
 from tests.bench.conflicts import CLIENTS, WORKS, Work, run
-from tests.integration.conftest import MakeProxy
+from tests.integration.conftest import Direct, MakeProxy
 from tests.support.duration import seconds
 from tests.support.proxy import Proxy
 
@@ -29,3 +33,37 @@ def test_no_update_is_lost_under_snapshot_isolation(schema: str, cluster: Cluste
     proxy = make_proxy({"endpoint": [{"snapshot_isolation": True}]}, wait=False)
     proxy.wait_ready(60)
     fight(WORKS["read-and-write"], proxy.port, schema, cluster, proxy)
+
+
+@pytest.mark.only("group-replication")  # a Galera node's lock gives way to what was committed
+def test_who_loses_to_what_its_node_has_yet_to_apply_waits_for_that(
+    schema: str, cluster: Cluster, direct: Direct, make_proxy: MakeProxy
+) -> None:
+    """Until then every attempt is refused, and all that a transaction may have were used up in two seconds."""
+    ahead, behind, holding = direct(1, database=schema), direct(2, database=schema), direct(2, database=schema)
+
+    def run(connection: Any, *statements: str) -> Any:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchall()
+
+    run(
+        ahead,
+        "CREATE TABLE fought (id INT PRIMARY KEY, v INT)",
+        "CREATE TABLE locked (id INT PRIMARY KEY)",
+        "INSERT INTO fought VALUES (1, 0)",
+    )
+    run(behind, cluster.causal, "SELECT * FROM fought")
+    client = make_proxy({"cluster": {"nodes": [cluster[2].address]}}).connect(database=schema)
+    run(holding, "LOCK TABLES locked READ")
+    run(ahead, "BEGIN", "INSERT INTO locked VALUES (1)", "UPDATE fought SET v = v + 1 WHERE id = 1", "COMMIT")
+    waiting = "SELECT 1 FROM performance_schema.processlist WHERE state LIKE '%hook on transaction begin%'"
+    with ThreadPoolExecutor(1) as aside:
+        done = aside.submit(run, client, "BEGIN", "UPDATE fought SET v = v + 1 WHERE id = 1", "COMMIT")
+        try:
+            wait_until(lambda: done.done() or bool(run(holding, waiting)), 10, lambda: "it does not wait")
+        finally:
+            run(holding, "UNLOCK TABLES")
+        done.result()
+    assert run(client, "SELECT v FROM fought") == ((2,),)

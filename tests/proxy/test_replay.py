@@ -134,15 +134,30 @@ def test_the_first_statement_may_be_the_one_that_lost(stage: Stage) -> None:
 
 
 def test_several_in_a_row(stage: Stage) -> None:
+    """A node that is behind in applying refuses each attempt, so that the third one waits for what was committed."""
     client = stage.client()
     client.begins(stage.one, INSERT)
     client.says("COMMIT")
-    for _ in range(5):
+    for attempt in range(1, 6):
         stage.one.hears("COMMIT").says(CONFLICT)
         backed_off(stage)
+        if attempt == 3:
+            stage.one.hears(WAIT).says(ok())
         replays(stage, (INSERT, ok(TRANS, rows=1)))
     stage.one.hears("COMMIT").says(ok())
     client.hears(ok())
+
+
+def test_several_in_a_row_of_a_write_by_itself(stage: Stage) -> None:
+    client = stage.client()
+    client.says(INSERT)
+    for attempt in range(1, 6):
+        stage.one.hears(INSERT).says(CONFLICT)
+        backed_off(stage)
+        if attempt == 3:
+            stage.one.hears(WAIT).says(ok())
+    stage.one.hears(INSERT).says(ok(rows=1))
+    client.hears(ok(rows=1))
 
 
 def test_a_replay_may_itself_lose(stage: Stage) -> None:
