@@ -58,12 +58,21 @@ class Heat:
         self._value = 0.0
 
     def add(self, amount: float, now: float) -> float:
+        """The number with this much more, all of it new."""
         self._value = self.at(now) + amount
         self._at = now
         return self._value
 
     def at(self, now: float) -> float:
         return self._value * exp((self._at - now) / WINDOW) if self._value else 0.0
+
+
+def recent(number: int, seconds: float) -> int:
+    """What is left now of so many events that came evenly over that time, faded as conflicts are: a quiet hour ago is
+    no measure of what goes on.
+    """
+    windows = seconds / WINDOW
+    return round(number * (1 - exp(-windows)) / windows) if windows > 0 else number
 
 
 @dataclass(slots=True)
@@ -151,6 +160,7 @@ class Contention:
 
     __slots__ = (
         "_ended",
+        "_ended_at",
         "_groups",
         "_max_keys",
         "_max_tables",
@@ -170,6 +180,7 @@ class Contention:
         self._groups: dict[str, Group] = {}
         self._transactions = Heat()
         self._ended = 0
+        self._ended_at = 0.0
         self._next_look = float("inf")
 
     def conflict(self, lost: Conflict, ended: int, now: float) -> str | None:
@@ -177,13 +188,14 @@ class Contention:
 
         What has an owner from now on because of it is found by the key returned.
         """
-        transactions = max(0, ended - self._ended)
-        self._ended = ended
+        transactions = recent(max(0, ended - self._ended), now - self._ended_at)
+        self._ended, self._ended_at = ended, now
         self.tell(lost, transactions, now)
         return self.heard(lost, transactions, now)
 
     def heard(self, lost: Conflict, transactions: int, now: float) -> str | None:
-        """The same of a transaction anywhere in the proxy. `transactions`: how many have ended there since the last.
+        """The same of a transaction anywhere in the proxy. `transactions`: how many have ended there since the last, as
+        `recent` as they are.
 
         Who hears of the same conflicts learns the same, in whatever order: all workers of a machine have one clock.
         """

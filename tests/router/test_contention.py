@@ -68,6 +68,17 @@ def test_few_of_many_transactions_do_not_count() -> None:
     assert contention.meeting(T, NOW) is None
 
 
+def test_many_transactions_without_a_conflict_count_as_far_as_they_are_recent() -> None:
+    contention = Contention()
+    contention.conflict(Conflict(U), 0, NOW)
+    for _ in range(int(FEW)):
+        contention.conflict(Conflict(T), 100_000, NOW + 1000)
+    assert contention.meeting(T, NOW + 1000) == T
+    for _ in range(int(FEW)):
+        contention.conflict(Conflict(U), 200_000, NOW + 1001)
+    assert contention.meeting(U, NOW + 1001) is None
+
+
 def test_a_conflict_that_a_client_saw_counts_for_several() -> None:
     assert fight(Contention(), Conflict(T, visible=True), 1) == T
 
