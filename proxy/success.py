@@ -100,9 +100,8 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
             elif reply.warnings:  # GET DIAGNOSTICS that found none; otherwise it leaves what was
                 relay.row_count = -1
         else:
-            # Of several statements, and of RETURNING, rows do not say what it is.
-            reads = not statement.carries and (not statement.may_write or statement.kind is Kind.LOCKING_READ)
-            relay.row_count = -1 if reads else None
+            # Of several statements rows do not say what it is, nor of what a procedure ran.
+            relay.row_count = -1 if statement.plain or not (statement.carries or statement.may_write) else None
         if (reply.status ^ relay.flags) & LASTING or request.changes_state:
             relay.flags = reply.status & LASTING
             relay.read_modes()
@@ -118,7 +117,12 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
         backend.diagnostics |= Asks.WARNINGS
         kept.drop(relay)
     if relay.transaction.stage is not Stage.OPEN and relay.pinned is None:
-        if relay.warned or statement.calculates_found_rows or statement.asks & (Asks.WARNINGS | Asks.ROWS):
+        if (
+            relay.warned
+            or relay.row_count is None
+            or statement.calculates_found_rows
+            or statement.asks & (Asks.WARNINGS | Asks.ROWS)
+        ):
             relay.linger(backend)
         else:
             relay.give_back(now)

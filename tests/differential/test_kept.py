@@ -348,7 +348,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("UPDATE t SET v = 3", Prepare("p", "SELECT 1"), "SELECT ROW_COUNT()", ResetStatement("p"),
         "SELECT ROW_COUNT()"),
         *(said(before, Command(c.COM_STATISTICS), "SELECT @@warning_count, ROW_COUNT()") for _ in range(3)
-        for before in ("SELECT COUNT(*) FROM w", "UPDATE t SET v = 3")),
+        for before in ("SELECT COUNT(*) FROM w", "UPDATE t SET v = 3", "INSERT INTO w VALUES (5, 5) RETURNING id",
+        "DELETE FROM w; SELECT 1", "SELECT 1; DELETE FROM w", "CALL two_results()")),
         *(said(SetOption(1), *behind, "SELECT ROW_COUNT()") for _ in range(3)
         for behind in ((), (Prepare("p", "SELECT id FROM t"),))),
         said("SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT", "SELECT ROW_COUNT(), FOUND_ROWS()"),
