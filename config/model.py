@@ -384,6 +384,14 @@ class Process:
             most=1024,
         ),
     ] = 1
+    scheduling: Annotated[
+        Literal["batch", "normal"],
+        Setting(
+            "How the kernel gives processors to what serves clients. `batch`: nobody who runs is interrupted for it; "
+            "it finds more to do each time, which on busy processors costs a fifth less for each query. `normal`: at "
+            "once, which is better where long calculations keep the same processors busy."
+        ),
+    ] = "batch"
     listen_backlog: Annotated[
         int,
         Setting(

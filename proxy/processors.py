@@ -1,6 +1,8 @@
-"""How many processors this process may use: those that it may run on, and what its control group may spend.
+"""Processors: how many this process may use, and how it is given them.
 
+Those that it may run on, and what its control group may spend:
 https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max); cgroup-v1: cpu.cfs_quota_us, cpu.cfs_period_us
+Scheduling policies: sched(7)
 """
 
 import os
@@ -17,6 +19,15 @@ _ROOT: Final = Path("/sys/fs/cgroup")
 def available() -> int:
     """At least one. Of a part of a processor all is counted: one process can spend no more than one has."""
     return max(1, min([len(os.sched_getaffinity(0)), *map(ceil, _quotas())]))
+
+
+def schedule(how: str) -> None:
+    """Have this thread, and those that it starts from now on, scheduled as the setting says. What was chosen for the
+    process when it was started stays, and where it may not choose at all.
+    """
+    if how == "batch" and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _quotas() -> Iterator[float]:

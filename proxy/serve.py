@@ -55,6 +55,7 @@ async def _serve(config: Config, read: Callable[[], Config] | None, predecessor:
     loop.add_signal_handler(signal.SIGHUP, lambda: reload(read, service.reload) if read is not None else None)
     try:
         await service.start()
+        processors.schedule(config.process.scheduling)
         settle.started()
         service.run(settle.complete(settle.SOON), "imports")
         if predecessor is not None:

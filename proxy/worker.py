@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 
 from config import Config
-from proxy import log, settle
+from proxy import log, processors, settle
 from proxy.board import Board, Seat
 from proxy.commons import Told, packed, unpacked
 from proxy.control import Channel, Gone
@@ -139,6 +139,7 @@ class Worker:
             for way in task.ways:
                 service.cluster.turns.ahead(way, True)
             await service.start()
+            processors.schedule(config.process.scheduling)
             settle.started()
             service.run(settle.complete(settle.SOON), "imports")
             self._channel.tell("started", service.greeted_version())

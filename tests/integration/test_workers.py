@@ -114,6 +114,16 @@ def value(connection: Connection, sql: str) -> object:
         return cursor.fetchone()[0]
 
 
+def test_who_serves_clients_interrupts_nobody_unless_told_otherwise(
+    workers: Proxy, proxy: Proxy, make_proxy: MakeProxy
+) -> None:
+    normal = make_proxy({"process": {"scheduling": "normal"}})
+    for pid in (proxy.pid, *pids(workers).values()):
+        assert os.sched_getscheduler(pid) == os.SCHED_BATCH
+    for pid in (normal.pid, workers.pid):
+        assert os.sched_getscheduler(pid) == os.SCHED_OTHER
+
+
 def test_one_scrape_counts_the_clients_and_commands_of_all_workers(workers: Proxy, connect: Connect) -> None:
     before = workers.metrics().total("multiwriter_commands_total", command="COM_QUERY")
     both = on_both(connect)

@@ -1,6 +1,8 @@
-"""`workers = "auto"`: no more than the machine, the affinity and the control group allow."""
+"""`workers = "auto"`: no more than the machine, the affinity and the control group allow. And `scheduling`."""
 
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,31 @@ def test_within_a_container_the_group_is_the_root(group: Path) -> None:
 def test_no_control_groups_at_all(group: Path) -> None:
     (group / "cgroup").unlink()
     assert processors.available() == 8
+
+
+def aside(*work: Callable[[], object]) -> int:
+    """How a thread is scheduled that has done this."""
+    with ThreadPoolExecutor(1) as thread:
+        for each in work:
+            thread.submit(each).result()
+        return thread.submit(os.sched_getscheduler, 0).result()
+
+
+@pytest.mark.parametrize(("how", "policy"), [("batch", os.SCHED_BATCH), ("normal", os.SCHED_OTHER)])
+def test_a_thread_is_scheduled_as_the_setting_says(how: str, policy: int) -> None:
+    assert aside(lambda: processors.schedule(how)) == policy
+
+
+def test_what_was_chosen_at_the_start_stays() -> None:
+    def chosen() -> None:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+    assert aside(chosen, lambda: processors.schedule("batch")) == os.SCHED_IDLE
+
+
+def test_nor_need_it_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuses)
+    assert aside(lambda: processors.schedule("batch")) == os.SCHED_OTHER
