@@ -17,7 +17,7 @@ from router import answers
 from router.answers import Answer as ProxyError
 from router.facts import Asks, Kind
 from router.membership import Node
-from router.outcomes import Outcome, Phase, Verdict, before_tables, judge, lost, unread
+from router.outcomes import Outcome, Phase, Verdict, before_tables, judge, lost, unparsed, unread
 from router.plan import begins_one, keeps_one_shot
 from router.retry import Attempts
 from router.session import restore
@@ -250,7 +250,8 @@ def left(relay: "Relay", verdict: Verdict, backend: Backend, code: int, *, ran: 
         relay.account("failed", backend)
         one_shot, read_only = transaction.one_shot, transaction.read_only
         relay.end_transaction()
-        if refused or prepares or keeps_one_shot(statement) or (did_nothing and statement.kind is Kind.OTHER):
+        unbegun = did_nothing and (statement.kind is Kind.OTHER or unparsed(code))
+        if refused or prepares or unbegun or keeps_one_shot(statement):
             # No transaction had begun for it: a SET TRANSACTION still waits for the next one.
             transaction.one_shot, transaction.read_only = one_shot, read_only
         elif backend.one_shot and begins_one(statement):

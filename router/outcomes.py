@@ -298,8 +298,10 @@ BROKEN: dict[str, Effect] = {
 # fmt: on
 
 _NO_SUCH_COLUMN: Final = 1054
-# Syntax error, empty query, no such table, no such column, no database selected.
-_UNREAD: Final = frozenset((1064, 1065, 1146, 1054, 1046))
+# Syntax error, empty query, no database selected.
+_UNPARSED: Final = frozenset((1064, 1065, 1046))
+# No such table, no such column.
+_UNREAD: Final = _UNPARSED | {1146, 1054}
 
 _LETTER: dict[Phase, str] = {
     Phase.CONNECT: "C",
@@ -376,6 +378,11 @@ def undone(*, conflict: bool) -> Verdict:
 def before_tables(code: int) -> bool:
     """Refused before a table was opened: no transaction has begun for it."""
     return code in _UNREAD and code != _NO_SUCH_COLUMN
+
+
+def unparsed(code: int) -> bool:
+    """Refused before anything at all: not even what is committed ahead of DDL was."""
+    return code in _UNPARSED
 
 
 def unread(code: int) -> bool:
