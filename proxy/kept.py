@@ -5,8 +5,8 @@
 
 The listing is the node's own reply, so that it has the session's character set and capabilities. Of a SELECT only the
 node can tell how its columns are called, so that it is run, on whatever backend, and its numbers replaced. ROW_COUNT()
-needs no node: each reply has said it. Which texts ask for that is known by router.diagnostics; nothing else can be
-answered so, and finds no warnings then.
+most replies have said; the node is asked for it behind the others. Which texts ask for that is known by
+router.diagnostics; nothing else can be answered so, and finds no warnings then.
 """
 
 import asyncio
@@ -130,15 +130,19 @@ async def _fetch(relay: "Relay", backend: Backend, warned: bool) -> Kept:
     with whatever is no question about them, on MariaDB with nothing that reads no table.
     """
     found = Kept(relay.state)
+    rows = () if relay.row_count is not None else (b"ROW_COUNT()",)
     if relay.cluster.flavor.engine == "mysql":
         if warned:
             _count(relay, found, await _list(backend))
-        (found.found_rows,) = await _numbers(backend, b"SELECT FOUND_ROWS() LIMIT 1", 1)
+            rows = ()  # it is that of the listing now
+        found.found_rows, *counted = await _numbers(backend, b"FOUND_ROWS()", *rows)
     else:
-        asks = b"SELECT FOUND_ROWS(), @@warning_count, @@error_count LIMIT 1"
-        found.found_rows, found.warnings, found.errors = await _numbers(backend, asks, 3)
+        asks = (b"FOUND_ROWS()", b"@@warning_count", b"@@error_count")
+        found.found_rows, found.warnings, found.errors, *counted = await _numbers(backend, *asks, *rows)
         if warned:
             found.listing = await _list(backend)
+    if counted:
+        (relay.row_count,) = counted
     before = relay.kept
     if not warned and before is not None:  # of a statement before, whose warnings no other has replaced
         found.listing, found.warnings, found.errors = before.listing, before.warnings, before.errors
@@ -153,14 +157,13 @@ async def _list(backend: Backend) -> bytes:
     return listing
 
 
-async def _numbers(backend: Backend, sql: bytes, count: int) -> list[int]:
-    """So many columns of its one row."""
-    packets = packets_of((await _ask(backend, sql)).data)
+async def _numbers(backend: Backend, *asked: bytes) -> list[int]:
+    packets = packets_of((await _ask(backend, b"SELECT " + b", ".join(asked) + b" LIMIT 1")).data)
     if not has_row(packets):
         raise Unanswered
     found: list[int] = []
     at = HEADER
-    for _ in range(count):
+    for _ in asked:
         value, at = read_lenenc_str(packets[-2], at)
         found.append(int(value))
     return found

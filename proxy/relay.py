@@ -207,7 +207,8 @@ class Relay(Leaseholder):
         if self.lingering:
             if self._answered_here(request):
                 return
-            if statement.asks & (Asks.WARNINGS | Asks.ROWS) or (self.warned and not statement.tables):
+            leaves_it = (self.warned or self.row_count is None) and not statement.tables
+            if leaves_it or statement.asks & (Asks.WARNINGS | Asks.ROWS):
                 assert self.lease is not None
                 self.end_lingering(self.lease)
             else:

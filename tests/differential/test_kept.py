@@ -350,6 +350,7 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         *(said(before, Command(c.COM_STATISTICS), "SELECT @@warning_count, ROW_COUNT()") for _ in range(3)
         for before in ("SELECT COUNT(*) FROM w", "UPDATE t SET v = 3", "INSERT INTO w VALUES (5, 5) RETURNING id",
         "DELETE FROM w; SELECT 1", "SELECT 1; DELETE FROM w", "CALL two_results()")),
+        *(said("SET @a = 5; SELECT @a", Prepare("p", "ROLLBACK"), "SELECT ROW_COUNT()") for _ in range(6)),
         *(said(SetOption(1), *behind, "SELECT ROW_COUNT()") for _ in range(3)
         for behind in ((), (Prepare("p", "SELECT id FROM t"),))),
         said("SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "COMMIT", "SELECT ROW_COUNT(), FOUND_ROWS()"),
@@ -400,6 +401,11 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "LOCK TABLES nosuch WRITE", "DELETE FROM t", "DELETE FROM t"),
         said("SET TRANSACTION READ ONLY", "SELECT 1; SELECT nosuch FROM t", "SELECT 1", "INSERT INTO w VALUES (8, 8)",
         "DELETE FROM w"),
+    ),
+    "a definition that names no schema leaves SET TRANSACTION to what comes next": (
+        *(said("SET TRANSACTION READ ONLY", what, "SET autocommit = 0", "SELECT COUNT(*) FROM {one}.w", schema="",
+        capabilities=NEW_EOF) for what in ("CREATE TABLE IF NOT EXISTS n0 (id INT PRIMARY KEY)", "DROP TABLE n0",
+        "LOCK TABLES w READ", "DROP TABLE {one}.nosuch", "ALTER TABLE {one}.nosuch ADD x INT", "DROP VIEW v0")),
     ),
     "a READ ONLY default that only its backend knows stays when a statement is prepared": (
         said("SET SESSION TRANSACTION READ ONLY; SELECT 1", "SET TRANSACTION READ ONLY", Prepare("p", "COMMIT"),

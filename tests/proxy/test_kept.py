@@ -3,7 +3,7 @@
 import pytest
 
 from config import Limits, Pool
-from proxy.wire.constants import COM_RESET_CONNECTION
+from proxy.wire.constants import CLIENT_MULTI_STATEMENTS, COM_RESET_CONNECTION, SERVER_MORE_RESULTS_EXISTS
 from proxy.wire.packets import lenenc_str
 from tests.proxy.conftest import Build
 from tests.proxy.scripted import AUTO, CAPABILITIES, TRANS, Client, Link, Stage, command, error, ok, rows
@@ -84,6 +84,21 @@ def test_numbers_are_put_into_what_any_backend_answers(stage: Stage) -> None:
         stage.one.hears(NUMBERS).says(numbers(1, 0, 0))  # the question has been one more statement
         stage.one.hears(READ).says(rows("1"))
         other.hears(rows("1"))
+
+
+def test_a_row_count_that_no_reply_has_said_is_asked_for_as_well(build: Build) -> None:
+    stage = build(pool=Pool(max_backends=1))
+    client, other = stage.client(capabilities=CAPABILITIES | CLIENT_MULTI_STATEMENTS), stage.client()
+    both = "SELECT 1; DELETE FROM t"
+    link = client.runs(stage.one, both, rows("1", status=AUTO | SERVER_MORE_RESULTS_EXISTS) + ok(rows=4, seq=6))
+    other.says(READ)
+    stage.one.hears(NUMBERS.replace(" LIMIT", ", ROW_COUNT() LIMIT"))
+    link.says(numbers(7, 0, 0, 4))
+    stage.one.hears(READ).says(rows("1"))
+    other.hears(rows("1"))
+    client.says("SELECT ROW_COUNT()")
+    stage.one.hears("SELECT ROW_COUNT()").says(rows("0"))
+    client.hears(rows("4"))
 
 
 def test_a_command_that_comes_meanwhile_waits(stage: Stage) -> None:
