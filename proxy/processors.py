@@ -22,8 +22,8 @@ def available() -> int:
 
 
 def schedule(how: str) -> None:
-    """Have this thread, and those that it starts from now on, scheduled as the setting says. What was chosen for the
-    process when it was started stays, and where it may not choose at all.
+    """Have this thread, and those that it starts from now on, scheduled as the setting says; but what was chosen for
+    the process when it was started stays, as does everything where choosing is not allowed.
     """
     if how == "batch" and os.sched_getscheduler(0) == os.SCHED_OTHER:
         with suppress(OSError):
