@@ -111,7 +111,11 @@ def waited(relay: "Relay", backend: Backend) -> None:
 
 
 def wants_all(relay: "Relay") -> None:
-    """Wherever the session goes next, it first waits for all that was committed until now."""
+    """Wherever the session goes next, it first waits for all that was committed until now; but one that is bound to a
+    backend which cannot wait would be lost for that.
+    """
+    if relay.pinned is not None and relay.lease is not None and not relay.lease.waits:
+        return
     relay.causal = True
     relay.synced = set()
 

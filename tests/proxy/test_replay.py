@@ -160,6 +160,24 @@ def test_several_in_a_row_of_a_write_by_itself(stage: Stage) -> None:
     client.hears(ok(rows=1))
 
 
+def test_who_is_bound_to_a_backend_that_cannot_wait_goes_on_without(build: Build) -> None:
+    stage = build(pool=Pool(max_backends=1))
+    client = stage.client()
+    lock = "SELECT GET_LOCK('a', 1)"
+    client.runs(stage.one, lock, rows("1"))
+    client.says(RESET)
+    client.hears(ok())
+    link = stage.one.hears(RESET).says(ok())
+    assert client.runs(stage.one, lock, rows("1")) is link
+    client.says(INSERT)
+    for _ in range(5):
+        stage.one.hears(INSERT).says(CONFLICT)
+        backed_off(stage)
+    stage.one.hears(INSERT).says(ok(rows=1))
+    client.hears(ok(rows=1))
+    assert not client.closed
+
+
 def test_a_replay_may_itself_lose(stage: Stage) -> None:
     client = stage.client()
     client.begins(stage.one, INSERT)
