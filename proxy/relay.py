@@ -207,8 +207,7 @@ class Relay(Leaseholder):
         if self.lingering:
             if self._answered_here(request):
                 return
-            leaves_it = (self.warned or self.row_count is None) and not statement.tables
-            if leaves_it or statement.asks & (Asks.WARNINGS | Asks.ROWS):
+            if statement.asks & (Asks.WARNINGS | Asks.ROWS) or (self.only_there and not statement.tables):
                 assert self.lease is not None
                 self.end_lingering(self.lease)
             else:
@@ -501,7 +500,12 @@ class Relay(Leaseholder):
     def settle(self) -> None:
         """Between two commands: keep the lease only as long as something is left there."""
         if self.pinned is None and self.transaction.stage is not Stage.OPEN and self.lease is not None:
-            self.linger(self.lease) if self.warned else self.give_back()
+            self.linger(self.lease) if self.only_there else self.give_back()
+
+    @property
+    def only_there(self) -> bool:
+        """What may be asked of the last statement only its backend knows: warnings, or ROW_COUNT()."""
+        return self.warned or self.row_count is None
 
     def part(self) -> None:
         kept.part(self)

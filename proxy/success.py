@@ -117,12 +117,7 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
         backend.diagnostics |= Asks.WARNINGS
         kept.drop(relay)
     if relay.transaction.stage is not Stage.OPEN and relay.pinned is None:
-        if (
-            relay.warned
-            or relay.row_count is None
-            or statement.calculates_found_rows
-            or statement.asks & (Asks.WARNINGS | Asks.ROWS)
-        ):
+        if relay.only_there or statement.calculates_found_rows or statement.asks & (Asks.WARNINGS | Asks.ROWS):
             relay.linger(backend)
         else:
             relay.give_back(now)

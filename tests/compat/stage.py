@@ -217,9 +217,7 @@ def on(cluster: "Cluster | Group", directory: Path) -> Iterator[Stage]:
         _give_certificate(cluster, certificate, key)
     nodes = {node.number: node.port for node in cluster}
     try:
-        with _proxied(
-            directory, cluster, {"user": users, "monitor": MONITOR}, LEVELS[cluster.flavor], certificate, key
-        ) as proxy:
+        with _proxied(directory, cluster, {"user": users, "monitor": MONITOR}, certificate, key) as proxy:
             sides = {"direct": nodes[1], "proxied": proxy.port}
             server = f"MySQL {version} with Group Replication" if mysql else f"MariaDB {version} with Galera"
             lacks = frozenset() if mysql else frozenset({"login_sha2", "tls"})
@@ -247,18 +245,14 @@ def _give_certificate(cluster: "Cluster | Group", certificate: Path, key: Path) 
 
 @contextlib.contextmanager
 def _proxied(
-    directory: Path,
-    cluster: "Cluster | Group",
-    settings: Mapping[str, Any],
-    causality: str,
-    certificate: Path,
-    key: Path,
+    directory: Path, cluster: "Cluster | Group", settings: Mapping[str, Any], certificate: Path, key: Path
 ) -> Iterator[Proxy]:
     """A proxy with a certificate; it must be running and have had no fault of its own at the end."""
     (directory / "wrong").mkdir()
     write_certificate(directory / "wrong")
     (directory / "loaded.txt").write_text(LOADED)
-    endpoint = {"tls_certificate": str(certificate), "tls_key": str(key), "causality": causality}
+    level = LEVELS[cluster.flavor]
+    endpoint = {"tls_certificate": str(certificate), "tls_key": str(key), "causality": level}
     nodes = [node.address for node in cluster]
     proxy = Proxy(directory / "proxy", nodes, {**settings, "endpoint": [endpoint]}, flavor=cluster.flavor)
     try:

@@ -42,28 +42,28 @@ def test_who_loses_to_what_its_node_has_yet_to_apply_waits_for_that(
     """Until then every attempt is refused, and all that a transaction may have were used up in two seconds."""
     ahead, behind, holding = direct(1, database=schema), direct(2, database=schema), direct(2, database=schema)
 
-    def run(connection: Any, *statements: str) -> Any:
+    def execute(connection: Any, *statements: str) -> Any:
         with connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
             return cursor.fetchall()
 
-    run(
+    execute(
         ahead,
         "CREATE TABLE fought (id INT PRIMARY KEY, v INT)",
         "CREATE TABLE locked (id INT PRIMARY KEY)",
         "INSERT INTO fought VALUES (1, 0)",
     )
-    run(behind, cluster.causal, "SELECT * FROM fought")
+    execute(behind, cluster.causal, "SELECT * FROM fought")
     client = make_proxy({"cluster": {"nodes": [cluster[2].address]}}).connect(database=schema)
-    run(holding, "LOCK TABLES locked READ")
-    run(ahead, "BEGIN", "INSERT INTO locked VALUES (1)", "UPDATE fought SET v = v + 1 WHERE id = 1", "COMMIT")
+    execute(holding, "LOCK TABLES locked READ")
+    execute(ahead, "BEGIN", "INSERT INTO locked VALUES (1)", "UPDATE fought SET v = v + 1 WHERE id = 1", "COMMIT")
     waiting = "SELECT 1 FROM performance_schema.processlist WHERE state LIKE '%hook on transaction begin%'"
     with ThreadPoolExecutor(1) as aside:
-        done = aside.submit(run, client, "BEGIN", "UPDATE fought SET v = v + 1 WHERE id = 1", "COMMIT")
+        done = aside.submit(execute, client, "BEGIN", "UPDATE fought SET v = v + 1 WHERE id = 1", "COMMIT")
         try:
-            wait_until(lambda: done.done() or bool(run(holding, waiting)), 10, lambda: "it does not wait")
+            wait_until(lambda: done.done() or bool(execute(holding, waiting)), 10, lambda: "it does not wait")
         finally:
-            run(holding, "UNLOCK TABLES")
+            execute(holding, "UNLOCK TABLES")
         done.result()
-    assert run(client, "SELECT v FROM fought") == ((2,),)
+    assert execute(client, "SELECT v FROM fought") == ((2,),)
