@@ -10,7 +10,7 @@ from proxy import causality, holding, kept, places, success
 from proxy.backend import Backend
 from proxy.counters import ROLLED_BACK
 from proxy.request import Request
-from proxy.wire.constants import COM_STMT_PREPARE
+from proxy.wire.constants import COM_STMT_FETCH, COM_STMT_PREPARE
 from proxy.wire.packets import ServerError
 from proxy.wire.replies import ReplyScanner
 from router import answers
@@ -231,6 +231,7 @@ def left(relay: "Relay", verdict: Verdict, backend: Backend, code: int, *, ran: 
     refused = not statement.commits and (before_tables(code) or verdict.guard)
     begins_none = (
         did_nothing
+        or request.code == COM_STMT_FETCH  # its rows have been read before
         or (refused and statement.plain and statement.pins is None)
         or (statement.kind in BEGIN_NONE and keeps_one_shot(statement))
     )

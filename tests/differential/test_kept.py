@@ -439,6 +439,12 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said(Prepare("p", "SET sql_select_limit = 3"), LongData("p", 0, "data"), Execute("p"), "DELETE FROM w",
         Execute("p")),
     ),
+    "a refused fetch begins no transaction": (
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT GET_LOCK('x', 1)", Prepare("p", "SELECT ?"),
+        Fetch("p", 10), "SELECT id FROM w", "COMMIT"),
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT @n := 1", Prepare("p", "SELECT ?"),
+        Fetch("p", 10), "SELECT id FROM w", "COMMIT", capabilities=0),
+    ),
     "a statement that can't be prepared again leaves the session as it is": (
         said(
             Prepare("p", "SELECT id, v FROM t WHERE id = ?"),
