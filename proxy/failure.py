@@ -47,8 +47,6 @@ BEGIN_NONE: Final = frozenset((Kind.SET, Kind.USE, Kind.SQL_PREPARE))
 WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind.HANDLER, Kind.XA))
 # Nothing is left of one that fails; of other statements some tables may have been dropped, a first statement committed.
 UNDONE: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE))
-# From this retry on it first waits for what it lost to: a node that has yet to apply that would refuse each one.
-LAGGING: Final = 3
 
 
 class Refusal:
@@ -387,7 +385,7 @@ def why_not(relay: "Relay", verdict: Verdict, node: Node, *, ran: bool) -> str |
         return f"limit_{relay.attempts.exhausted}"
     if not relay.cluster.may_retry(node, now, policy.budgets):
         return "limit_budget"
-    if verdict.conflict and relay.attempts.count >= LAGGING:
+    if verdict.conflict and relay.attempts.waits_for_all:
         causality.wants_all(relay)
     relay.delay = delay
     return None

@@ -4,7 +4,7 @@ It waits for a writer, for the transaction's place, and for a backend where all 
 in is passed over. What the backend must be like is the business of `proxy.equip`.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from proxy import places
 from proxy.backend import Backend
@@ -21,8 +21,6 @@ from router.plan import plan
 
 if TYPE_CHECKING:
     from proxy.relay import Relay
-
-MEETING: Final = 2  # retries after which transactions that fight over a table go to the same node
 
 
 class GiveUp(Exception):
@@ -101,8 +99,7 @@ def _choose(relay: "Relay", request: Request | None, now: float) -> Node | None:
     attempts = relay.attempts
     if relay.place is not None and relay.place.key is not None:
         return places.owner(relay, relay.place)
-    if attempts is not None and attempts.count >= MEETING and (tables := _tables(relay, request)):
-        # On one node they wait for each other's row locks; on two, one of them is aborted.
+    if attempts is not None and attempts.meets and (tables := _tables(relay, request)):
         node, _ = cluster.owner(tables[0], now)
         return node
     return cluster.choose(relay.node, now)

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from proxy.relay import Relay
     from proxy.request import Request
 
-PATIENT: Final = 3
-"""Replays after which a transaction gets the right of way at its tables."""
-
 WORKS: Final = frozenset((Kind.READ, Kind.LOCKING_READ, Kind.WRITE, Kind.LOAD))
 CHANGES: Final = frozenset((Kind.WRITE, Kind.LOCKING_READ, Kind.LOAD))
 DDL_KEY: Final = "ddl"  # no schema has a name without a dot and a key of its own
@@ -186,7 +183,7 @@ async def enter(relay: "Relay", request: "Request | None") -> Place | None:
     place = relay.place
     if place is None and request is not None and not relay.replaying:
         place = relay.place = find(relay, request)
-    if relay.attempts is not None and relay.attempts.count >= PATIENT:
+    if relay.attempts is not None and relay.attempts.has_right_of_way:
         place = await _right_of_way(relay, place, request)
     elif place is not None and not relay.replaying and not place.held:
         await _queue(relay, place)

@@ -10,6 +10,11 @@ from typing import Final
 
 MAX_DOUBLINGS: Final = 30
 
+# What a transaction that lost to others does differently, and from which of its retries on.
+MEETS: Final = 2
+WAITS_FOR_ALL: Final = 3
+RIGHT_OF_WAY: Final = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryLimits:
@@ -58,6 +63,23 @@ class Attempts:
             self._backoffs += 1
         self.count += 1
         return delay
+
+    @property
+    def meets(self) -> bool:
+        """It goes to one node with all who fight over its table. There they wait for each other's row locks; on two
+        nodes one of them is aborted.
+        """
+        return self.count >= MEETS
+
+    @property
+    def waits_for_all(self) -> bool:
+        """It first waits for what it lost to: a node that has yet to apply that would refuse each one."""
+        return self.count >= WAITS_FOR_ALL
+
+    @property
+    def has_right_of_way(self) -> bool:
+        """At its tables; the others wait for it."""
+        return self.count >= RIGHT_OF_WAY
 
     def spare(self, seconds: float) -> None:
         """So long it has waited for others, which does not count."""
