@@ -30,6 +30,7 @@ COMPILED = (
     "proxy/counters.py",
     "proxy/frontend.py",
     "proxy/insert_id.py",
+    "proxy/late.py",
     "proxy/launch.py",
     "proxy/leaseholder.py",
     "proxy/places.py",

@@ -18,7 +18,7 @@ from hashlib import sha256
 from time import monotonic, time
 from typing import Final, Protocol
 
-from proxy import login
+from proxy import login, queries
 from proxy.auth import Account as AuthAccount
 from proxy.auth import Refused
 from proxy.crypt import StoredSha2
@@ -55,7 +55,7 @@ Row = tuple[str | None, ...]
 
 
 class Connection(Protocol):
-    """What is needed of a connection to a node: login.QueryConnection has it."""
+    """What is needed of a connection to a node: queries.QueryConnection has it."""
 
     @property
     def version(self) -> str: ...
@@ -329,7 +329,7 @@ class ClusterAccounts:
         self._failing = bool(problem)
 
     async def _log_in(self, node: Node) -> Connection:
-        return await login.open_queries(
+        return await queries.open_queries(
             (node.host, node.port),
             user=self._user,
             password=self._password,

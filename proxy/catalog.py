@@ -11,7 +11,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Final, Protocol
 
-from proxy import login
+from proxy import login, queries
 from proxy.link import PLAIN, Link
 from proxy.log import event
 from proxy.poller import Poller
@@ -56,7 +56,7 @@ Row = tuple[str | None, ...]
 
 
 class Connection(Protocol):
-    """What is needed of a connection to a node: login.QueryConnection has it."""
+    """What is needed of a connection to a node: queries.QueryConnection has it."""
 
     async def query(self, sql: str, /) -> Sequence[Row]: ...
     def close(self) -> None: ...
@@ -184,7 +184,7 @@ class CatalogReader:
         self._failing = bool(problem)
 
     async def _log_in(self, node: Node) -> Connection:
-        return await login.open_queries(
+        return await queries.open_queries(
             (node.host, node.port),
             user=self._user,
             password=self._password,

@@ -6,6 +6,7 @@ not know how the relay keeps or gives back its lease.
 
 from typing import TYPE_CHECKING
 
+from proxy.late import of_another_schema
 from proxy.request import Prepared, Request
 from proxy.wire.constants import (
     CLIENT_SESSION_TRACK,
@@ -77,7 +78,7 @@ def reports_later(relay: "Relay", request: Request) -> bool:
     """
     later = (
         request.code == COM_STMT_EXECUTE
-        and relay.of_another_schema(request)
+        and of_another_schema(relay, request)
         and relay.profile.capabilities & CLIENT_SESSION_TRACK != 0
     )
     if later:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from config import Config
-from proxy import login
+from proxy import login, queries
 from proxy.counters import Metrics
 from proxy.link import Link
 from proxy.log import event
@@ -32,7 +32,7 @@ PREPARE: Final = "SET SESSION autocommit = 1, innodb_lock_wait_timeout = 5"
 
 
 class Connection(Protocol):
-    """What login.QueryConnection has."""
+    """What queries.QueryConnection has."""
 
     async def query(self, sql: str, /) -> list[tuple[str | None, ...]]: ...
     def close(self) -> None: ...
@@ -175,7 +175,7 @@ class Markers:
     async def _log_in(self, node: Node) -> Connection:
         cluster = self._config.cluster
         patience = self._config.pool.connect_timeout
-        return await login.open_queries(
+        return await queries.open_queries(
             (node.host, node.port),
             user=cluster.user,
             password=cluster.password.reveal(),

@@ -14,7 +14,7 @@ from operator import and_
 from time import perf_counter
 from typing import Final, Protocol
 
-from proxy import login
+from proxy import login, queries
 from proxy.counters import Metrics
 from proxy.link import PLAIN, Link
 from proxy.log import event
@@ -32,7 +32,7 @@ _ATTRIBUTES: Final = {"program_name": "multiwriter-monitor"}
 
 
 class Connection(Protocol):
-    """What the monitor needs of a connection: login.QueryConnection has it."""
+    """What the monitor needs of a connection: queries.QueryConnection has it."""
 
     @property
     def version(self) -> str: ...
@@ -249,7 +249,7 @@ class Monitor:
     async def _log_in(self, node: Node) -> Connection:
         # Its own deadlines stay out of the way of the poll's.
         patience = 2 * self._timeout
-        return await login.open_queries(
+        return await queries.open_queries(
             (node.host, node.port),
             user=self._cluster.user,
             password=self._cluster.password.reveal(),

@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import replace
 from typing import Final
 
-from proxy import ahead, dispatch, failure, holding, kept, places
+from proxy import ahead, dispatch, failure, holding, kept, late, places
 from proxy import commit as commits
 from proxy.backend import Backend
 from proxy.cluster import Cluster
@@ -59,7 +59,6 @@ from router.plan import (
 from router.retry import Attempts
 from router.session import State
 from router.transaction import Stage, Transaction
-from router.variables import ACCESS
 
 RELEASED: Final = End(chain=False, release=True)
 COMMITS: Final = Statement(kind=Kind.COMMIT, commits=True, end=End())
@@ -205,7 +204,7 @@ class Relay(Leaseholder):
         if self.kept is not None and kept.answered(self, request):
             return
         if self.lingering:
-            if self._answered_here(request):
+            if late.answered(self, request):
                 return
             if statement.asks & (Asks.WARNINGS | Asks.ROWS) or (self.only_there and not statement.tables):
                 assert self.lease is not None
@@ -216,7 +215,7 @@ class Relay(Leaseholder):
             commits.begin_alone(self)
         lease = self.lease
         if lease is None:
-            if self._answered_here(request):
+            if late.answered(self, request):
                 return
             wanted = self.plan(request)
             lease = self._take(request, wanted)
@@ -226,7 +225,7 @@ class Relay(Leaseholder):
                 and self.pinned is None
                 and may_begin_late(statement.transaction)
                 and not request.long_data
-                and not self.of_another_schema(request)
+                and not late.of_another_schema(self, request)
             ) or (self.marks and commits.ends_autocommit_off(self, statement)):
                 # BEGIN within a transaction: a COMMIT, and then one that begins late.
                 self.then = request
@@ -275,59 +274,6 @@ class Relay(Leaseholder):
             self.modes |= Modes.FOREIGN
         if self.flags & SERVER_STATUS_NO_BACKSLASH_ESCAPES:
             self.modes |= Modes.NO_BACKSLASH_ESCAPES
-
-    def _answered_here(self, request: Request) -> bool:
-        """The beginnings and ends that no node needs to hear of."""
-        statement = request.statement
-        if self.of_another_schema(request):
-            return False
-        if request.long_data:
-            return False  # none of these has a parameter: the server says so
-        if statement.transaction is not None and may_begin_late(statement.transaction):
-            self.begin_late(request)
-            return True
-        if (
-            statement.end is not None
-            and not statement.end.chain
-            and not statement.end.release
-            and not (self.lease is not None and self.lease.one_shot)  # there it ends that, too
-        ):
-            self.transaction.clear()
-            self.answer_ok()
-            return True
-        if statement.one_shot and self.transaction.stage is Stage.NONE:
-            self.remember_one_shot(request)
-            self.answer_ok()
-            return True
-        return False
-
-    def of_another_schema(self, request: Request) -> bool:
-        """The server goes to the schema that it was prepared in and back, and tells those that track it."""
-        prepared = request.prepared
-        return prepared is not None and prepared.state is not self.state and prepared.state.schema != self.state.schema
-
-    def remember_one_shot(self, request: Request) -> None:
-        """A SET TRANSACTION for the next one."""
-        self.transaction.one_shot += (request.as_query(self.profile),)
-        for name, value in request.statement.one_shot:
-            if name == ACCESS:
-                self.transaction.read_only = value == "READ ONLY"
-
-    def begin_late(self, request: Request) -> None:
-        """Tell the client that its transaction has begun; a node hears of it with the first statement."""
-        transaction = self.transaction
-        one_shot, read_only = transaction.one_shot, transaction.read_only
-        waited = transaction.stage is Stage.NONE  # and was not for one that had begun before, and ends with this
-        transaction.clear()
-        if waited:
-            transaction.one_shot, transaction.read_only = one_shot, read_only
-        elif self.lingering and self.lease is not None and self.lease.one_shot:
-            self.part()  # there it still waits
-        transaction.stage = Stage.BEGUN
-        transaction.begin = request.statement.transaction
-        transaction.begin_text = request.as_query(self.profile)
-        transaction.state = self.state
-        self.answer_ok()
 
     def _take(self, request: Request, wanted: Plan) -> Backend | None:
         """A lease that can be had at once, or None."""

@@ -21,7 +21,8 @@ from router.answers import Answer as ProxyError
 from router.statements import Classifier
 
 if TYPE_CHECKING:
-    from proxy.service import Endpoint, Service
+    from proxy.endpoint import Endpoint
+    from proxy.service import Service
 
 # A collation's character set in which a byte below 0x80 may be the second half of a character: big5, sjis, cp932,
 # gbk, gb18030.

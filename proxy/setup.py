@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from config import Address, Config
-from proxy import login
+from proxy import login, queries
 from proxy.link import link
 from proxy.marker import probe
 from router import marker
@@ -116,12 +116,12 @@ def fault(config: Config) -> str | None:
     return asyncio.run(fault_of(config))
 
 
-async def _connect(config: Config, user: str, password: str) -> tuple[Address, login.QueryConnection]:
+async def _connect(config: Config, user: str, password: str) -> tuple[Address, queries.QueryConnection]:
     """To the first node that lets us in."""
     refused: list[str] = []
     for node in config.cluster.nodes:
         try:
-            return node, await login.open_queries(
+            return node, await queries.open_queries(
                 (node.host, node.port),
                 user=user,
                 password=password,

@@ -6,7 +6,7 @@ The counterpart of `proxy.failure`. It knows the whole reply only where the clie
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from proxy import causality, failure, holding, kept, learning
+from proxy import causality, failure, holding, kept, late, learning
 from proxy import commit as commits
 from proxy.backend import Backend
 from proxy.counters import COMMITTED, ROLLED_BACK
@@ -133,7 +133,7 @@ def goes_on_behind_commit(relay: "Relay") -> bool:
     if then is None:
         return False
     if then.statement.transaction is not None:
-        relay.begin_late(then)
+        late.begin(relay, then)
     else:
         relay.submit(then)
     return True
@@ -266,7 +266,7 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
             transaction.one_shot, transaction.read_only = one_shot, read_only
             if statement.one_shot:
                 # The node was told because a transaction might have been open.
-                relay.remember_one_shot(request)
+                late.remember_one_shot(relay, request)
                 backend.one_shot = True
             return now
     if relay.pinned is not None:

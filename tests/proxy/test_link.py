@@ -12,7 +12,8 @@ import uvloop
 
 from config import Address, Cluster, Secret
 from proxy.link import PLAIN, Link, link
-from proxy.login import Connected, ConnectFailed, connect, open_queries
+from proxy.login import Connected, ConnectFailed, connect
+from proxy.queries import open_queries
 from proxy.tls import client_context
 from proxy.wire import constants as c
 from proxy.wire.compression import Algorithm

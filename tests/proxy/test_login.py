@@ -13,7 +13,8 @@ import uvloop
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from proxy.login import Connected, ConnectFailed, Credential, NativeKey, connect, open_queries
+from proxy.login import Connected, ConnectFailed, Credential, NativeKey, connect
+from proxy.queries import open_queries
 from proxy.wire import constants as c
 from tests.proxy.plain_mariadb import PlainMariadb, plain_mariadb
 

@@ -72,6 +72,15 @@ def test_what_others_are_waited_for_does_not_count() -> None:
     assert attempts.next(100.0 + LIMITS.max_time, 0.0) is None
 
 
+def test_the_more_often_it_has_lost_the_more_is_done_for_it() -> None:
+    attempts = Attempts(RetryLimits())
+    done = []
+    for _ in range(4):
+        done.append((attempts.meets, attempts.waits_for_all, attempts.has_right_of_way))
+        attempts.next(0.0, 0.0)
+    assert done == [(False, False, False), (False, False, False), (True, False, False), (True, True, True)]
+
+
 def test_a_budget_starts_full_and_refills_by_its_rate() -> None:
     budget = Budget(rate=10.0)
     assert [budget.take(0.0) for _ in range(11)] == [True] * 10 + [False]
