@@ -15,6 +15,7 @@ from typing import Any, Final
 from config import Config, Replay
 from proxy.counters import Metrics
 from proxy.crew import Crew
+from proxy.deadlines import Deadlines
 from proxy.link import link
 from proxy.log import event
 from proxy.marker import Markers
@@ -22,6 +23,7 @@ from proxy.pool import NodePool
 from proxy.recovery import Recovery
 from proxy.rows import KnownRows
 from proxy.turns import Turns
+from proxy.waiter import Waiter
 from router.catalog import Catalog
 from router.contention import Conflict, Contention
 from router.flavor import FLAVORS
@@ -68,6 +70,7 @@ class Cluster:
         self.turns = Turns(metrics)
         self.known_rows = KnownRows()
         self.careful_tables: set[str] = set()  # whose rows are read, and then written, under snapshot isolation
+        self.parked: Deadlines[Waiter] = Deadlines(config.pool.acquire_timeout, lambda waiter: waiter.expired())
         self._spread = Spread()
         self._chance = random.Random()
         self.chance: Final = self._chance.random  # gives a number in [0, 1)
@@ -297,5 +300,6 @@ class Cluster:
         return True
 
     async def close(self) -> None:
+        self.parked.close()
         for pool in self.pools.values():
             await pool.close()

@@ -10,8 +10,9 @@ from proxy import places
 from proxy.backend import Backend
 from proxy.cluster import NoWriter
 from proxy.login import ConnectFailed
-from proxy.pool import Exhausted, NodePool, wait_for_any
+from proxy.pool import NodePool
 from proxy.request import Request
+from proxy.waiter import Exhausted, wait_for_any
 from proxy.wire.packets import error_packet
 from router import answers
 from router.answers import Answer as ProxyError

@@ -8,10 +8,7 @@ new connection, or a wait with a deadline. The pool does not know what is run on
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -23,36 +20,11 @@ from proxy.counters import COMMITTED, ROLLED_BACK, Metrics
 from proxy.link import PLAIN, Link
 from proxy.profile import Profile
 from proxy.shelf import Shelf
+from proxy.waiter import Waiter, wait_for_any
 from router.flavor import GALERA, Flavor
 from router.marker import FORGOTTEN, Slot
 from router.membership import Node
 from router.session import State, reachable
-
-
-class Exhausted(Exception):
-    """No backend became free within the time allowed."""
-
-
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """Stands in the queues of several pools, and leaves all of them with what the first one gives."""
-
-    pools: "Sequence[NodePool]"
-    profile: Profile
-    state: State
-    ready: "asyncio.Future[tuple[NodePool, Backend | None]]"  # without a backend: a place is free, connect
-
-    def gets(self, pool: "NodePool", backend: "Backend | None") -> bool:
-        """False when it has stopped waiting."""
-        self.leaves()
-        if self.ready.done():
-            return False
-        self.ready.set_result((pool, backend))
-        return True
-
-    def leaves(self) -> None:
-        for pool in self.pools:
-            pool.unqueue(self)
 
 
 def _nobody_asks(backend: Backend) -> bool:
@@ -87,7 +59,7 @@ class NodePool:
         self.rolled_back: Final = metrics.transaction_seconds[node.name, ROLLED_BACK]
         self._shelves: dict[Profile, Shelf] = {}
         self._backends: dict[Backend, None] = {}  # all that are logged in
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: dict[Waiter, None] = {}  # in the order in which they came
         self._resetting: dict[Backend, asyncio.Task[None]] = {}
         self._slots: list[tuple[Slot, float]] = []  # of closed backends, and since when they are free
         self._promised = 0  # places given to waiters that have not begun to connect
@@ -174,7 +146,7 @@ class NodePool:
         if self.size < self.settings.max_backends:
             return True
         shelf = self._shelves.get(profile)
-        if shelf is not None and any(reachable(backend.state, state) for backend in shelf.all()):
+        if shelf is not None and shelf.count and any(reachable(backend.state, state) for backend in shelf.all()):
             return True
         return self._victim(profile) is not None
 
@@ -228,12 +200,12 @@ class NodePool:
         return backend
 
     def queue(self, waiter: Waiter) -> None:
-        self._waiters.append(waiter)
+        """Let it wait here; what becomes free goes to whom it fits and who came first."""
+        self._waiters[waiter] = None
         self._on_linger_end(self.node)
 
     def unqueue(self, waiter: Waiter) -> None:
-        with suppress(ValueError):
-            self._waiters.remove(waiter)
+        self._waiters.pop(waiter, None)
 
     def promise_kept(self) -> None:
         """Who was promised a place begins to connect now."""
@@ -300,23 +272,16 @@ class NodePool:
         self._close(backend)
 
     def _hand_over(self, backend: Backend) -> None:
-        for waiter in list(self._waiters):
-            if (
-                waiter.profile is backend.profile
-                and reachable(backend.state, waiter.state)
-                and waiter.gets(self, backend)
-            ):
+        for waiter in self._waiters:
+            if waiter.profile is backend.profile and reachable(backend.state, waiter.state):
+                waiter.gets(self, backend)
                 return
-        if self._waiters:
-            self._close(backend)  # nobody who waits can use it: its place goes to one that does
-        else:
-            self.release(backend)
+        self._close(backend)  # nobody who waits can use it: its place goes to one that does
 
     def _place_free(self) -> None:
-        while self._waiters and self.size < self.settings.max_backends:
-            if self._waiters[0].gets(self, None):
-                self._promised += 1
-                return
+        if self._waiters and self.size < self.settings.max_backends:
+            self._promised += 1
+            next(iter(self._waiters)).gets(self, None)
 
     def _close(self, backend: Backend) -> None:
         self._forget(backend)
@@ -395,37 +360,9 @@ class NodePool:
         self.closed = True
         self.close_idle()
         for waiter in list(self._waiters):
-            waiter.ready.cancel()
+            waiter.leaves()
+            waiter.dismissed()
         for backend in self.leased:
             self._close(backend)
         if self._resetting:
             await asyncio.wait(self._resetting.values())
-
-
-async def wait_for_any(pools: Sequence[NodePool], profile: Profile, state: State) -> tuple[NodePool, Backend | None]:
-    """What the first of the pools has to give: a backend in whatever state, or a place to `connect`. Raises
-    `Exhausted`.
-    """
-    waiter = Waiter(pools, profile, state, asyncio.get_running_loop().create_future())
-    settings, metrics = pools[0].settings, pools[0].metrics
-    for pool in pools:
-        if not waiter.ready.done():  # by a lease that was only kept for a question
-            pool.queue(waiter)
-    began = monotonic()
-    try:
-        await asyncio.wait((waiter.ready,), timeout=settings.acquire_timeout)
-    except asyncio.CancelledError:
-        waiter.leaves()
-        if waiter.ready.done() and not waiter.ready.cancelled():
-            pool, backend = waiter.ready.result()
-            pool.take_back(backend)
-        raise
-    finally:
-        metrics.pool_waits.observe(monotonic() - began)
-    if not waiter.ready.done():
-        waiter.leaves()
-        raise Exhausted
-    pool, backend = waiter.ready.result()
-    if backend is None:
-        pool.promise_kept()
-    return pool, backend

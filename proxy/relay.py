@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import replace
 from typing import Final
 
-from proxy import ahead, dispatch, failure, holding, kept, late, places
+from proxy import ahead, dispatch, failure, holding, kept, late, parked, places
 from proxy import commit as commits
 from proxy.backend import Backend
 from proxy.cluster import Cluster
@@ -93,6 +93,7 @@ class Relay(Leaseholder):
         "metrics",
         "modes",
         "original",
+        "parked",
         "phase",
         "pinned",
         "pins",
@@ -146,6 +147,7 @@ class Relay(Leaseholder):
 
         self.request: Request | None = None  # the command under way
         self.task: asyncio.Task[None] | None = None  # the dispatch under way
+        self.parked: parked.Parked | None = None  # or the command waits for a backend, and for nothing else
         self.kept: kept.Kept | None = None  # what it may ask for and no backend has any more
         self.keeping = False  # `task` is asking the backend for that
         self.row_count: int | None = 0  # ROW_COUNT() of its last statement; None: not known
@@ -232,10 +234,16 @@ class Relay(Leaseholder):
                 self.request = request = Request(COM_QUERY, self.profile.query(b"COMMIT"), COMMITS)
             wanted = self.plan(request)
         if lease is None:
-            self.work(request)
+            if not parked.park(self):
+                self.work(request)
         elif is_ready(self, lease, request, wanted):
             launch(self, lease, request, wanted)
-        elif first := ahead.state_for(self, lease, request, wanted):
+        else:
+            self.send_later(lease, request, wanted)
+
+    def send_later(self, lease: Backend, request: Request, wanted: Plan) -> None:
+        """Send `request` on the lease behind what sets the session's state, or once that is as it has to be."""
+        if first := ahead.state_for(self, lease, request, wanted):
             launch(self, lease, request, wanted, first)
         else:
             self.work(request)
@@ -250,6 +258,7 @@ class Relay(Leaseholder):
         if self.task is not None:
             self.task.cancel()
             self.task = None
+        parked.stop(self)
         self.cluster.recovery.leave(self)
 
     def plan(self, request: Request) -> Plan:

@@ -7,6 +7,7 @@ from tests.bench import clients, features, processes
 from tests.bench.conflicts import WORKS, conflicts
 from tests.bench.marker import marker
 from tests.bench.oltp import WORK, oltp
+from tests.bench.pooled import pooled
 from tests.bench.setting import Setting
 
 
@@ -27,6 +28,7 @@ CASES: dict[str, Case] = {
             Case(f"conflicts-{name}", f"{work.shows}: committed and errors on three writers", conflicts(name))
             for name, work in WORKS.items()
         ),
+        Case("pooled", "64 clients over few backends and many: throughput, latency, CPU by query", pooled),
         Case("logins", "connections opened and closed per second, with login", clients.logins),
         Case("idle-memory", "resident memory, at the start and by idle client", clients.idle_memory),
         Case("slow-reader", "memory while a client does not read a gigabyte", clients.slow_reader),

@@ -7,17 +7,24 @@ from tests.bench.results import Results, Spread, Summary
 
 OLTP = ("point-select", "read-only", "read-write", "write-only")
 
-# Of the other cases, the figure that the documents show: its unit, and what it is.
+# Of the other cases, the figures that the documents show: unit, and what it is.
 FACTS = {
-    "logins": ("per_s", "", "connections opened and closed per second, with login"),
-    "idle-memory": ("idle_client_kib", " KiB", "memory by client that is logged in and idle"),
-    "slow-reader": ("growth_mib", " MiB", "growth while a client does not read a gigabyte"),
-    "one-among-many": ("median_ms", " ms", "median latency of one client"),
-    "more-clients": ("cpu_us", " µs", "CPU by query, eight clients at work, the others nearly idle"),
-    "more-nodes": ("cpu_us", " µs", "CPU by query"),
-    "workers": ("per_s", "", "point selects per second before fake nodes, clients and nodes on the same processors"),
-    "start": ("first_query_s", " s", "from the start to the first answer"),
-    "features": ("cpu_us", " µs", "CPU by query of read-write"),
+    "pooled": (
+        ("queries_per_s", "", "queries per second, 64 clients"),
+        ("p95_ms", " ms", "their 95th percentile"),
+    ),
+    "logins": (("per_s", "", "connections opened and closed per second, with login"),),
+    "idle-memory": (
+        ("idle_client_kib", " KiB", "memory by client that is logged in and idle"),
+        ("start_mib", " MiB", "resident memory at the start"),
+    ),
+    "slow-reader": (("growth_mib", " MiB", "growth while a client does not read a gigabyte"),),
+    "one-among-many": (("median_ms", " ms", "median latency of one client"),),
+    "more-clients": (("cpu_us", " µs", "CPU by query, eight clients at work, the others nearly idle"),),
+    "more-nodes": (("cpu_us", " µs", "CPU by query"),),
+    "workers": (("per_s", "", "point selects per second before fake nodes, clients and nodes on the same processors"),),
+    "start": (("first_query_s", " s", "from the start to the first answer"),),
+    "features": (("cpu_us", " µs", "CPU by query of read-write"),),
 }
 
 
@@ -101,21 +108,17 @@ def _row(summary: Summary, figures: Mapping[str, Spread]) -> str:
 
 
 def _facts(summary: Summary) -> Iterator[str]:
-    shown = FACTS.get(summary.case)
-    if shown is None:
-        return
-    figure, unit, meaning = shown
-    depth = f", {summary.parameters['depth']} commands at a time" if summary.parameters.get("depth", 1) != 1 else ""
-    values = ", ".join(
-        f"{subject}: {number(figures[figure].median)}{unit}" if len(summary.subjects) > 1
-        else f"{number(figures[figure].median)}{unit}"
-        for subject, figures in summary.subjects.items()
-        if figure in figures
-    )  # fmt: skip
-    yield f"| {meaning}{depth} | {values} |\n"
-    if summary.case == "idle-memory":
-        (figures,) = summary.subjects.values()
-        yield f"| resident memory at the start | {number(figures['start_mib'].median)} MiB |\n"
+    given = summary.parameters
+    depth = f", {given['depth']} commands at a time" if given.get("depth", 1) != 1 else ""
+    work = f", {given['work']}" if "work" in given else ""
+    for figure, unit, meaning in FACTS.get(summary.case, ()):
+        values = ", ".join(
+            f"{subject}: {number(figures[figure].median)}{unit}" if len(summary.subjects) > 1
+            else f"{number(figures[figure].median)}{unit}"
+            for subject, figures in summary.subjects.items()
+            if figure in figures
+        )  # fmt: skip
+        yield f"| {meaning}{work}{depth} | {values} |\n"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:

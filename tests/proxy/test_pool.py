@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from config import Pool
 from proxy.backend import Backend
 from proxy.login import ConnectFailed
-from proxy.pool import Exhausted, NodePool
+from proxy.pool import NodePool
 from proxy.profile import Profile
+from proxy.waiter import Exhausted
 from proxy.wire.constants import COM_QUERY, COM_RESET_CONNECTION
 from router.membership import NodeState
 from router.session import State
