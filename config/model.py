@@ -297,7 +297,13 @@ class Pool:
     """The connections to the nodes."""
 
     max_backends: Annotated[
-        int, Setting("Connections to one node. Keep it below the node's `max_connections`.", least=1, most=100_000)
+        int,
+        Setting(
+            "Connections to one node. Keep it below the node's `max_connections`. Short transactions of many clients "
+            "are served best by a few for each of the node's processors; the others wait for their turn.",
+            least=1,
+            most=100_000,
+        ),
     ] = 100
     connect_timeout: Annotated[
         float, Setting("Time to connect and log in to a node.", kind="duration", least=0.05, most=300)

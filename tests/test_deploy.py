@@ -498,9 +498,12 @@ def test_compose_puts_both_where_prometheus_looks() -> None:
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
 def test_a_rule_names_metrics_and_labels_that_there_are(rule: dict[str, Any]) -> None:
     known = {name: {*labels, "instance", "job"} for name, _, labels, _ in documentation()} | {"up": {"job", "instance"}}
-    metrics = re.findall(r"\b(multiwriter_\w+|up\b(?!\"))", rule["expr"])
+    # A histogram is told as several series.
+    metrics = [
+        re.sub("_(bucket|count|sum)$", "", name) for name in re.findall(r"\b(multiwriter_\w+|up\b(?!\"))", rule["expr"])
+    ]
     assert metrics
-    labels: set[str] = set()
+    labels: set[str] = {"le"} if "_bucket{" in rule["expr"] else set()
     for name in metrics:
         assert name in known
         labels |= known[name]
@@ -530,21 +533,24 @@ FIRING = {
         "0+60x20",
         8,
     ),
-    "MultiwriterPoolExhausted": ('multiwriter_pool_waiters{instance="p",node="n"}', "1x20", 3),
+    "MultiwriterPoolExhausted": ('multiwriter_pool_wait_seconds_count{instance="p"}', "0+60x20", 5),
     "MultiwriterLoopLag": ('multiwriter_loop_lag_seconds{instance="p"}', "0.5x20", 3),
 }
+# What it is compared with.
+BESIDE = {"MultiwriterPoolExhausted": ('multiwriter_pool_wait_seconds_bucket{instance="p",le="1.0"}', "0x20")}
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
 def test_a_rule_fires_on_what_it_is_about_and_not_before(tmp_path: Path, rule: dict[str, Any]) -> None:
     name = rule["alert"]
     series, values, minutes = FIRING[name]
+    beside = [BESIDE[name]] if name in BESIDE else []
     healthy = "1x20" if values.startswith("0x") else "0x20"
 
     def case(input_values: str) -> dict[str, Any]:
         return {
             "interval": "1m",
-            "input_series": [{"series": series, "values": input_values}],
+            "input_series": [{"series": each, "values": given} for each, given in ((series, input_values), *beside)],
             "promql_expr_test": [
                 {
                     "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)',

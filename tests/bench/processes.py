@@ -10,9 +10,11 @@ from tests.bench.clients import LIMITS, before_fakes
 from tests.bench.endpoints import Endpoint, Multiwriter, merged
 from tests.bench.programs import FAKED, FakeNode, queries
 from tests.bench.setting import Setting
-from tests.bench.usage import cpu_seconds
+from tests.bench.share import Unlimited, limited
+from tests.bench.usage import cpu_seconds, family
 
 DEPTH = 32
+SHARE = 0.4  # of a processor: two workers leave more than half of two to clients and nodes
 CLIENTS = 64  # the kernel spreads them by chance: of fewer, one worker would have too many
 
 
@@ -20,19 +22,30 @@ def workers(setting: Setting) -> None:
     """One worker and two, before nodes that answer at once.
 
     Clients and nodes have to run on the same processors, and take from two workers what one leaves to them. So clients
-    send many commands at a time, which costs them little; the proxy takes them one by one all the same. What the
-    workers could do with a processor for each is `capacity_per_s`.
+    send many commands at a time, which costs them little; the proxy takes them one by one all the same. And, where that
+    can be set, each worker gets no more than a share of a processor, so that nothing but the workers is the limit. What
+    they could do with a processor for each is `capacity_per_s`.
     """
     endpoints = {count: before_fakes(setting, 2, process={"workers": count}) for count in (1, 2)}
     for depth in (1, DEPTH):
         setting.alternate(
             "workers",
-            {
-                f"{count} worker{'s' if count > 1 else ''}": _capacity(setting, endpoint, count, depth)
-                for count, endpoint in endpoints.items()
-            },
+            {_workers(count): _capacity(setting, endpoint, count, depth) for count, endpoint in endpoints.items()},
             {"clients": CLIENTS, "depth": depth},
         )
+    try:
+        with limited(family(pid for endpoint in endpoints.values() for pid in endpoint.pids), SHARE):
+            setting.alternate(
+                "workers",
+                {_workers(count): _capacity(setting, endpoint, count, 1) for count, endpoint in endpoints.items()},
+                {"clients": CLIENTS, "depth": 1, "share": SHARE},
+            )
+    except Unlimited as unlimited:
+        setting.say(f"workers with a share of a processor are not measured: {unlimited}")
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'s' if count > 1 else ''}"
 
 
 def _capacity(setting: Setting, endpoint: Endpoint, count: int, depth: int) -> Callable[[], dict[str, float]]:

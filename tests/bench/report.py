@@ -111,6 +111,7 @@ def _facts(summary: Summary) -> Iterator[str]:
     given = summary.parameters
     depth = f", {given['depth']} commands at a time" if given.get("depth", 1) != 1 else ""
     work = f", {given['work']}" if "work" in given else ""
+    share = f", each worker with {given['share']:.0%} of one" if "share" in given else ""
     for figure, unit, meaning in FACTS.get(summary.case, ()):
         values = ", ".join(
             f"{subject}: {number(figures[figure].median)}{unit}" if len(summary.subjects) > 1
@@ -118,7 +119,7 @@ def _facts(summary: Summary) -> Iterator[str]:
             for subject, figures in summary.subjects.items()
             if figure in figures
         )  # fmt: skip
-        yield f"| {meaning}{work}{depth} | {values} |\n"
+        yield f"| {meaning}{work}{depth}{share} | {values} |\n"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
