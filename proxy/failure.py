@@ -17,7 +17,7 @@ from router import answers
 from router.answers import Answer as ProxyError
 from router.facts import Asks, Kind
 from router.membership import Node
-from router.outcomes import Outcome, Phase, Verdict, before_tables, judge, lost, unparsed, unread
+from router.outcomes import Outcome, Phase, Verdict, before_tables, judge, lost, undefined, unparsed, unread
 from router.plan import begins_one, keeps_one_shot
 from router.retry import Attempts
 from router.session import restore
@@ -232,6 +232,7 @@ def left(relay: "Relay", verdict: Verdict, backend: Backend, code: int, *, ran: 
         or request.code == COM_STMT_FETCH  # its rows have been read before
         or (refused and statement.plain and statement.pins is None)
         or (statement.kind in BEGIN_NONE and keeps_one_shot(statement))
+        or (statement.kind is Kind.READ and undefined(code) and keeps_one_shot(statement))
     )
     surely = statement.kind in SINGLE or begins_none
     if open_before or not (surely and (relay.state.autocommit or begins_none)):

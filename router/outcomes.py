@@ -298,6 +298,7 @@ BROKEN: dict[str, Effect] = {
 # fmt: on
 
 _NO_SUCH_COLUMN: Final = 1054
+_NO_SUCH_ROUTINE: Final = 1305
 # Syntax error, empty query, no database selected.
 _UNPARSED: Final = frozenset((1064, 1065, 1046))
 # No such table, no such column.
@@ -378,6 +379,11 @@ def undone(*, conflict: bool) -> Verdict:
 def before_tables(code: int) -> bool:
     """Refused before a table was opened: no transaction has begun for it."""
     return code in _UNREAD and code != _NO_SUCH_COLUMN
+
+
+def undefined(code: int) -> bool:
+    """It names a column or a function that is not there, which is found once its tables are open, if it has any."""
+    return code in (_NO_SUCH_COLUMN, _NO_SUCH_ROUTINE)
 
 
 def unparsed(code: int) -> bool:

@@ -93,11 +93,13 @@ def keeps_one_shot(statement: Statement) -> bool:
     """
     if statement.kind is Kind.SET and statement.pins in _BEHIND_ONE_SHOT:
         return False
+    if statement.pins is PinReason.UNCLASSIFIED:
+        return False  # a function that nobody knows, or knows not to be there
     if statement.kind is Kind.READ or (statement.tables and statement.kind in (Kind.SET, Kind.DO)):
         return not any(not table.startswith("information_schema.") for table in statement.tables)
     if statement.kind is Kind.SQL_PREPARE:
-        return not statement.may_write and statement.pins is not PinReason.UNCLASSIFIED  # it is no EXECUTE
-    return statement.kind in _BEGINS_NONE and statement.pins is not PinReason.UNCLASSIFIED
+        return not statement.may_write  # it is no EXECUTE
+    return statement.kind in _BEGINS_NONE
 
 
 def begins_one(statement: Statement) -> bool:

@@ -439,6 +439,16 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said(Prepare("p", "SET sql_select_limit = 3"), LongData("p", 0, "data"), Execute("p"), "DELETE FROM w",
         Execute("p")),
     ),
+    "a function that is not there leaves SET TRANSACTION to what comes next": (
+        *(said("SET TRANSACTION READ ONLY", off, "SELECT nosuch_function(3)", "INSERT INTO t VALUES (1)", *behind)
+        for off in ("SET autocommit = 0", "SET @n = 1") for behind in ((), ("BEGIN", "DELETE FROM t", "COMMIT"))),
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT {one}.plain(3)", "INSERT INTO t VALUES (1)"),
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT nosuch_function(id) FROM t", "DELETE FROM t"),
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT plain(3)", "DELETE FROM t", schema="{two}"),
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT nosuch", "DELETE FROM t", "ROLLBACK"),
+        said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT nosuch FROM t", "DELETE FROM t", "ROLLBACK"),
+        said("SET TRANSACTION READ ONLY", "DO nosuch_function(3)", "SET autocommit = 0", "DELETE FROM t"),
+    ),
     "a refused fetch begins no transaction": (
         said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT GET_LOCK('x', 1)", Prepare("p", "SELECT ?"),
         Fetch("p", 10), "SELECT id FROM w", "COMMIT"),

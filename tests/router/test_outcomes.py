@@ -20,6 +20,7 @@ from router.outcomes import (
     before_tables,
     judge,
     lost,
+    undefined,
     unread,
 )
 
@@ -367,7 +368,9 @@ def test_texts_are_lower_case_since_messages_are_compared_so() -> None:
 
 
 def test_a_missing_column_is_found_when_the_tables_are_open() -> None:
-    assert [code for code in (1064, 1065, 1146, 1054, 1046, 1062) if before_tables(code)] == [1064, 1065, 1146, 1046]
+    codes = (1064, 1065, 1146, 1054, 1046, 1062, 1305)
+    assert [code for code in codes if before_tables(code)] == [1064, 1065, 1146, 1046]
+    assert [code for code in codes if undefined(code)] == [1054, 1305]
 
 
 @pytest.mark.parametrize(("code", "text"), [(3101, "Plugin instructed the server"), (1180, CERTIFIED_AWAY)])

@@ -12,6 +12,7 @@ from router.plan import (
     Opening,
     Plan,
     is_read_only,
+    keeps_one_shot,
     may_begin_late,
     opening_text,
     plan,
@@ -157,3 +158,21 @@ def test_only_a_snapshot_has_to_be_taken_at_once() -> None:
     assert may_begin_late(Begin())
     assert may_begin_late(Begin(read_only=True))
     assert not may_begin_late(Begin(consistent_snapshot=True))
+
+
+@pytest.mark.parametrize(
+    ("sql", "keeps"),
+    [
+        ("SELECT 1", True),
+        ("SELECT c FROM t", False),
+        ("SELECT table_name FROM information_schema.tables", True),
+        ("SELECT unknown(1)", False),  # only the server knows whether that begins one
+        ("SET sql_mode = ''", True),
+        ("SET @a = (SELECT c FROM t)", False),
+        ("DO unknown(1)", False),
+        ("PREPARE p FROM 'SELECT 1'", True),
+        ("INSERT INTO t VALUES (1)", False),
+    ],
+)
+def test_a_set_transaction_waits_on_behind_what_surely_begins_none(sql: str, keeps: bool) -> None:
+    assert keeps_one_shot(classifier.classify(sql.encode(), 0)) is keeps
