@@ -40,8 +40,8 @@ SINGLE: Final = frozenset(
         Kind.SAVEPOINT,
     )
 )
-# Also while autocommit is off these begin nothing, if they read no table: SET, USE, PREPARE and DEALLOCATE as SQL.
-BEGIN_NONE: Final = frozenset((Kind.SET, Kind.USE, Kind.SQL_PREPARE))
+# Also while autocommit is off these begin nothing, if they read no table; the last is PREPARE and DEALLOCATE as SQL.
+BEGIN_NONE: Final = frozenset((Kind.SET, Kind.USE, Kind.SHOW, Kind.SQL_PREPARE))
 # A text that is refused unread did nothing at all. Others may have run a routine, or an earlier statement, that left
 # something.
 WHOLE: Final = frozenset((Kind.OTHER, Kind.SET, Kind.DDL, Kind.LOCK_TABLES, Kind.HANDLER, Kind.XA))

@@ -449,6 +449,11 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT nosuch FROM t", "DELETE FROM t", "ROLLBACK"),
         said("SET TRANSACTION READ ONLY", "DO nosuch_function(3)", "SET autocommit = 0", "DELETE FROM t"),
     ),
+    "a SHOW of what is not there leaves SET TRANSACTION to what comes next": (
+        *(said("SET TRANSACTION READ ONLY", off, show, "UPDATE t SET v = v + 1 WHERE id = 1", "ROLLBACK")
+        for off in ("SET autocommit = 0", "SET @n = 1") for show in ("SHOW CREATE TABLE nosuch", "DESCRIBE nosuch",
+        "SHOW INDEX FROM nosuch", "SHOW COLUMNS FROM nosuch", "SHOW CREATE VIEW nosuch", "SHOW TABLES FROM nosuch")),
+    ),
     "a refused fetch begins no transaction": (
         said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT GET_LOCK('x', 1)", Prepare("p", "SELECT ?"),
         Fetch("p", 10), "SELECT id FROM w", "COMMIT"),
