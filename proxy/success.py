@@ -13,6 +13,7 @@ from proxy.counters import COMMITTED, ROLLED_BACK
 from proxy.request import Request
 from proxy.wire.constants import (
     CLIENT_DEPRECATE_EOF,
+    COM_FIELD_LIST,
     COM_SET_OPTION,
     COM_STATISTICS,
     COM_STMT_EXECUTE,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 # Flags that stay until sql_mode is set again.
 LASTING: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES
 DEFINITIONS_PATIENCE: Final = 1.0  # seconds
+# Their replies end without an OK, and with no rows; behind these ROW_COUNT() is as behind rows.
+EOF_ALONE: Final = frozenset((COM_SET_OPTION, COM_FIELD_LIST))
 
 
 def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
@@ -96,7 +99,7 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
     if request.code != COM_STMT_PREPARE and request.code != COM_STATISTICS:  # their replies carry no flags
         if not answer.has_rows:
             if statement.pins is not PinReason.DIAGNOSTICS:
-                relay.row_count = reply.affected_rows if request.code != COM_SET_OPTION else -1
+                relay.row_count = -1 if request.code in EOF_ALONE else reply.affected_rows
             elif reply.warnings:  # GET DIAGNOSTICS that found none; otherwise it leaves what was
                 relay.row_count = -1
         else:

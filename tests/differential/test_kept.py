@@ -417,6 +417,8 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         *(said("UPDATE t SET v = v + 1", "DESCRIBE nosuch", "SELECT ROW_COUNT()") for _ in range(6)),
         *(said("UPDATE t SET v = v + 1", "/* a */ SHOW CREATE TABLE nosuch", "SELECT ROW_COUNT()") for _ in range(3)),
         said(FieldList("nosuch", "%"), "SELECT ROW_COUNT()"),
+        *(said(FieldList("u", "%a%"), Prepare("p", "SELECT id, v FROM t WHERE id > ? ORDER BY id"),
+        "SELECT @@warning_count, ROW_COUNT()", capabilities=0x800080) for _ in range(3)),
         said(Prepare("p", "SELECT * FROM nosuch"), "SELECT ROW_COUNT()"),
     ),
     "what was sent ahead for a statement that is reset changes nothing of it": (
