@@ -1,8 +1,10 @@
 """The beginnings and ends of transactions that no node needs to hear of: the client gets our own OK at once.
 
-BEGIN               a node hears of it with the first statement, if there is one
-SET TRANSACTION     likewise, for the transaction that comes next
-COMMIT, ROLLBACK    of what no node has heard of: never
+    BEGIN               a node hears of it with the first statement, if there is one
+    SET TRANSACTION     likewise, for the transaction that comes next
+    COMMIT, ROLLBACK    of what no node has heard of: never
+
+It must not know of backends, but for the one that a session lingers at.
 """
 
 from typing import TYPE_CHECKING

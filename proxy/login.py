@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from proxy.link import PLAIN, Link
-from proxy.login_exchange import ACCESS_DENIED, MALFORMED, LoginExchange, NativeKey, as_failure
+from proxy.login_exchange import ACCESS_DENIED, MALFORMED, LoginExchange, NativeKey, Terms, as_failure
 from proxy.stream import LOST, MAX_BUFFERED, ConnectFailed, Stream
 from proxy.wire.proxied import header_for
 
@@ -96,20 +96,13 @@ async def connect(
     if secret is None:
         why = "its password was changed and nobody has logged in with the new one yet"
         raise ConnectFailed(NOT_THIS_ACCOUNT, f"Access denied for user '{user}': {why}", "28000")
+    terms = Terms(address, user, secret, capabilities, collation, database, attributes or {}, link=link, compress=True)
     opened = partial(
         open_exchange,
-        address,
-        user,
-        secret,
-        capabilities,
-        collation,
-        database,
-        attributes or {},
-        timeout,
-        connect_timeout,
-        account,
-        link=link,
-        compress=True,
+        terms,
+        timeout=timeout,
+        connect_timeout=connect_timeout,
+        account=account,
         on_behalf_of=on_behalf_of,
     )
     try:
@@ -136,30 +129,23 @@ async def connect(
 
 
 async def open_exchange(
-    address: tuple[str, int],
-    user: str,
-    password: str | NativeKey,
-    capabilities: int,
-    collation: int,
-    database: str | None,
-    attributes: Mapping[str, str],
+    terms: Terms,
+    *,
     timeout: float,  # noqa: ASYNC109  # told apart from the callers\' own
     connect_timeout: float,
     account: str | None = None,
     max_buffered: int = MAX_BUFFERED,
-    *,
-    link: Link,
-    compress: bool,
     on_behalf_of: str | None = None,
 ) -> tuple[LoginExchange, int, Stream]:
     """Connect and log in, without the retry and the hand-over of `connect`, whose arguments and errors these are; with
     the status flags of the OK.
     """
-    if not 0 < collation < 256:
-        raise ValueError(f"collation {collation} does not fit in the handshake's one byte")
+    address = terms.address
+    if not 0 < terms.collation < 256:
+        raise ValueError(f"collation {terms.collation} does not fit in the handshake's one byte")
     place = f"{address[0]}:{address[1]}"
     stream = Stream(max_buffered)
-    exchange = LoginExchange(address, user, password, capabilities, collation, database, attributes, link, compress)
+    exchange = LoginExchange(terms)
     try:
         async with asyncio.timeout(timeout) as whole:
             try:
@@ -178,7 +164,7 @@ async def open_exchange(
             status = await exchange.log_in(stream)
             if account is not None and (found := await exchange.current_user()) != account:
                 why = f"from here a node takes it for {found}, not for {account}"
-                raise ConnectFailed(NOT_THIS_ACCOUNT, f"Access denied for user '{user}': {why}", "28000")
+                raise ConnectFailed(NOT_THIS_ACCOUNT, f"Access denied for user '{terms.user}': {why}", "28000")
     except BaseException as error:
         exchange.detach()
         if stream.transport is not None:

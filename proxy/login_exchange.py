@@ -78,6 +78,23 @@ class NativeKey:
     sha1: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Whom a login is to, as whom, and what it asks for. `attributes` are those of the connection; `compress`: as the
+    link says, or not at all.
+    """
+
+    address: tuple[str, int]
+    user: str
+    password: str | NativeKey = field(repr=False)
+    capabilities: int
+    collation: int
+    database: str | None
+    attributes: Mapping[str, str]
+    link: Link
+    compress: bool
+
+
 class _Packet(client.MysqlPacket):  # type: ignore[misc]  # aiomysql has no types
     """A packet whose ERR keeps its SQLSTATE, and whose scramble comes without the NUL behind it."""
 
@@ -100,32 +117,28 @@ class _Packet(client.MysqlPacket):  # type: ignore[misc]  # aiomysql has no type
 class LoginExchange(client.Connection):  # type: ignore[misc]  # aiomysql has no types
     """aiomysql's connection with our stream below it and our handshake response."""
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        user: str,
-        password: str | NativeKey,
-        capabilities: int,
-        collation: int,
-        database: str | None,
-        attributes: Mapping[str, str],
-        link: Link,
-        compress: bool,
-    ) -> None:
+    def __init__(self, terms: Terms) -> None:
+        address, password = terms.address, terms.password
         self.native_key = password if isinstance(password, NativeKey) else None
         # aiomysql encodes passwords as latin-1; servers compare bytes, and every terminal types UTF-8.
         plain = "" if isinstance(password, NativeKey) else password
         secret = plain.encode("utf-8", "surrogateescape").decode("latin-1")
         super().__init__(
-            host=address[0], port=address[1], user=user, password=secret, charset="utf8mb4", autocommit=None, conv={}
+            host=address[0],
+            port=address[1],
+            user=terms.user,
+            password=secret,
+            charset="utf8mb4",
+            autocommit=None,
+            conv={},
         )
-        self.wanted = capabilities
+        self.wanted = terms.capabilities
         self.negotiated = 0
-        self.collation = collation
-        self.database = database
-        self.attributes = attributes
-        self.link = link
-        self.algorithm = link.compression if compress else None
+        self.collation = terms.collation
+        self.database = terms.database
+        self.attributes = terms.attributes
+        self.link = terms.link
+        self.algorithm = terms.link.compression if terms.compress else None
         self.last: Any = None
 
     async def _connect(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from proxy.link import PLAIN, Link
 from proxy.login import open_exchange
-from proxy.login_exchange import LoginExchange, as_failure
+from proxy.login_exchange import LoginExchange, Terms, as_failure
 from proxy.stream import MAX_BUFFERED, ConnectFailed
 from proxy.wire.constants import CLIENT_LONG_FLAG, CLIENT_PLUGIN_AUTH, CLIENT_TRANSACTIONS
 
@@ -69,19 +69,19 @@ async def open_queries(
 ) -> QueryConnection:
     """Log in for queries of our own, in utf8mb4, never compressed. Arguments and errors as for connect(); a node
     that sends more than `max_buffered` bytes ahead of their reading is cut off."""
-    exchange, _, _ = await open_exchange(
+    terms = Terms(
         address,
         user,
         password,
         _CAPABILITIES,
         _UTF8MB4_GENERAL_CI,
-        None,
-        attributes or {},
-        timeout,
-        connect_timeout,
-        max_buffered=max_buffered,
+        database=None,
+        attributes=attributes or {},
         link=link,
         compress=False,
+    )
+    exchange, _, _ = await open_exchange(
+        terms, timeout=timeout, connect_timeout=connect_timeout, max_buffered=max_buffered
     )
     return QueryConnection(exchange)
 
