@@ -267,14 +267,15 @@ class Relay(Leaseholder):
         if request.code == COM_STMT_PREPARE and transaction.stage is not Stage.OPEN:
             # Where a write must not be run it is not even prepared.
             begin = transaction.begin
+            # SET TRANSACTION READ ONLY, for the next; a node that has been told refuses by itself.
+            told = self.lease is not None and self.lease.one_shot
             if begin is None:
-                # SET TRANSACTION READ ONLY, for the next; a node that has been told refuses by itself.
-                told = self.lease is not None and self.lease.one_shot
                 waits = transaction.read_only and not self.state.read_only and not told
                 return GUARDED if waits else UNGUARDED
             if not request.facts.may_write:
                 return UNGUARDED
-            return FOR_REAL if self.state.read_only or is_read_only(begin, self.state, transaction) else UNGUARDED
+            refused = told or self.state.read_only or is_read_only(begin, self.state, transaction)
+            return FOR_REAL if refused else UNGUARDED
         return plan(request.statement, self.state, self.transaction)
 
     def read_modes(self) -> None:

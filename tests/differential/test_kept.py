@@ -462,6 +462,12 @@ KEPT: dict[str, tuple[Conversation, ...]] = {
         said("SET TRANSACTION READ ONLY", "SET autocommit = 0", "SELECT @n := 1", Prepare("p", "SELECT ?"),
         Fetch("p", 10), "SELECT id FROM w", "COMMIT", capabilities=0),
     ),
+    "what is prepared behind BEGIN is none of the SET TRANSACTION that a node was told of ahead of it": (
+        *(said("SET TRANSACTION READ ONLY", refused, "START TRANSACTION READ WRITE", Prepare("p", "DELETE FROM w"),
+        "SELECT 1", "COMMIT", "DELETE FROM w") for refused in ("SELECT id FROM nosuch", "UPDATE nosuch SET v = 1",
+        "SET @n = (SELECT v FROM nosuch)", "SET sql_mode = (SELECT MAX('STRICT_ALL_TABLES') FROM nosuch)")),
+        said("SET TRANSACTION READ ONLY", "SELECT id FROM nosuch", "BEGIN", Prepare("p", "DELETE FROM w"), "COMMIT"),
+    ),
     "a statement that can't be prepared again leaves the session as it is": (
         said(
             Prepare("p", "SELECT id, v FROM t WHERE id = ?"),
