@@ -34,6 +34,7 @@ COMPILED = (
     "proxy/late.py",
     "proxy/launch.py",
     "proxy/leaseholder.py",
+    "proxy/low_water.py",
     "proxy/parked.py",
     "proxy/places.py",
     "proxy/policy.py",

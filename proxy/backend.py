@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
+from proxy.low_water import LowWater
 from proxy.wire.constants import COM_INIT_DB, COM_QUERY, COM_QUIT, COM_RESET_CONNECTION
 from proxy.wire.digest import ReplyDigest
 from proxy.wire.framing import HEADER, ProtocolError, frame
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 QUIT = frame(bytes((COM_QUIT,)))
 RESET = frame(bytes((COM_RESET_CONNECTION,)))
 ROLLBACK: Final = b"ROLLBACK AND NO CHAIN NO RELEASE"
+_OK_SIZE: Final = HEADER + 7  # of the shortest: header, two counts of zero, flags, warnings
 
 
 def entering(schema: bytes) -> bytes:
@@ -108,6 +110,7 @@ class Backend:
         "_digest",
         "_due",
         "_file_wanted",
+        "_low_water",
         "_quiet",
         "_scanner",
         "_sink",
@@ -184,6 +187,7 @@ class Backend:
         self._cursor = False
         self._file_wanted = False
         self._quiet = 0  # replies that come first and concern nobody
+        self._low_water: LowWater = None  # type: ignore[assignment]  # with the transport
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made, before any use
 
     def __repr__(self) -> str:
@@ -222,6 +226,7 @@ class Backend:
             return
         self._digest = digest
         self._cursor = cursor
+        self._low_water.raise_to(_OK_SIZE * (len(commands) - 1) + 1)  # an error, or more to an OK, is longer
         self._due.extend(commands)
         if not self._quiet:
             self._scanner.start(self._due.popleft())
@@ -328,6 +333,7 @@ class Backend:
         self._sink = self.holder = None
         if self.lost is None:
             self.lost = "closed by us"
+            self._low_water.leave()
             self._write(QUIT)
             self._transport.close()
 
@@ -341,9 +347,12 @@ class Backend:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's are no subclass of asyncio.Transport
+        self._low_water = LowWater(transport)
 
     def data_received(self, data: bytes) -> None:
         self.pool.metrics.node_bytes_in += len(data)
+        if self._low_water.raised:
+            self._low_water.lower()
         scanner = self._scanner
         try:
             while True:
@@ -412,6 +421,7 @@ class Backend:
 
     def _gone(self, reason: str) -> None:
         self.lost = reason
+        self._low_water.leave()
         concerned = self._sink or self.holder
         self._sink = self.holder = None
         self._due.clear()
