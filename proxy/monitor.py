@@ -126,7 +126,6 @@ class Monitor:
     def start(self) -> None:
         """Start polling; to be called once, in a running loop."""
         loop = asyncio.get_running_loop()
-        self._punctuality.start(loop)
         self._tasks = [
             loop.create_task(self._watch(watch), name=f"monitor {watch.node.name}") for watch in self._watches.values()
         ]
@@ -152,7 +151,6 @@ class Monitor:
 
     async def close(self) -> None:
         """Stop polling and close the connections."""
-        self._punctuality.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -198,8 +196,9 @@ class Monitor:
             started = perf_counter()
             lost_before = self._punctuality.lost
             try:
-                async with asyncio.timeout(self._timeout):
-                    rows = await self._ask(watch)
+                with self._punctuality:
+                    async with asyncio.timeout(self._timeout):
+                        rows = await self._ask(watch)
             except TimeoutError:
                 watch.drop()
                 now = loop.time()
@@ -287,31 +286,37 @@ class _Watch:
 
 
 class _Punctuality:
-    """Adds up how much time the event loop lost: by how much timers fired late, where that was more than a busy loop's
-    usual few milliseconds. An answer waits for those once, not once per beat.
+    """Adds up how much time the event loop lost while polls were under way: by how much timers fired late, where that
+    was more than a busy loop's usual few milliseconds. An answer waits for those once, not once per beat.
     """
 
     def __init__(self) -> None:
         self.lost = 0.0
+        self._polls = 0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __enter__(self) -> None:
+        self._polls += 1
+        if self._timer is None:
+            self._wind()
+
+    def __exit__(self, *exception: object) -> None:
+        self._polls -= 1
+        if self._timer is not None and not self._polls:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wind(self) -> None:
+        loop = asyncio.get_running_loop()
         self._due = loop.time() + _BEAT
         self._timer = loop.call_at(self._due, self._beat)
 
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
     def _beat(self) -> None:
-        assert self._loop is not None
-        late = self._loop.time() - self._due
+        late = asyncio.get_running_loop().time() - self._due
         if late > _BEAT:
             self.lost += late
-        self.start(self._loop)
+        self._wind()
 
 
 async def _later_than(node: Node) -> float:
