@@ -2,7 +2,8 @@
 
 A client is a process's thread with one connection, as an application's would be; an error that says "try again" is
 tried again at once and counted. Each kind of work has its own check that nothing was lost or done twice. The same run
-measures one node directly, HAProxy before all writers, and this proxy.
+measures one node directly, HAProxy before all writers and before one of them, and this proxy; and each of it twice,
+with nodes that flush what they commit at each commit, as is MariaDB's default, and with nodes that do so once a second.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ import MySQLdb
 
 from proxy.demo.galera import Cluster
 from tests.bench.endpoints import Endpoint, HAProxy, Multiwriter
+from tests.bench.results import BARE, HAPROXY_ONE
 from tests.bench.setting import SCHEMA, Setting
 from tests.bench.sysbench import Failed
 from tests.bench.usage import cpu_seconds
@@ -60,7 +62,7 @@ Run = Callable[[Any, Chance, str], None]
 def increment(cursor: Any, chance: Chance, table: str) -> None:
     """Blind: nothing is read that the client could compute with."""
     cursor.execute("BEGIN")
-    cursor.execute(f"UPDATE {table} SET v = v + 1 WHERE id = {chance.key()}")
+    _changed(cursor.execute(f"UPDATE {table} SET v = v + 1 WHERE id = {chance.key()}"))
     cursor.execute(f"INSERT INTO {table}_done (n) VALUES (1)")
     cursor.execute("COMMIT")
 
@@ -86,14 +88,22 @@ def _read_then_write(cursor: Any, key: int, table: str, locking: str) -> None:
 def transfer(cursor: Any, chance: Chance, table: str) -> None:
     giver, taker = chance.pair()
     cursor.execute("BEGIN")
-    cursor.execute(f"UPDATE {table} SET v = v - 7 WHERE id = {giver}")
-    cursor.execute(f"UPDATE {table} SET v = v + 7 WHERE id = {taker}")
+    _changed(cursor.execute(f"UPDATE {table} SET v = v - 7 WHERE id = {giver}"))
+    _changed(cursor.execute(f"UPDATE {table} SET v = v + 7 WHERE id = {taker}"))
     cursor.execute("COMMIT")
+
+
+def _changed(rows: int) -> None:
+    """What the client was told of an UPDATE; were the row not there, the check would miss a change that never was."""
+    if rows != 1:
+        raise MySQLdb.DataError(0, f"an UPDATE of one row changed {rows}")
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`counts`: each run adds one to the sum of all values, and one row to `done`; otherwise the sum stays."""
+    """`counts`: each run adds one to the sum of all values, and one row to `done`; otherwise the sum stays. `fights`:
+    its clients get into each other's way.
+    """
 
     name: str
     shows: str
@@ -102,6 +112,7 @@ class Work:
     skew: float
     counts: bool = True
     isolated: bool = False
+    fights: bool = True
 
 
 WORKS: Final = {
@@ -111,7 +122,7 @@ WORKS: Final = {
         Work("lock-and-write", "read FOR UPDATE, then write, 50 keys, zipf 0.9", lock_and_write, 50, 0.9),
         Work("transfers", "transfers between two of 100 keys, zipf 0.9", transfer, 100, 0.9, counts=False),
         Work("read-and-write", "read, then write, snapshot isolation", read_and_write, 50, 0.9, isolated=True),
-        Work("no-conflict", "increments of 5,000 keys, uniform", increment, 5000, 0.0),
+        Work("no-conflict", "increments of 5,000 keys, uniform", increment, 5000, 0.0, fights=False),
     )
 }
 
@@ -141,10 +152,10 @@ def connect(port: int, schema: str, isolated: bool = False) -> Any:
     return connection
 
 
-def prepare(port: int, schema: str, work: Work) -> str:
-    """A table of this work, under a name that nothing has been learnt of yet."""
+def prepare(cluster: Cluster, schema: str, work: Work) -> str:
+    """A table of this work, on each node, under a name that nothing has been learnt of yet."""
     table = f"{work.name.replace('-', '_')}_{next(_numbers)}"
-    with contextlib.closing(connect(port, schema)) as connection:
+    with contextlib.closing(connect(cluster[1].port, schema)) as connection:
         cursor = connection.cursor()
         cursor.execute(f"DROP TABLE IF EXISTS {table}, {table}_done")  # of a run before
         cursor.execute(f"CREATE TABLE {table} (id INT PRIMARY KEY, v BIGINT NOT NULL)")
@@ -152,17 +163,22 @@ def prepare(port: int, schema: str, work: Work) -> str:
         for start in range(1, work.keys + 1, 1000):
             rows = ", ".join(f"({key}, {START})" for key in range(start, min(start + 1000, work.keys + 1)))
             cursor.execute(f"INSERT INTO {table} VALUES {rows}")
+    for node in cluster:
+        with contextlib.closing(connect(node.port, schema)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(cluster.causal)
+            cursor.execute(f"SELECT COUNT(*) FROM {table}")  # waits until all of it is there
     return table
 
 
 _numbers = itertools.count(1)
 
 
-def missing(port: int, schema: str, work: Work, table: str, committed: int, causal: str) -> int:
+def missing(cluster: Cluster, schema: str, work: Work, table: str, committed: int) -> int:
     """How many of the acknowledged changes are not there; below zero: how many are there that nobody was told of."""
-    with contextlib.closing(connect(port, schema)) as connection:
+    with contextlib.closing(connect(cluster[1].port, schema)) as connection:
         cursor = connection.cursor()
-        cursor.execute(causal)
+        cursor.execute(cluster.causal)
         cursor.execute(f"SELECT SUM(v) FROM {table}")
         added = int(cursor.fetchall()[0][0]) - START * work.keys
         cursor.execute(f"SELECT COUNT(*) FROM {table}_done")
@@ -200,21 +216,12 @@ def _client(
 
 
 def run(
-    port: int,
-    schema: str,
-    work: Work,
-    *,
-    check: int,
-    seconds: float,
-    clients: int,
-    isolated: bool,
-    causal: str = Cluster.causal,
+    port: int, schema: str, work: Work, cluster: Cluster, *, seconds: float, clients: int, isolated: bool
 ) -> Outcome:
     """Clients at work for so long, each a process of its own, on a new table; then what they were told is checked over
-    a node itself, at `check`, told by `causal` to wait for all of it. `isolated`: they ask for snapshot isolation
-    themselves.
+    a node itself, once it has all of it. `isolated`: they ask for snapshot isolation themselves.
     """
-    table = prepare(check, schema, work)
+    table = prepare(cluster, schema, work)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     results = context.Queue()
@@ -232,7 +239,7 @@ def run(
             total.seconds = max(total.seconds, took)
             total.errors += errors
             total.examples = (total.examples + examples)[:5]
-    total.lost = missing(check, schema, work, table, total.committed, causal)
+    total.lost = missing(cluster, schema, work, table, total.committed)
     return total
 
 
@@ -251,6 +258,9 @@ def _running(processes: Sequence[Any]) -> Iterator[None]:
 
 # -- as a case of the benchmark ---------------------------------------------------------------------------------------
 
+FLUSHES: Final = {"commit": 1, "second": 2}
+"""When a node flushes what it has committed, as its `innodb_flush_log_at_trx_commit`."""
+
 
 def conflicts(name: str) -> Callable[[Setting], None]:
     """The case that does this work, by each endpoint before the same three writers, and by one of them directly."""
@@ -259,38 +269,53 @@ def conflicts(name: str) -> Callable[[Setting], None]:
     def measure(setting: Setting) -> None:
         cluster = setting.writers
         cluster[1].query(f"CREATE DATABASE IF NOT EXISTS {SCHEMA}")
-        nodes = [node.address for node in cluster]
-        directory = setting.directory / f"conflicts-{name}"
-        said = {"snapshot_isolation": work.isolated}
-        endpoints = [
-            Endpoint("direct", cluster[1].port),
-            setting.run(HAProxy(directory / "haproxy", nodes)),
-            *(
-                setting.run(
-                    Multiwriter(
-                        directory / placement, nodes, {"endpoint": [said | {"placement": placement}]}, placement
-                    )
-                )
-                for placement in ("adaptive", "spread")
-            ),
-        ]
-        database = [node.pid for node in cluster]
-        measures = {each.name: partial(figures, each, work, cluster[1].port, database, setting) for each in endpoints}
-        setting.alternate(f"conflicts-{name}", measures, {"clients": CLIENTS})
+        endpoints = [Endpoint("direct", cluster[1].port), *(setting.run(each) for each in _endpoints(setting, work))]
+        measures = {each.name: partial(figures, each, work, setting) for each in endpoints}
+        for flush, how in FLUSHES.items():
+            with _flushing(cluster, how):
+                setting.alternate(f"conflicts-{name}", measures, {"clients": CLIENTS, "flush": flush})
         for endpoint in endpoints:
             endpoint.stop()
 
     return measure
 
 
-def figures(endpoint: Endpoint, work: Work, check: int, database: Sequence[int], setting: Setting) -> dict[str, float]:
+def _endpoints(setting: Setting, work: Work) -> Iterator[Endpoint]:
+    nodes = [node.address for node in setting.writers]
+    directory = setting.directory / f"conflicts-{work.name}"
+    yield HAProxy(directory / "haproxy", nodes)
+    for placement in ("adaptive", "spread"):
+        placed = {"endpoint": [{"placement": placement, "snapshot_isolation": work.isolated}]}
+        yield Multiwriter(directory / placement, nodes, placed, placement)
+    if work.fights:
+        yield HAProxy(directory / HAPROXY_ONE, nodes[:1], HAPROXY_ONE)
+    else:
+        bare = {"endpoint": [{"placement": "spread"}], "replay": {"enabled": False}}
+        yield Multiwriter(directory / BARE, nodes, bare, BARE)
+
+
+@contextlib.contextmanager
+def _flushing(cluster: Cluster, how: int) -> Iterator[None]:
+    """With the nodes' `innodb_flush_log_at_trx_commit` so, and as it was afterwards."""
+    before = [node.query("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit")[0][0] for node in cluster]
+    for node in cluster:
+        node.query(f"SET GLOBAL innodb_flush_log_at_trx_commit = {how}")
+    try:
+        yield
+    finally:
+        for node, was in zip(cluster, before, strict=True):
+            node.query(f"SET GLOBAL innodb_flush_log_at_trx_commit = {was}")
+
+
+def figures(endpoint: Endpoint, work: Work, setting: Setting) -> dict[str, float]:
     """`cpu_us` and `database_us` are CPU time by committed transaction."""
+    database = [node.pid for node in setting.writers]
     before = cpu_seconds(endpoint.pids), cpu_seconds(database)
     outcome = run(
         endpoint.port,
         SCHEMA,
         work,
-        check=check,
+        setting.writers,
         seconds=setting.options.seconds,
         clients=CLIENTS,
         isolated=work.isolated and not isinstance(endpoint, Multiwriter),

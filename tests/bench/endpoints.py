@@ -138,11 +138,11 @@ class Program(Endpoint):
 class HAProxy(Program):
     """HAProxy in TCP mode: it copies bytes and knows no SQL, which is the least that a hop can cost."""
 
-    def __init__(self, directory: Path, nodes: Sequence[str]) -> None:
+    def __init__(self, directory: Path, nodes: Sequence[str], name: str = "haproxy") -> None:
         (port,) = free_ports(1)
         text = HAPROXY.format(host=HOST, port=port)
         text += "".join(f"  server node{number} {node}\n" for number, node in enumerate(nodes, 1))
-        super().__init__("haproxy", directory, port, text, version_of(["/usr/sbin/haproxy", "-v"]))
+        super().__init__(name, directory, port, text, version_of(["/usr/sbin/haproxy", "-v"]))
 
     def arguments(self) -> list[str | Path]:
         return ["/usr/sbin/haproxy", "-db", "-f", self.settings]

@@ -21,8 +21,7 @@ def marker(setting: Setting) -> None:
         )
         for name, on in (("unmarked", False), ("marked", True))
     ]
-    database = [node.pid for node in cluster]
-    measures = {each.name: partial(figures, each, work, cluster[1].port, database, setting) for each in endpoints}
+    measures = {each.name: partial(figures, each, work, setting) for each in endpoints}
     setting.alternate("marker", measures, {"clients": CLIENTS})
     for endpoint in endpoints:
         endpoint.stop()

@@ -3,9 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from tests.bench.results import Results, Spread, Summary
+from tests.bench.conflicts import WORKS
+from tests.bench.results import BARE, HAPROXY_ONE, Results, Spread, Summary
 
 OLTP = ("point-select", "read-only", "read-write", "write-only")
+
+# By case, the work that transactions of several writers do on the same rows.
+FOUGHT = {f"conflicts-{work.name}": work.shows for work in WORKS.values()}
 
 # Of the other cases, the figures that the documents show: unit, and what it is.
 FACTS = {
@@ -88,6 +92,13 @@ def markdown(results: Results) -> str:
             "| per second | of HAProxy's |\n|---|---|---|---|---|---|---|---|---|---|\n"
             + "".join(_row(summary, figures) for summary, figures in rows)
         )
+    fought = [_fought(summary) for summary in results.summaries() if summary.case in FOUGHT]
+    if fought:
+        parts.append(
+            "| work of 12 clients, 3 writers | flushed each | committed per second | of HAProxy's | of one node's "
+            "| HAProxy's before one writer, of one node's | of `spread` without replay | errors per second "
+            "| HAProxy's |\n|---|---|---|---|---|---|---|---|---|\n" + "".join(fought)
+        )
     facts = [line for summary in results.summaries() for line in _facts(summary)]
     if facts:
         parts.append("| figure | measured |\n|---|---|\n" + "".join(facts))
@@ -104,6 +115,26 @@ def _row(summary: Summary, figures: Mapping[str, Spread]) -> str:
     cells = [f"{summary.case} {summary.parameters['mode']}", str(summary.parameters["clients"])]
     for figure, unit in (("cpu_us", " µs"), ("median_ms", " ms"), ("p95_ms", " ms"), ("queries_per_s", "")):
         cells += [f"{number(figures[figure].median)}{unit}", f"{ratios[figure]:.2f}"]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _fought(summary: Summary) -> str:
+    def ratio(baseline: str, subject: str) -> str:
+        found = summary.ratios.get(baseline, {}).get(subject, {})
+        return f"{found['committed_per_s']:.2f}" if found else ""
+
+    ours, theirs = summary.subjects["adaptive"], summary.subjects["haproxy"]
+    cells = (
+        FOUGHT[summary.case],
+        str(summary.parameters["flush"]),
+        number(ours["committed_per_s"].median),
+        ratio("haproxy", "adaptive"),
+        ratio("direct", "adaptive"),
+        ratio("direct", HAPROXY_ONE),
+        ratio(BARE, "adaptive"),
+        number(ours["errors_per_s"].most),
+        number(theirs["errors_per_s"].median),
+    )
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -14,7 +14,13 @@ from typing import Any
 
 Parameters = tuple[tuple[str, str | int], ...]
 
-BASELINES = ("direct", "haproxy")
+HAPROXY_ONE = "haproxy-one"
+"""HAProxy before one writer: nobody conflicts there, so that it shows what a hop costs at the least."""
+
+BARE = "spread-no-replay"
+"""This proxy without what it does against conflicts."""
+
+BASELINES = ("direct", "haproxy", BARE)
 """The subjects that others are compared with where a case has them."""
 
 

@@ -93,6 +93,9 @@ def published() -> Results:
     for subject, factor in (("haproxy", 1.0), ("multiwriter", 1.1)):
         measured = {name: value * factor for name, value in figures.items()}
         found.add(Measurement("point-select", subject, 0, measured, {"mode": "text", "clients": 8}))
+    for subject, rate in (("direct", 1000.0), ("haproxy", 700.0), ("adaptive", 900.0), ("haproxy-one", 950.0)):
+        fought = {"committed_per_s": rate, "errors_per_s": 0.0 if subject == "adaptive" else 20.0}
+        found.add(Measurement("conflicts-transfers", subject, 0, fought, {"clients": 12, "flush": "commit"}))
     found.add(Measurement("start", "multiwriter", 0, {"first_query_s": 0.5}))
     found.add(Measurement("more-nodes", "1 nodes", 0, {"cpu_us": 20.0}))
     found.add(Measurement("more-nodes", "9 nodes", 0, {"cpu_us": 21.0}))
@@ -102,6 +105,7 @@ def published() -> Results:
 def test_the_documents_show_the_proxy_beside_haproxy_and_what_stands_alone() -> None:
     text = markdown(published())
     assert "| point-select text | 8 | 22.0 µs | 1.10 | 0.22 ms | 1.10 | 0.44 ms | 1.10 | 1,100 | 1.10 |" in text
+    assert "| transfers between two of 100 keys, zipf 0.9 | commit | 900 | 1.29 | 0.90 | 0.95 |  | 0 | 20.0 |" in text
     assert "| from the start to the first answer | 0.50 s |" in text
     assert "1 nodes: 20.0 µs, 9 nodes: 21.0 µs" in text
     assert text.startswith("P, 2 processors, multiwriter 0.1.0, compiled, Python 3.11, MariaDB 10.11, HAProxy 2.6;")

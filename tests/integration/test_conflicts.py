@@ -15,8 +15,7 @@ from tests.support.proxy import Proxy
 
 def fight(work: Work, port: int, schema: str, cluster: Cluster, proxy: Proxy) -> None:
     """What must be so of two seconds of it."""
-    check, causal = cluster[1].port, cluster.causal
-    outcome = run(port, schema, work, check=check, seconds=seconds(2), clients=CLIENTS, isolated=False, causal=causal)
+    outcome = run(port, schema, work, cluster, seconds=seconds(2), clients=CLIENTS, isolated=False)
     metrics = proxy.metrics()
     counted = {name: metrics.total(f"multiwriter_{name}_total") for name in ("conflicts", "retries")}
     assert not outcome.errors, (outcome, counted)

@@ -405,17 +405,7 @@ def test_a_queue_spans_the_workers_and_outlives_one_of_them(careful: Proxy, sche
 
 @pytest.mark.parametrize("name", ["read-and-write", "increments"])
 def test_clients_of_both_workers_see_no_conflict(name: str, careful: Proxy, cluster: Cluster, schema: str) -> None:
-    check, causal = cluster[1].port, cluster.causal
-    outcome = run(
-        careful.port,
-        schema,
-        WORKS[name],
-        check=check,
-        seconds=seconds(2),
-        clients=CLIENTS,
-        isolated=False,
-        causal=causal,
-    )
+    outcome = run(careful.port, schema, WORKS[name], cluster, seconds=seconds(2), clients=CLIENTS, isolated=False)
     assert not outcome.errors, outcome
     assert outcome.lost == 0, outcome
     assert outcome.committed > CLIENTS, outcome
