@@ -183,6 +183,16 @@ def without_change(reply: bytes) -> bytes:
     return bytes(data)
 
 
+def without_row(reply: bytes) -> bytes:
+    """An error about a routine's parameter without its row number, and so without the packet's size: MariaDB counts no
+    rows there, and gives the number that is left over from whatever ran on that connection before.
+    """
+    return _OF_PARAMETER.sub(rb"\1N", reply)[3:] if _OF_PARAMETER.search(reply) else reply
+
+
+_OF_PARAMETER: Final = re.compile(rb"(for column ``\.``\.`\w+` at row )\d+")
+
+
 class Talk:
     """A conversation under way on one side."""
 
@@ -213,7 +223,7 @@ class Talk:
             self.heard.append(repr(ended).encode())
             self._steps.clear()
         else:
-            self.heard[-1] = without_change(self.heard[-1])
+            self.heard[-1] = without_row(without_change(self.heard[-1]))
 
     def close(self) -> None:
         if self._client is not None:
