@@ -429,13 +429,15 @@ def test_a_session_reads_what_it_wrote_wherever_it_is(client: Connection, ledger
     rows_of(client, "INSERT INTO mine VALUES (1, 0, 0)")
     stale, moves = [], 0
     with busy(proxy, ledger):
-        for number in range(1, 1001):
+        for number in range(1, 10_001):
             rows_of(client, f"UPDATE mine SET a = {number}, at = @@port WHERE id = 1")
             ((value, written, read),) = rows_of(client, "SELECT a, at, @@port FROM mine WHERE id = 1")
             moves += written != read
             if value != number:
                 stale.append((number, value, written, read))
-    assert not stale, f"{len(stale)} of 1000: {stale[:5]}"
+            if number >= 1000 and moves > 10:
+                break
+    assert not stale, f"{len(stale)} of {number}: {stale[:5]}"
     assert moves > 10, "it hardly moved"
 
 
@@ -502,7 +504,7 @@ def test_ids_and_prepared_statements_go_along(proxy: Proxy, ledger: Ledger, sche
             host="127.0.0.1", port=proxy.port, user="app", password="app", database=schema, autocommit=True,
             use_pure=True,
         )
-    ) as connection, busy(proxy, ledger):  # fmt: skip
+    ) as connection, busy(proxy, ledger, 8):  # fmt: skip
         plain = connection.cursor()
         plain.execute("CREATE TABLE mine (id INT AUTO_INCREMENT PRIMARY KEY, n INT, a LONGBLOB)")
         plain.execute("SET SESSION sql_mode = 'ANSI_QUOTES', time_zone = '+03:00'")
