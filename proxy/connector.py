@@ -62,8 +62,8 @@ class Connector:
             raise login.ConnectFailed(2027, f"The node lacks capabilities that the client was offered ({lacking:#x})")
         now = asyncio.get_running_loop().time()
         backend = Backend(pool, profile, State(), connected.capabilities, connected.thread_id, now)
-        backend.connection_made(connected.transport)
         early = connected.hand_over(cast("asyncio.Protocol", backend))
+        backend.connection_made(connected.transport)  # which is open, then
         if early:
             backend.data_received(early)
         if self._flavor.reset_changes_charset:

@@ -4,13 +4,21 @@ import asyncio
 import select
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from proxy.backend import Backend
+from proxy.compression import ToNode
+from proxy.connector import Connector
+from proxy.link import PLAIN
+from proxy.login import Connected
 from proxy.low_water import LowWater
+from proxy.stream import ConnectFailed, Stream
+from proxy.wire.compression import Zlib
 from proxy.wire.constants import COM_QUERY
+from router.flavor import GALERA
 from router.session import State
 from tests.proxy.scripted import CAPABILITIES, Stage, ok, query
 from tests.proxy.test_backend import Listener, leased
@@ -25,8 +33,8 @@ LATE = 5.0
 class Transport(asyncio.Transport):
     """As much of a transport as has a socket."""
 
-    def __init__(self, ours: socket.socket | None) -> None:
-        super().__init__({"socket": ours})
+    def __init__(self, ours: Any, **known: Any) -> None:
+        super().__init__({"socket": ours} | known)
         self.written: list[bytes] = []
 
     def write(self, data: Any) -> None:
@@ -37,6 +45,12 @@ class Transport(asyncio.Transport):
 
     def close(self) -> None:
         """Nothing is to be closed."""
+
+    def abort(self) -> None:
+        """Likewise."""
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Nobody reads."""
 
 
 @pytest.fixture
@@ -82,13 +96,43 @@ def test_the_end_of_a_connection_wakes_us_below_the_mark(pair: Pair) -> None:
     mark.leave()
 
 
-def test_without_a_socket_nothing_is_set() -> None:
-    mark = LowWater(Transport(None))
+@pytest.mark.parametrize("way", ["no socket", "TLS", "compression"])
+def test_where_other_bytes_come_nothing_is_set(way: str, pair: Pair) -> None:
+    """Compressed they may be fewer than the mark; of an encrypted connection we hear when its descriptor is gone."""
+    transport: asyncio.BaseTransport = Transport(None if way == "no socket" else pair[0])
+    if way == "TLS":
+        transport = Transport(pair[0], sslcontext=object())
+    elif way == "compression":
+        transport = ToNode(Transport(pair[0]), Zlib())
+    mark = LowWater(transport)
     mark.raise_to(12)
-    raised = mark.raised
+    assert (mark.raised, low_water(pair[0])) == (False, 1)
     mark.lower()
     mark.leave()
-    assert not raised
+
+
+def test_a_connection_that_is_lost_right_after_its_login_has_no_mark(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its descriptor is gone, or another connection's."""
+    lent, _ = leased(stage)
+    lent.pool.release(lent)
+    gone = SimpleNamespace(family=socket.AF_INET, type=socket.SOCK_STREAM, proto=0, fileno=lambda: -1)
+    stream = Stream()
+    stream.lost = True
+    found = Connected(
+        transport=Transport(gone),
+        version="",
+        thread_id=1,
+        capabilities=CAPABILITIES,
+        offered=0,
+        status=0,
+        stream=stream,
+    )
+    monkeypatch.setattr("proxy.login.connect", lambda *_, **__: asyncio.sleep(0, found))
+    with pytest.raises(ConnectFailed) as failed:
+        asyncio.run(Connector(GALERA, PLAIN).open(lent.pool, lent.profile))
+    assert failed.value.code == 2013
 
 
 def connected(stage: Stage, ours: socket.socket) -> Backend:
