@@ -34,7 +34,7 @@ def answered(relay: "Relay", request: Request) -> bool:
         statement.end is not None
         and not statement.end.chain
         and not statement.end.release
-        and not (relay.lease is not None and relay.lease.one_shot)  # there it ends that, too
+        and not relay.one_shot_waits  # there it ends that, too
     ):
         relay.transaction.clear()
         relay.answer_ok()
@@ -54,7 +54,7 @@ def begin(relay: "Relay", request: Request) -> None:
     transaction.clear()
     if waited:
         transaction.one_shot, transaction.read_only = one_shot, read_only
-    elif relay.lingering and relay.lease is not None and relay.lease.one_shot:
+    elif relay.lingering and relay.one_shot_waits:
         relay.part()  # there it still waits
     transaction.stage = Stage.BEGUN
     transaction.begin = request.statement.transaction

@@ -58,9 +58,14 @@ class Leaseholder(Sink):
             backend.resume()
         return backend
 
+    @property
+    def one_shot_waits(self) -> bool:
+        """A SET TRANSACTION was sent to the lease that may still wait for its transaction."""
+        return self.lease is not None and self.lease.one_shot
+
     def give_back(self, now: float | None = None) -> None:
         """Nothing is due on it, and its state is known. `now`: the time, if it has just been asked for."""
-        if self.lease is not None and self.lease.one_shot:
+        if self.one_shot_waits:
             self.recycle()
             return
         backend = self.unhold()

@@ -48,13 +48,11 @@ from router.membership import Node, NodeState
 from router.outcomes import Phase
 from router.pins import Pins
 from router.plan import (
-    FOR_REAL,
-    GUARDED,
-    UNGUARDED,
     Plan,
     is_read_only,
     may_begin_late,
     plan,
+    plan_prepare,
 )
 from router.retry import Attempts
 from router.session import State
@@ -263,19 +261,8 @@ class Relay(Leaseholder):
 
     def plan(self, request: Request) -> Plan:
         """What the backend must be like for it."""
-        transaction = self.transaction
-        if request.code == COM_STMT_PREPARE and transaction.stage is not Stage.OPEN:
-            # Where a write must not be run it is not even prepared.
-            begin = transaction.begin
-            # SET TRANSACTION READ ONLY, for the next; a node that has been told refuses by itself.
-            told = self.lease is not None and self.lease.one_shot
-            if begin is None:
-                waits = transaction.read_only and not self.state.read_only and not told
-                return GUARDED if waits else UNGUARDED
-            if not request.facts.may_write:
-                return UNGUARDED
-            refused = told or self.state.read_only or is_read_only(begin, self.state, transaction)
-            return FOR_REAL if refused else UNGUARDED
+        if request.code == COM_STMT_PREPARE and self.transaction.stage is not Stage.OPEN:
+            return plan_prepare(request.facts, self.state, self.transaction, told=self.one_shot_waits)
         return plan(request.statement, self.state, self.transaction)
 
     def read_modes(self) -> None:

@@ -87,6 +87,18 @@ def plan(statement: Statement, state: State, transaction: Transaction) -> Plan:
     return UNGUARDED
 
 
+def plan_prepare(prepared: Statement, state: State, transaction: Transaction, *, told: bool) -> Plan:
+    """What the PREPARE of a statement needs while no transaction is open at a node: where a write must not be run it is
+    not even prepared. `told`: a SET TRANSACTION waits at the backend, and a READ ONLY there refuses by itself.
+    """
+    begin = transaction.begin
+    if begin is None:
+        return GUARDED if transaction.read_only and not state.read_only and not told else UNGUARDED
+    if prepared.may_write and (told or state.read_only or is_read_only(begin, state, transaction)):
+        return FOR_REAL
+    return UNGUARDED
+
+
 def keeps_one_shot(statement: Statement) -> bool:
     """Does a SET TRANSACTION for the next transaction still wait after this statement, since it begins none? What sets
     one of the variables that it is kept in, or has its changes told, must come behind it at the node as well.

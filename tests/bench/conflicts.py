@@ -164,11 +164,18 @@ def prepare(cluster: Cluster, schema: str, work: Work) -> str:
             rows = ", ".join(f"({key}, {START})" for key in range(start, min(start + 1000, work.keys + 1)))
             cursor.execute(f"INSERT INTO {table} VALUES {rows}")
     for node in cluster:
-        with contextlib.closing(connect(node.port, schema)) as connection:
-            cursor = connection.cursor()
-            cursor.execute(cluster.causal)
-            cursor.execute(f"SELECT COUNT(*) FROM {table}")  # waits until all of it is there
+        with _caught_up(cluster, node.port, schema) as cursor:
+            cursor.execute(f"SELECT COUNT(*) FROM {table}")
     return table
+
+
+@contextlib.contextmanager
+def _caught_up(cluster: Cluster, port: int, schema: str) -> Iterator[Any]:
+    """A cursor at a node that waits until all is there before it reads."""
+    with contextlib.closing(connect(port, schema)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(cluster.causal)
+        yield cursor
 
 
 _numbers = itertools.count(1)
@@ -176,9 +183,7 @@ _numbers = itertools.count(1)
 
 def missing(cluster: Cluster, schema: str, work: Work, table: str, committed: int) -> int:
     """How many of the acknowledged changes are not there; below zero: how many are there that nobody was told of."""
-    with contextlib.closing(connect(cluster[1].port, schema)) as connection:
-        cursor = connection.cursor()
-        cursor.execute(cluster.causal)
+    with _caught_up(cluster, cluster[1].port, schema) as cursor:
         cursor.execute(f"SELECT SUM(v) FROM {table}")
         added = int(cursor.fetchall()[0][0]) - START * work.keys
         cursor.execute(f"SELECT COUNT(*) FROM {table}_done")

@@ -187,7 +187,8 @@ def without_row(reply: bytes) -> bytes:
     """An error about a routine's parameter without its row number, and so without the packet's size: MariaDB counts no
     rows there, and gives the number that is left over from whatever ran on that connection before.
     """
-    return _OF_PARAMETER.sub(rb"\1N", reply)[3:] if _OF_PARAMETER.search(reply) else reply
+    without, found = _OF_PARAMETER.subn(rb"\1N", reply)
+    return without[3:] if found else reply
 
 
 _OF_PARAMETER: Final = re.compile(rb"(for column ``\.``\.`\w+` at row )\d+")

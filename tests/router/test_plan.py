@@ -6,6 +6,7 @@ from router.facts import Begin, Kind
 from router.plan import (
     ANYWHERE,
     FOR_REAL,
+    GUARDED,
     LATE,
     LATE_UNGUARDED,
     UNGUARDED,
@@ -16,6 +17,7 @@ from router.plan import (
     may_begin_late,
     opening_text,
     plan,
+    plan_prepare,
 )
 from router.session import State
 from router.statements import Classifier
@@ -158,6 +160,33 @@ def test_only_a_snapshot_has_to_be_taken_at_once() -> None:
     assert may_begin_late(Begin())
     assert may_begin_late(Begin(read_only=True))
     assert not may_begin_late(Begin(consistent_snapshot=True))
+
+
+READS = Begin(read_only=True)
+WRITES = Begin(read_write=True)
+
+
+@pytest.mark.parametrize(
+    ("sql", "begin", "next_reads", "told", "wanted"),
+    [
+        ("DELETE FROM t", None, None, False, UNGUARDED),
+        ("DELETE FROM t", None, True, False, GUARDED),  # SET TRANSACTION READ ONLY: to be refused
+        ("DELETE FROM t", None, True, True, UNGUARDED),  # which the node does by itself
+        ("DELETE FROM t", Begin(), None, False, UNGUARDED),
+        ("DELETE FROM t", Begin(), True, False, FOR_REAL),
+        ("DELETE FROM t", READS, None, False, FOR_REAL),
+        ("DELETE FROM t", WRITES, True, False, UNGUARDED),
+        ("DELETE FROM t", WRITES, True, True, FOR_REAL),  # there the READ ONLY still waits: the BEGIN ends that
+        ("SELECT c FROM t", WRITES, True, True, UNGUARDED),
+        ("SELECT c FROM t", READS, None, False, UNGUARDED),
+    ],
+)
+def test_a_write_is_prepared_where_it_may_be_run(
+    sql: str, begin: Begin | None, next_reads: bool | None, told: bool, wanted: Plan
+) -> None:
+    transaction = standing(Stage.BEGUN if begin else Stage.NONE, begin)
+    transaction.read_only = next_reads
+    assert plan_prepare(classifier.classify(sql.encode()), State(), transaction, told=told) == wanted
 
 
 @pytest.mark.parametrize(
