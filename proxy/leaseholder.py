@@ -65,7 +65,8 @@ class Leaseholder(Sink):
 
     def give_back(self, now: float | None = None) -> None:
         """Nothing is due on it, and its state is known. `now`: the time, if it has just been asked for."""
-        if self.one_shot_waits:
+        lease = self.lease  # without the property: this is on the path of every query
+        if lease is not None and lease.one_shot:
             self.recycle()
             return
         backend = self.unhold()
