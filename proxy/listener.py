@@ -45,6 +45,7 @@ class Admission:
     pending: int = 0
     """Logging in."""
     seat: Seat = field(default_factory=lambda: Board(1).seat(0))
+    _nobody: asyncio.Event = field(default_factory=asyncio.Event)
 
     def admit(self) -> Result | None:
         """Give one more client a place, as one that is logging in; if there is none, why."""
@@ -63,6 +64,14 @@ class Admission:
 
     def gone(self) -> None:
         self._count(-1)
+        if not self.clients:
+            self._nobody.set()
+
+    async def empty(self) -> None:
+        """Returns when nobody is there any more, neither in a session nor logging in."""
+        while self.clients:
+            self._nobody.clear()
+            await self._nobody.wait()
 
     def next_id(self) -> int:
         """Connection ids count up and start again behind 32 bits, all that a greeting can say."""

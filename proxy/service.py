@@ -117,7 +117,6 @@ class Service:
         self.sessions: dict[int, Session] = {}
         self.draining = False
         self._told_of_snapshots = False
-        self._deserted = asyncio.Event()  # the last client has gone
         self._users = {user.name: user for user in config.users}
         # Forgotten with the last session and backend: accounts change, and anonymous ones have any number of names.
         self._profiles: WeakValueDictionary[tuple[object, ...], Profile] = WeakValueDictionary()
@@ -187,11 +186,10 @@ class Service:
             self.console.listener.hand_on()
         if self._http is not None:
             await self._http.close()
-        if self.sessions:
-            self._deserted.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GRACE):
-                    await self._deserted.wait()
+        await asyncio.sleep(0)  # whom the loop has accepted before is admitted in its next turn
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await self.admission.empty()
 
     async def drain(self) -> None:
         """Stop accepting, let transactions finish until the deadline, close everything."""
@@ -199,13 +197,11 @@ class Service:
         for endpoint in self.endpoints:
             await endpoint.close()
         event(logger, "draining", clients=len(self.sessions), seconds=self.config.limits.drain_timeout)
-        self._deserted.clear()
         for session in list(self.sessions.values()):
             session.relay.close_when_idle()
-        if self.sessions:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.config.limits.drain_timeout):
-                    await self._deserted.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.limits.drain_timeout):
+                await self.admission.empty()
         if self.sessions:
             event(logger, "drain.cut", level=logging.WARNING, clients=len(self.sessions))
         for session in list(self.sessions.values()):
@@ -380,11 +376,7 @@ class Service:
 
     def forget(self, session: Session) -> bool:
         """It has ended; false if that was known. The place of its client is given back by somebody else."""
-        if self.sessions.pop(session.login.connection_id, None) is None:
-            return False
-        if not self.sessions:
-            self._deserted.set()
-        return True
+        return self.sessions.pop(session.login.connection_id, None) is not None
 
     def greeted_version(self) -> str:
         """The version that clients are greeted with: what the nodes greet with."""

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pymysql
@@ -113,6 +114,39 @@ def test_no_client_is_refused_while_the_next_run_takes_over(runs: Successive, sc
         cursor.execute("SELECT id FROM t ORDER BY id")
         assert cursor.fetchall() == ((1,), (2,))
     assert "internal.error" not in runs.log_text()
+
+
+class Hesitant(pymysql.Connection):  # type: ignore[type-arg]  # it is generic to mypy alone
+    """Is greeted, and does not answer before it is told to."""
+
+    def __init__(self, proxy: Proxy, go_on: threading.Event) -> None:
+        self.greeted = threading.Event()
+        self._go_on = go_on
+        super().__init__(host="127.0.0.1", port=proxy.port, user="app", password="app", defer_connect=True)
+
+    def _request_authentication(self) -> None:
+        self.greeted.set()
+        assert self._go_on.wait(60)
+        super()._request_authentication()
+
+
+def test_who_is_logging_in_while_the_next_run_takes_over_gets_in(runs: Successive) -> None:
+    """Nobody else is there: the old run has nothing else to wait for."""
+    go_on = threading.Event()
+    clients = [Hesitant(runs, go_on) for _ in range(4)]
+    with ThreadPoolExecutor(len(clients)) as threads:
+        logins = [threads.submit(client.connect) for client in clients]
+        try:
+            for client in clients:
+                assert client.greeted.wait(60)
+            runs.next()
+            wait_until(lambda: "takeover.done" in runs.log_text(), 100, lambda: runs.log_text()[-3000:])
+        finally:
+            go_on.set()
+        for login in logins:
+            login.result(60)
+    for client in clients:
+        client.close()
 
 
 def test_a_run_that_cannot_start_leaves_the_old_one_as_it_is(runs: Successive) -> None:

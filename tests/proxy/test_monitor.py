@@ -466,14 +466,15 @@ def test_a_wrong_password_of_the_monitor_is_the_reason(server: PlainMariadb) -> 
 
 def test_a_stopped_server_misses_the_deadline(server: PlainMariadb) -> None:
     async def main() -> None:
-        membership, monitor = against(server, "monitor", timeout=0.1)
+        # Long enough that a busy machine does not keep the loop itself from it: that would be another reason.
+        membership, monitor = against(server, "monitor", timeout=1.0)
         server.process.send_signal(signal.SIGSTOP)
         try:
             monitor.start()
             await monitor.first_round()
         finally:
             server.process.send_signal(signal.SIGCONT)
-        assert membership["n"].reason == "no answer to the monitor within 0.1 s"
+        assert membership["n"].reason == "no answer to the monitor within 1 s"
         while membership["n"].reason.startswith("no answer"):
             await asyncio.sleep(0.001)
         await monitor.close()
