@@ -44,6 +44,8 @@ REGROUP_PATIENCE: Final = 10.0
 OWNER_PATIENCE: Final = 1.0  # seconds that lockers of a table wait for those who still hold locks on its last owner
 # Counted from when that owner began to drain: one that shuts down, or helps another to join, is slow for a while.
 DRAIN_PATIENCE: Final = 5.0
+# Share of the longest wait for a backend in which a transaction waits for one of its owner's, though others are free.
+DEVOTION: Final = 0.1
 GLANCE: Final = 0.01  # seconds between two looks at what they wait for
 
 
@@ -70,7 +72,9 @@ class Cluster:
         self.turns = Turns(metrics)
         self.known_rows = KnownRows()
         self.careful_tables: set[str] = set()  # whose rows are read, and then written, under snapshot isolation
+        self.devotion = DEVOTION * config.pool.acquire_timeout
         self.parked: Deadlines[Waiter] = Deadlines(config.pool.acquire_timeout, lambda waiter: waiter.expired())
+        self.parked_at_owner: Deadlines[Waiter] = Deadlines(self.devotion, lambda waiter: waiter.expired())
         self._spread = Spread()
         self._chance = random.Random()
         self.chance: Final = self._chance.random  # gives a number in [0, 1)
@@ -301,5 +305,6 @@ class Cluster:
 
     async def close(self) -> None:
         self.parked.close()
+        self.parked_at_owner.close()
         for pool in self.pools.values():
             await pool.close()

@@ -1,7 +1,8 @@
 """Finds a node for what a session is about to run, and gets a backend there, whatever the backend's state.
 
-It waits for a writer, for the transaction's place, and for a backend where all are in use; a node that does not let us
-in is passed over. What the backend must be like is the business of `proxy.equip`.
+It waits for a writer, for the transaction's place, and for a backend where all are in use, at first for one of the
+owner's alone if there is an owner; a node that does not let us in is passed over. What the backend must be like is the
+business of `proxy.equip`.
 """
 
 from typing import TYPE_CHECKING
@@ -60,13 +61,16 @@ async def obtain(relay: "Relay", request: Request | None) -> Backend:
             raise GiveUp(error_packet(1, refusal.code, refusal.sqlstate, refusal.message), "connect")
         state = relay.transaction.state if relay.replaying and relay.transaction.state is not None else relay.state
         guarded = plan(request.statement, state, relay.transaction).guarded if request is not None else None
-        pool = next((pool for pool in pools if pool.serves(relay.profile, state)), None)
+        devoted = place is not None and place.key is not None and place.devoted
+        near = pools[:1] if devoted else pools
+        pool = next((pool for pool in near if pool.serves(relay.profile, state)), None)
         try:
             if pool is not None:
                 node = pool.node
                 backend = await pool.acquire(relay.profile, state, guarded, relay.home(node))
             else:
-                pool, found = await wait_for_any(pools, relay.profile, state)
+                patience = cluster.devotion if devoted else cluster.config.pool.acquire_timeout
+                pool, found = await wait_for_any(near, relay.profile, state, patience)
                 node = pool.node
                 backend = found if found is not None else await pool.connect(relay.profile)
         except ConnectFailed as failed:
@@ -77,6 +81,9 @@ async def obtain(relay: "Relay", request: Request | None) -> Backend:
                 raise GiveUp(error_packet(1, failed.code, failed.sqlstate, failed.message), verdict.reason) from None
             continue
         except Exhausted:
+            if place is not None and devoted:
+                place.devoted = False
+                continue
             raise GiveUp(
                 answers.pool_exhausted(node.name, cluster.config.pool.acquire_timeout), "pool_exhausted"
             ) from None

@@ -32,7 +32,7 @@ class Place:
     keys at which it queues; `held` those at which it is its turn.
     """
 
-    __slots__ = ("by", "counted", "held", "key", "opener", "rows", "table", "turns", "unsettled")
+    __slots__ = ("by", "counted", "devoted", "held", "key", "node", "opener", "rows", "table", "turns", "unsettled")
 
     def __init__(
         self,
@@ -51,6 +51,8 @@ class Place:
         self.opener = opener  # a read of which it is not known yet whether it leads to writes
         self.held: list[str] = []
         self.counted: Node | None = None  # where it is among those open on the key
+        self.node: Node | None = None  # its owner, when a backend there is all that it waits for
+        self.devoted = True  # where all backends are in use it waits for one of its owner's
         self.unsettled = False  # its owner waits for what was committed before
 
     def __repr__(self) -> str:
@@ -145,7 +147,7 @@ def _by_heat(relay: "Relay", request: "Request", table: str, opens: bool, locks:
 
 
 def at_once(relay: "Relay", place: Place) -> Node | None:
-    """Its node, when there is nothing to wait for."""
+    """Its node, when there is nothing to wait for but a backend."""
     cluster = relay.cluster
     if cluster.turns.ways and place.table and cluster.turns.blocked(RIGHT_OF_WAY + place.table, relay):
         return None
@@ -155,7 +157,15 @@ def at_once(relay: "Relay", place: Place) -> Node | None:
         if not cluster.turns.take(place.turns, relay):
             return None
         place.held.extend(place.turns)
-    return owner(relay, place)
+    place.node = owner(relay, place)
+    return place.node
+
+
+def is_still_at(relay: "Relay", place: Place, node: Node) -> bool:
+    """Nothing has moved it from there since it has waited for a backend."""
+    cluster = relay.cluster
+    assert place.key is not None
+    return cluster.is_quiet(place.key) and cluster.owner(place.key, cluster.now())[0] is node
 
 
 def owner(relay: "Relay", place: Place) -> Node | None:

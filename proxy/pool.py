@@ -138,7 +138,7 @@ class NodePool:
         """
         pool, backend = self, self.take(profile, state, guarded, own) or self._take_other(profile, state, own)
         if backend is None and not self._make_room(profile):
-            pool, backend = await wait_for_any((self,), profile, state)
+            pool, backend = await wait_for_any((self,), profile, state, self.settings.acquire_timeout)
         return backend if backend is not None else await pool.connect(profile)
 
     def serves(self, profile: Profile, state: State) -> bool:

@@ -80,15 +80,15 @@ class _Task(Waiter):
 
 
 async def wait_for_any(
-    pools: "Sequence[NodePool]", profile: Profile, state: State
+    pools: "Sequence[NodePool]", profile: Profile, state: State, seconds: float
 ) -> "tuple[NodePool, Backend | None]":
     """What the first of the pools has to give: a backend in whatever state, or a place to `connect`. Raises
-    `Exhausted`.
+    `Exhausted` when that takes longer than `seconds`.
     """
     waiter = _Task(pools, profile, state)
     waiter.stand()
     try:
-        await asyncio.wait((waiter.ready,), timeout=pools[0].settings.acquire_timeout)
+        await asyncio.wait((waiter.ready,), timeout=seconds)
     except asyncio.CancelledError:
         if waiter.waits:
             waiter.leaves()

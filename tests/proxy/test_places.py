@@ -1,12 +1,13 @@
 """Where transactions go and whom they wait for: conversations with three nodes."""
 
+import asyncio
 import struct
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from config import Endpoint
+from config import Endpoint, Pool
 from proxy import causality
 from proxy.cluster import DRAIN_PATIENCE
 from proxy.console.tables import TABLES
@@ -36,8 +37,8 @@ ALL = ("one", "two", "three")
 T = "shop.stock"
 
 
-def stage_with(**settings: object) -> Stage:
-    stage = Stage(up=ALL, endpoint=settings)
+def stage_with(pool: Pool = Pool(), **settings: object) -> Stage:  # noqa: B008  # immutable
+    stage = Stage(up=ALL, endpoint=settings, pool=pool)
     stage.service.cluster.catalog = Catalog({Name("shop", "stock"): Table(keys=(("id",),))})
     stage.service.cluster.owner("", stage.clock.time())
     stage.passes(2 * SETTLE)  # who owned what before does not matter any more
@@ -252,6 +253,95 @@ def test_a_full_queue_holds_nobody_up() -> None:
     for client in (second, third):
         client.runs(owner(stage, T), "COMMIT", ok())
     stage.end()
+
+
+@pytest.fixture
+def few() -> Iterator[Stage]:
+    """Each node has one backend, and waits for it are short: 0.5 s for the owner's, 5 s in all."""
+    stage = stage_with(Pool(max_backends=1, acquire_timeout=5.0), placement="adaptive")
+    heat(stage, Conflict(T))
+    yield stage
+    stage.end()
+
+
+def open_and_waiting(stage: Stage) -> tuple[Client, Client]:
+    """The first one's transaction has the owner's only backend, the second one's first statement waits for it."""
+    first = waits(stage)
+    opens(stage, first)
+    second = waits(stage)
+    stage.quiet()
+    assert owner(stage, T).pool.waiting == 1
+    return first, second
+
+
+def test_a_transaction_waits_for_its_owners_backend_though_others_are_free(few: Stage) -> None:
+    """Elsewhere it might lose a conflict. It takes no task."""
+    first, second = open_and_waiting(few)
+    assert not asyncio.all_tasks(few.clock)
+    first.runs(owner(few, T), "COMMIT", ok())
+    opens(few, second)
+    second.runs(owner(few, T), "COMMIT", ok())
+
+
+def test_but_not_longer_than_is_reasonable(few: Stage) -> None:
+    first, second = open_and_waiting(few)
+    few.passes(0.4)
+    few.quiet()
+    few.passes(0.2)
+    talking = [node for node in few.nodes if node.heard]
+    assert len(talking) == 1
+    assert talking[0] is not owner(few, T)
+    for client in (first, second):
+        client.vanishes()
+    for node in few.nodes:
+        node.heard.clear()
+
+
+def test_it_waits_as_long_where_its_turn_comes_late(few: Stage) -> None:
+    """Then a task waits."""
+    queue(few)
+    first = waits(few)
+    opens(few, first)
+    second = waits(few)
+    other = client_in_shop(few)
+    other.says("BEGIN", "UPDATE stock SET n=n-1 WHERE id=8")
+    other.hears(ok(TRANS))
+    assert owner(few, T).pool.waiting == 1
+    first.runs(owner(few, T), "COMMIT", ok())
+    opens(few, other)
+    few.passes(0.4)
+    few.quiet()
+    assert owner(few, T).pool.waiting == 1
+    few.passes(0.2)
+    assert len([node for node in few.nodes if node.heard]) == 1
+    for client in (other, second):
+        client.vanishes()
+    for node in few.nodes:
+        node.heard.clear()
+
+
+def test_who_waits_for_a_backend_goes_where_the_key_has_gone_meanwhile(few: Stage) -> None:
+    """Its owner was drained, and is back: the key is its own again once nothing is open on it."""
+    cluster = few.service.cluster
+    home = owner(few, T)
+    drained = home.member.name
+    few.clock.does(lambda: cluster.apply(cluster.membership.drain(drained, cluster.now())))
+    stand_in = owner(few, T)
+    assert stand_in is not home
+    cluster.owner(T, few.clock.time())
+    few.passes(2 * SETTLE)
+    first, second = open_and_waiting(few)
+    few.clock.does(lambda: cluster.apply(cluster.membership.undrain(drained, cluster.now())))
+    home.comes_up()
+    assert owner(few, T) is home
+    first.runs(stand_in, "COMMIT", ok())
+    few.passes(0.1)
+    assert [node for node in few.nodes if node.heard] == [home]
+    assert second.session.relay.place is not None
+    for client in (first, second):
+        client.vanishes()
+    for node in few.nodes:
+        node.heard.clear()
 
 
 def test_a_client_that_goes_away_leaves_the_queue_and_its_turn(adaptive: Stage) -> None:
