@@ -96,7 +96,7 @@ test mysql chaos compat differential fuzz bench profile instructions check compi
 ON_CLUSTERS := tests/integration tests/differential tests/compat tests/chaos tests/bench
 OTHERS := $(patsubst %,tests/integration/test_%.py,accounts demo takeover workers) $(filter-out tests/integration,$(ON_CLUSTERS))
 CONVERSATIONS := relay matrix replay dispatch commit any_conversation frontend backend ahead places commons kept failure \
-	holding prepared flavors pool parked low_water
+	holding prepared flavors pool parked low_water auth channel compression handshake login_clients proxied vanishing
 CONTENTION := contention ownership lines leases
 ALSO_COMPILED := tests/test_compiled.py $(CONVERSATIONS:%=tests/proxy/test_%.py) $(CONTENTION:%=tests/router/test_%.py)
 .PHONY: tests-on-clusters tests-alone tests-compiled tests-on-others

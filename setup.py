@@ -1,4 +1,5 @@
-"""Compiles the modules that every query passes through; what else the build needs to know is in pyproject.toml.
+"""Compiles the modules that every query and every login passes through; what else the build needs to know is in
+pyproject.toml.
 
 They are typed Python, and mypyc makes them C extensions. Where there is no compiler, or with MULTIWRITER_PURE set, the
 distribution is the same Python without them. An editable installation is never compiled: what is edited is what runs.
@@ -14,32 +15,43 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-# All of them or none: compiled classes know each other by their layout. Those that wait (tasks, logins, replays) are
-# left out, as they are not in a query's way.
+# All of them or none: compiled classes know each other by their layout. Those that wait (tasks, replays, what a login
+# asks for beyond the usual) are left out, as they are not in a query's way, nor in that of most logins.
 COMPILED = (
+    "proxy/wire/compression.py",
     "proxy/wire/digest.py",
     "proxy/wire/framing.py",
+    "proxy/wire/packets.py",
     "proxy/wire/prepared.py",
+    "proxy/wire/proxied.py",
     "proxy/wire/replies.py",
     "proxy/ahead.py",
     "proxy/backend.py",
+    "proxy/board.py",
     "proxy/causality.py",
+    "proxy/channel.py",
     "proxy/cluster.py",
     "proxy/commands.py",
     "proxy/continued.py",
     "proxy/counters.py",
     "proxy/deadlines.py",
+    "proxy/endpoint.py",
     "proxy/frontend.py",
+    "proxy/hello.py",
+    "proxy/holding.py",
     "proxy/insert_id.py",
     "proxy/late.py",
     "proxy/launch.py",
     "proxy/leaseholder.py",
+    "proxy/listener.py",
     "proxy/low_water.py",
+    "proxy/opening.py",
     "proxy/parked.py",
     "proxy/places.py",
     "proxy/policy.py",
     "proxy/pool.py",
     "proxy/prepared.py",
+    "proxy/proof.py",
     "proxy/ready.py",
     "proxy/relay.py",
     "proxy/request.py",
@@ -59,6 +71,7 @@ COMPILED = (
     "router/membership.py",
     "router/openers.py",
     "router/ownership.py",
+    "router/pins.py",
     "router/placement.py",
     "router/plan.py",
     "router/statements.py",

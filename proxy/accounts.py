@@ -19,13 +19,13 @@ from time import monotonic, time
 from typing import Final, Protocol
 
 from proxy import login, queries
-from proxy.auth import Account as AuthAccount
-from proxy.auth import Refused
 from proxy.crypt import StoredSha2
 from proxy.link import PLAIN, Link
 from proxy.log import event
 from proxy.login import Credential
 from proxy.poller import Poller
+from proxy.proof import Account as AuthAccount
+from proxy.proof import Refused
 from router import accounts as rules
 from router import answers
 from router.accounts import Account, Directory

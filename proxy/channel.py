@@ -11,9 +11,9 @@ Knows lengths and sequence ids, not what a packet says.
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import cast
 
 from proxy.wire import proxied
 from proxy.wire.framing import HEADER, PacketTooLarge, ProtocolError, frame
@@ -21,16 +21,11 @@ from proxy.wire.framing import HEADER, PacketTooLarge, ProtocolError, frame
 SHUTDOWN_SECONDS = 1.0
 """How long a connection that is being closed may take to read our last packet."""
 
-GLANCE = 0.1
-"""Seconds between two looks whether a client that is made to wait is still there."""
-
 _DISCARD_BYTES = 1 << 20
 _TCP_ENDED = (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT of the kernel's tcp_states.h
 
-Result = TypeVar("Result")
 
-
-class ClientChannel(asyncio.BufferedProtocol):
+class ClientChannel:
     """Exact packet reads and writes on one transport. Payloads over `max_packet` bytes are refused unread."""
 
     def __init__(
@@ -59,6 +54,7 @@ class ClientChannel(asyncio.BufferedProtocol):
         self._heard: Callable[[], None] | None = None
         self._gone: asyncio.Future[None] | None = None
         self._discarded = -1  # -1: not discarding
+        self._left = False
 
     @classmethod
     def take_over(
@@ -74,8 +70,15 @@ class ClientChannel(asyncio.BufferedProtocol):
         channel._early = early
         channel._header_may_come = False
         channel.transport = transport
-        transport.set_protocol(channel)
+        transport.set_protocol(channel.protocol)
         return channel
+
+    @property
+    def protocol(self) -> asyncio.BufferedProtocol:
+        """Itself: uvloop asks what a protocol can do, and not what it is derived from, and a compiled class is derived
+        from nothing.
+        """
+        return cast("asyncio.BufferedProtocol", self)
 
     @property
     def unread(self) -> bytes:
@@ -136,7 +139,7 @@ class ClientChannel(asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         upgraded = await loop.start_tls(
             self.transport,
-            self,
+            self.protocol,
             context,
             server_side=True,
             ssl_handshake_timeout=seconds,
@@ -275,16 +278,25 @@ class ClientChannel(asyncio.BufferedProtocol):
         self._room = memoryview(bytearray(HEADER))
         self._filled = 0
         self._in_payload = False
+        self._wake()
         self._pause()
 
     def _fail(self, failure: Exception) -> None:
         self._failure = failure
         self._filled = 0
+        self._wake()
         self._pause()
 
     def _pause(self) -> None:
-        self.transport.pause_reading()
-        self._wake()
+        """Unless whoever was told of the packet has the connection now: what comes next is for that one."""
+        if not (self._left or self.transport.is_closing()):
+            self.transport.pause_reading()
+
+    def leave(self, protocol: asyncio.BaseProtocol) -> None:
+        """From now on `protocol` reads."""
+        self._left = True
+        self.transport.set_protocol(protocol)
+        self.transport.resume_reading()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -292,19 +304,3 @@ class ClientChannel(asyncio.BufferedProtocol):
         if self._heard is not None:
             heard, self._heard = self._heard, None
             heard()
-
-
-async def while_there(channel: ClientChannel, work: Coroutine[Any, Any, Result]) -> Result:
-    """What `work` comes to. It may wait for a node, and nothing is read from the client meanwhile: if that leaves, the
-    work is cancelled, and ConnectionResetError raised.
-    """
-    task = asyncio.get_running_loop().create_task(work, name="answer to a login")
-    try:
-        while not (await asyncio.wait((task,), timeout=GLANCE))[0]:
-            if channel.left():
-                raise ConnectionResetError("the client is gone")
-        return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,))

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any, Final
 
+from proxy.channel import ClientChannel
 from proxy.frontend import Conversation, Frontend
 from proxy.wire.compression import Codec, CompressionError, Headers, Unpacker, pack
 from proxy.wire.constants import COM_QUIT, COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA
@@ -136,9 +137,9 @@ class Compressed(asyncio.Transport, asyncio.Protocol, ABC):
                 self._below.abort()  # an error in the middle of something else would not be read as one
 
     def _hand_up(self) -> None:
-        protocol = self._protocol
-        if isinstance(protocol, asyncio.BufferedProtocol):
-            room = memoryview(protocol.get_buffer(len(self._held)))
+        protocol: object = self._protocol
+        if isinstance(protocol, ClientChannel):
+            room = protocol.get_buffer(len(self._held))
             part = self._held[: len(room)]
             self._held = self._held[len(part) :]
             room[: len(part)] = part

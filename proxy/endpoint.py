@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from config import Config
 from config import Endpoint as EndpointSettings
-from proxy.handshake import Login, LoginSettings, Result
 from proxy.hello import OFFERED
 from proxy.listener import Listener
 from proxy.log import event
+from proxy.opening import Login, LoginSettings, Result
 from proxy.policy import Policy
 from proxy.profile import Profile, introduced
 from proxy.session import Session

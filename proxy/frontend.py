@@ -39,6 +39,9 @@ class Conversation:
         """The connection is closed, by either side."""
 
 
+NOBODY: Final = Conversation()
+
+
 class Frontend:
     """One client's connection after its login: an asyncio.Protocol in all but the base class, see `proxy.backend`."""
 
@@ -210,3 +213,6 @@ class Frontend:
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._conversation.client_gone()
+        self._conversation = (
+            NOBODY  # without this circle all that the session was is gone at once, and not to be looked for
+        )

@@ -22,7 +22,8 @@ from typing import Any
 from proxy.board import Board, Seat
 from proxy.channel import ClientChannel
 from proxy.deadlines import Deadlines
-from proxy.handshake import Login, LoginFailed, LoginSettings, Opening, Result, greet, login, login_at_once, refuse
+from proxy.handshake import login, refuse
+from proxy.opening import Login, LoginFailed, LoginSettings, Opening, Result, greet, login_at_once
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class Listener:
     @property
     def ports(self) -> list[int]:
         """The TCP ports in use: where port 0 was asked for, the one that was found."""
-        names = [sock.getsockname() for server in self._servers for sock in server.sockets]
+        names = [sock.getsockname() for sock in self.sockets]
         return [name[1] for name in names if isinstance(name, tuple)]
 
     async def listen_tcp(self, host: str | None, port: int, *, backlog: int = 1024, reuse_port: bool = False) -> None:
@@ -139,7 +140,7 @@ class Listener:
             start_serving=False,
         )
         try:
-            for sock in server.sockets:
+            for sock in _sockets_of(server):
                 # Lets the kernel find out that a client's machine is gone; without it an idle session would stay for
                 # ever. What is accepted has the options of what it was accepted from.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -180,7 +181,7 @@ class Listener:
     @property
     def sockets(self) -> list[socket.socket]:
         """What it listens on."""
-        return [sock for server in self._servers for sock in server.sockets]
+        return [sock for server in self._servers for sock in _sockets_of(server)]
 
     def hand_on(self) -> None:
         """Accept no more: another process listens on the same sockets, and has their files."""
@@ -217,8 +218,8 @@ class Listener:
         self._admission.gone()
         self.clients -= 1
 
-    def _channel(self, local: bool) -> ClientChannel:
-        return ClientChannel(self.settings.max_packet, self._connected, local=local)
+    def _channel(self, local: bool) -> asyncio.BufferedProtocol:
+        return ClientChannel(self.settings.max_packet, self._connected, local=local).protocol
 
     def _connected(self, channel: ClientChannel) -> None:
         if self._closed:  # accepted by the loop before, made known to us only now
@@ -278,11 +279,14 @@ class Listener:
         """Whether the client is its receiver's now. `rest`: what is left to do for one that is who it says."""
         try:
             if rest is None:
+                refused: LoginFailed | None = None
                 try:
                     client = await login(opening)
                 except LoginFailed as failed:
-                    self._on_result(failed.result)
-                    await refuse(opening.channel, failed)
+                    refused = failed
+                if refused is not None:
+                    self._on_result(refused.result)
+                    await refuse(opening.channel, refused)
                     return False
                 self._on_result(Result.ACCEPTED)
                 rest = self._on_client(client)
@@ -315,6 +319,11 @@ class Listener:
         channel.transport.close()
         self._admission.logged_in()
         self.released()
+
+
+def _sockets_of(server: Any) -> list[socket.socket]:
+    """uvloop has them in a list, where asyncio has a tuple: a compiled module takes neither for the other."""
+    return list(server.sockets)
 
 
 def bound_unix_socket(path: str, mode: int) -> socket.socket:

@@ -74,7 +74,8 @@ class Monitor:
     """Polls the nodes of `membership` from start() to close().
 
     `apply` gets the transitions of each poll that caused some, in the turn of the loop in which it ended. `versions`
-    has what each node last greeted with.
+    has what each node last greeted with. `version` and `collation` are those of the first node, in the order of the
+    configuration, that has greeted; `capabilities` those of all that have.
     """
 
     def __init__(
@@ -90,6 +91,9 @@ class Monitor:
         open_connection: Open | None = None,
     ) -> None:
         self.versions: dict[str, str] = {}
+        self.version = ""
+        self.collation = 0
+        self.capabilities = 0
         self._offered: dict[str, int] = {}
         self._collations: dict[str, int] = {}
         self._cluster = cluster
@@ -104,24 +108,6 @@ class Monitor:
         self._watches = {node.name: _Watch(node) for node in membership}
         self._tasks: list[asyncio.Task[None]] = []
         self._punctuality = _Punctuality()
-
-    @property
-    def version(self) -> str:
-        """What the first node, in the order of the configuration, greets with; "" while none has."""
-        for node in self._membership:
-            if version := self.versions.get(node.name):
-                return version
-        return ""
-
-    @property
-    def collation(self) -> int:
-        """The collation that the same node greets with; 0 while none has."""
-        return next((self._collations[node.name] for node in self._membership if node.name in self._collations), 0)
-
-    @property
-    def capabilities(self) -> int:
-        """What all nodes could have agreed to that have told; 0 while none has."""
-        return reduce(and_, self._offered.values()) if self._offered else 0
 
     def start(self) -> None:
         """Start polling; to be called once, in a running loop."""
@@ -242,8 +228,15 @@ class Monitor:
         self.versions[watch.node.name] = watch.connection.version
         self._offered[watch.node.name] = watch.connection.offered
         self._collations[watch.node.name] = watch.connection.collation
+        self._sum_up()
         await watch.connection.query(self._flavor.prepare)
         return await watch.connection.query(self._flavor.question)
+
+    def _sum_up(self) -> None:
+        """What clients are greeted with, each of them: it changes seldom."""
+        first = next(node.name for node in self._membership if node.name in self.versions)
+        self.version, self.collation = self.versions[first], self._collations[first]
+        self.capabilities = reduce(and_, self._offered.values())
 
     async def _log_in(self, node: Node) -> Connection:
         # Its own deadlines stay out of the way of the poll's.

@@ -36,9 +36,11 @@ MOST_BYTES: Final = 4096
 
 def introduced(said: Mapping[str, str], how: Literal["proxy", "program", "all"]) -> Attributes:
     """What nodes are told of who uses a backend, from what its client said at login."""
+    if not said or how == "proxy":
+        return OURS
     told = tuple((name, value) for name, value in said.items() if how == "all" or name in OF_PROGRAM)
     size = sum(len(name.encode()) + len(value.encode()) for name, value in told)
-    return told if told and how != "proxy" and size <= MOST_BYTES else OURS
+    return told if told and size <= MOST_BYTES else OURS
 
 
 def as_query(sql: bytes, attributes: bool) -> bytes:

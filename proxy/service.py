@@ -6,6 +6,7 @@
 import asyncio
 import logging
 import socket
+from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -16,22 +17,22 @@ from config import Config, User
 from proxy import http
 from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts
 from proxy.addresses import CONSOLE, HTTP, NONE, Sockets
-from proxy.auth import Account, PasswordAccount
 from proxy.catalog import CatalogReader
 from proxy.cluster import Cluster
 from proxy.console.tables import TABLES, Row
 from proxy.counters import Metrics
 from proxy.crew import Crew
 from proxy.endpoint import Endpoint
-from proxy.handshake import Login
 from proxy.hello import OF_THE_NODES
 from proxy.kill import Killed, from_elsewhere
 from proxy.listener import Admission
 from proxy.log import event
 from proxy.metrics import CONTENT_TYPE, Exposition
 from proxy.monitor import Monitor
+from proxy.opening import Login
 from proxy.policy import Policy
 from proxy.profile import Attributes, Profile
+from proxy.proof import Account, PasswordAccount
 from proxy.reload import adopted, unchangeable
 from proxy.session import Session
 from proxy.takeover import GRACE
@@ -69,6 +70,7 @@ SEEN_IN_SESSION: Final = (
     | (OF_THE_NODES & ~c.CLIENT_LONG_PASSWORD)
 )
 CATALOG_PATIENCE: Final = 2.0  # seconds at the start for what is known of tables
+PROFILES: Final = 16  # the latest ones, that are kept though nobody has them
 HOUSEKEEPING: Final = 5.0  # seconds between two looks for what has been idle for too long
 
 
@@ -120,6 +122,7 @@ class Service:
         self._users = {user.name: user for user in config.users}
         # Forgotten with the last session and backend: accounts change, and anonymous ones have any number of names.
         self._profiles: WeakValueDictionary[tuple[object, ...], Profile] = WeakValueDictionary()
+        self._latest: deque[Profile] = deque(maxlen=PROFILES)  # not made anew for each of those who only come and go
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: http.Server | None = None
         self.endpoints = [Endpoint(self, settings) for settings in config.endpoints]
@@ -278,6 +281,7 @@ class Service:
                     introduced=introduced,
                 )
             self._profiles[key] = profile
+            self._latest.append(profile)
         return profile
 
     def user(self, login: Login) -> User | None:

@@ -8,10 +8,11 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy import commands
-from proxy.channel import ClientChannel, while_there
+from proxy.channel import ClientChannel
 from proxy.compression import FromClient
 from proxy.frontend import Conversation, Frontend
-from proxy.handshake import Login, LoginFailed, accept, change_user, refuse
+from proxy.handshake import change_user, refuse, while_there
+from proxy.opening import Login, LoginFailed, accept
 from proxy.relay import Relay
 from proxy.wire.constants import CLIENT_MULTI_STATEMENTS, COM_CHANGE_USER
 from proxy.wire.framing import payload_of
@@ -144,11 +145,14 @@ class Session(Conversation):
 
     async def _change_user(self, channel: ClientChannel, raw: bytes) -> None:
         """The session starts anew as somebody else, or the connection ends."""
+        refused: LoginFailed | None = None
         try:
             login = await change_user(channel, payload_of(raw), self.login, self.endpoint.settings)
         except LoginFailed as failed:
-            self.endpoint.counts(failed.result)
-            await refuse(channel, failed)
+            refused = failed
+        if refused is not None:
+            self.endpoint.counts(refused.result)
+            await refuse(channel, refused)
             self._end()
             return
         self.login = login

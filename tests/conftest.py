@@ -6,10 +6,11 @@ It is a Galera cluster, or with MULTIWRITER_FLAVOR=group-replication a MySQL gro
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
 from proxy.demo.galera import Cluster
@@ -22,6 +23,11 @@ settings.register_profile("ci", settings.get_profile("default"), derandomize=Tru
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 FLAVOR = os.environ.get("MULTIWRITER_FLAVOR", Cluster.flavor)
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], uvloop.Loop]]:
+    """The proxy runs on uvloop, and so do the tests that are coroutines."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

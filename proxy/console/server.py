@@ -15,16 +15,16 @@ from typing import Final
 
 from config import Console as ConsoleSettings
 from proxy.addresses import inherited_tcp, inherited_unix
-from proxy.auth import PasswordAccount
 from proxy.channel import ClientChannel
 from proxy.console.sql import Sql, SqlError
 from proxy.console.tables import TABLES, Row
 from proxy.crew import Operated
-from proxy.handshake import Login, LoginSettings, Result, accept
 from proxy.hello import OFFERED
 from proxy.kill import Killed
 from proxy.listener import Admission, Listener
 from proxy.log import event
+from proxy.opening import Login, LoginSettings, Result, accept
+from proxy.proof import PasswordAccount
 from proxy.wire import constants as c
 from proxy.wire.framing import PacketTooLarge, ProtocolError
 from proxy.wire.packets import eof_packet, error_packet, ok_packet

@@ -55,6 +55,8 @@ ANY: Final = CLIENT_COMPRESS | CLIENT_ZSTD_COMPRESSION_ALGORITHM
 
 def agreed(capabilities: int) -> Algorithm | None:
     """What these capabilities amount to; zlib where both bits are set, as servers read it."""
+    if not capabilities & ANY:
+        return None
     return next((algorithm for algorithm, bit in CAPABILITIES.items() if capabilities & bit), None)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import config
 from proxy.channel import ClientChannel
-from proxy.handshake import LoginFailed, LoginSettings, greet, login, login_at_once
+from proxy.handshake import login
+from proxy.opening import LoginFailed, LoginSettings, greet, login_at_once
 from proxy.wire import prepared, proxied
 from proxy.wire.compression import Algorithm, Unpacker, codec
 from proxy.wire.constants import (

@@ -20,11 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from proxy.accounts import Accounts
-from proxy.auth import Account, Finder, PasswordAccount
 from proxy.channel import ClientChannel
 from proxy.compression import FromClient
-from proxy.handshake import Login, LoginFailed, LoginSettings, Result, accept, change_user, refuse
+from proxy.handshake import change_user, refuse
 from proxy.listener import Admission, Listener
+from proxy.opening import Login, LoginFailed, LoginSettings, Result, accept
+from proxy.proof import Account, Finder, PasswordAccount
 from proxy.wire import constants as c
 from proxy.wire.packets import error_packet, ok_packet, parse_error
 
@@ -32,7 +33,6 @@ VERSION = "5.5.5-10.11.19-MariaDB-0+deb12u1"
 PASSWORD = "correct horse"
 NATIVE = "mysql_native_password"
 SHA2 = "caching_sha2_password"
-LOOPS = ["uvloop", "asyncio"]
 
 CLIENT_FLAGS = (
     c.CLIENT_LONG_PASSWORD

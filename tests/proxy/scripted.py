@@ -23,11 +23,11 @@ from typing import Any, Literal, Self
 from config import Accounts, Address, Cluster, Config, Endpoint, Limits, Pool, Replay, Secret, User
 from proxy import login
 from proxy import pool as pool_module
-from proxy.auth import PasswordAccount
 from proxy.channel import ClientChannel
-from proxy.handshake import Login
 from proxy.login import Connected, ConnectFailed
+from proxy.opening import Login
 from proxy.pool import NodePool
+from proxy.proof import PasswordAccount
 from proxy.service import Service
 from proxy.session import Session
 from proxy.stream import Stream
@@ -328,7 +328,7 @@ class Wire(asyncio.Transport):
         if not self._arrived or not self.reading or self.closing:
             return
         data = self._arrived.popleft()
-        if isinstance(self.protocol, asyncio.BufferedProtocol):
+        if isinstance(self.protocol, ClientChannel):
             room = memoryview(self.protocol.get_buffer(-1))
             taken = data[: len(room)]
             room[: len(taken)] = taken

@@ -11,10 +11,10 @@ import pytest
 
 from proxy import accounts as tested
 from proxy.accounts import Accounts, ClusterAccount, ClusterAccounts, HostNames
-from proxy.auth import PasswordAccount, Refused
 from proxy.crypt import sha256_crypt
-from proxy.handshake import Result
 from proxy.login import ConnectFailed, NativeKey
+from proxy.opening import Result
+from proxy.proof import PasswordAccount, Refused
 from router.membership import Node
 from tests.proxy.login_client import NATIVE, SHA2, door, native_scramble, response, sha2_scramble
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import auth
-from proxy.auth import Answer, Denied, PasswordAccount, RsaKey, authenticate, native_matches, sha2_matches
+from proxy.auth import Denied, RsaKey, authenticate
+from proxy.proof import FAST_AUTH_OK, Answer, PasswordAccount, Proof, at_once, native_matches, new_nonce, sha2_matches
 from tests.proxy.login_client import NATIVE, PASSWORD, SHA2, native_scramble, sha2_scramble
 
 NONCE = b"abcdefghijklmnopqrst"
@@ -100,14 +101,14 @@ def encrypted(password: bytes, nonce: bytes = NONCE) -> Any:
         ("app", native_scramble(PASSWORD, NONCE), NATIVE, None),
         ("native", native_scramble(PASSWORD, NONCE), NATIVE, None),
         ("app", native_scramble(PASSWORD, NONCE), None, None),
-        ("app", sha2_scramble(PASSWORD, NONCE), SHA2, auth.FAST_AUTH_OK),
+        ("app", sha2_scramble(PASSWORD, NONCE), SHA2, FAST_AUTH_OK),
     ],
 )
 def test_an_answer_that_is_a_proof_needs_no_exchange(
     name: str, data: bytes, plugin: str | None, message: bytes | None
 ) -> None:
     said = answer(name, data, plugin, data_plugin=plugin or NATIVE)
-    found = auth.at_once(said, ACCOUNTS[name], default_plugin=plugin or NATIVE)
+    found = at_once(said, ACCOUNTS[name], default_plugin=plugin or NATIVE)
     assert found is not None
     assert (found[0].account.name, found[1]) == (name, message)
     script = Script()
@@ -134,7 +135,7 @@ def test_an_answer_that_is_a_proof_needs_no_exchange(
 )
 def test_any_other_answer_is_none_yet(name: str, data: bytes, plugin: str) -> None:
     said = answer(name, data, plugin, data_plugin=plugin)
-    assert auth.at_once(said, ACCOUNTS.get(name), default_plugin=NATIVE) is None
+    assert at_once(said, ACCOUNTS.get(name), default_plugin=NATIVE) is None
 
 
 # mysql_native_password
@@ -328,7 +329,7 @@ def test_accounts_do_not_show_what_they_know() -> None:
 
 
 def test_nonces_are_fresh_and_have_no_byte_that_means_something() -> None:
-    nonces = {auth.new_nonce() for _ in range(100)}
+    nonces = {new_nonce() for _ in range(100)}
     assert len(nonces) == 100
     for nonce in nonces:
         assert len(nonce) == 20
@@ -375,7 +376,7 @@ class Renewed:
         return None
 
 
-def prove(account: Any, script: Script, said: Answer, **options: Any) -> auth.Proof:
+def prove(account: Any, script: Script, said: Answer, **options: Any) -> Proof:
     return asyncio.run(authenticate(script, said, account, default_plugin=NATIVE, **options))
 
 

@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 
 from proxy.channel import ClientChannel
 from proxy.wire.framing import PacketTooLarge, ProtocolError
-from tests.proxy.login_client import LOOPS, packet
+from tests.proxy.login_client import packet
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
-@pytest.fixture(params=LOOPS)
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         yield runner.run
 
 
@@ -191,4 +190,4 @@ def test_bytes_read_earlier_are_used_first_and_the_rest_given_back(payloads: lis
         made.send(b"x")
         assert transport.written == packet(len(payloads) + 1, b"x")
 
-    asyncio.run(read())
+    uvloop.run(read())

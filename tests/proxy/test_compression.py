@@ -5,6 +5,7 @@ import zlib
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -323,7 +324,7 @@ def test_any_chunking_gives_the_same_commands(data: st.DataObject) -> None:
             assert client.heard.commands[count - 1 :] == [command]
             assert [content for _, content in client.replies(OK)] == [OK]
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_layer_is_a_transport_as_the_one_below() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from proxy.auth import Account, PasswordAccount
-from proxy.handshake import Result
 from proxy.hello import OF_THE_NODES, OFFERED
+from proxy.opening import Result
+from proxy.proof import Account, PasswordAccount
 from proxy.tls import server_context
 from proxy.wire import constants as c
 from proxy.wire.compression import Zlib, Zstd
@@ -19,7 +19,6 @@ from proxy.wire.packets import parse_error
 from router.backoff import LoginBackoff
 from tests.proxy.login_client import (
     CLIENT_FLAGS,
-    LOOPS,
     NATIVE,
     PASSWORD,
     SHA2,
@@ -40,10 +39,9 @@ BAD_HANDSHAKE = (1043, "08S01", "Bad handshake")
 PING = b"\x0e"
 
 
-@pytest.fixture(params=LOOPS)
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         yield runner.run
 
 

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from proxy.handshake import Login, Result
 from proxy.listener import Admission, remove_stale_socket
+from proxy.opening import Login, Result
 from tests.proxy.login_client import (
     CLIENT_FLAGS,
-    LOOPS,
     NATIVE,
     PASSWORD,
     SCRAMBLES,
@@ -34,10 +33,9 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 TOO_MANY = (1040, "08004", "Too many connections")
 
 
-@pytest.fixture(params=LOOPS)
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         yield runner.run
 
 

@@ -19,8 +19,8 @@ import pymysql
 import pytest
 import uvloop
 
-from proxy.auth import Account, PasswordAccount
-from proxy.handshake import Result
+from proxy.opening import Result
+from proxy.proof import Account, PasswordAccount
 from proxy.tls import server_context
 from tests.proxy.login_client import NATIVE, PASSWORD, SHA2, Door, door, write_certificate
 

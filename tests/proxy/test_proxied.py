@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from proxy.handshake import Result
+from proxy.opening import Result
 from proxy.tls import server_context
 from tests.proxy.login_client import (
-    LOOPS,
     PASSWORD,
     Client,
     door,
@@ -36,10 +35,9 @@ def everybody(host: str) -> bool:
     return True
 
 
-@pytest.fixture(params=LOOPS)
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         yield runner.run
 
 

@@ -114,9 +114,9 @@ def test_a_shutdown_during_a_login(stage: Stage) -> None:
 # -- how it is known --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Any], None]]:
-    with asyncio.Runner(loop_factory=request.param) as runner:
+@pytest.fixture
+def run() -> Iterator[Callable[[Any], None]]:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         yield lambda main: runner.run(main)
 
 
