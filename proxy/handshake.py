@@ -1,4 +1,4 @@
-"""What a login asks for beyond the usual: TLS, the PROXY protocol, rounds of authentication, a wait. COM_CHANGE_USER too.
+"""What a login asks for beyond the usual: TLS, the PROXY protocol, rounds of authentication, a wait; COM_CHANGE_USER.
 
     opening.py -> [SSLRequest, TLS] -> the client's response -> rounds of auth.py -> Login, or ERR and the end
 
