@@ -159,9 +159,9 @@ $(FUZZER): requirements-fuzz.lock $(DEV)
 fuzz: $(FUZZER)
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
-# ProxySQL is measured, too, where its binary is given: make bench PROXYSQL=/usr/bin/proxysql
+# ProxySQL and MaxScale are measured, too, where their binaries are given: make bench PROXYSQL=/usr/bin/proxysql
 bench: $(COMPILED)
-	PROXYSQL=$(PROXYSQL) $(AS_COMPILED) -m tests.bench $(BENCH)
+	PROXYSQL=$(PROXYSQL) MAXSCALE=$(MAXSCALE) $(AS_COMPILED) -m tests.bench $(BENCH)
 
 profile: $(DEV)
 	$(BIN)/python -m tests.bench.profile $(PROFILE)

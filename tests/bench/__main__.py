@@ -73,9 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--endpoints", metavar="NAME,...", help=f"which ({','.join(usual.endpoints)})")
     parser.add_argument("--nodes", type=int, default=usual.nodes, help=f"real nodes of the cluster ({usual.nodes})")
     parser.add_argument("--many", type=int, default=None, help=f"clients where there are many ({usual.many})")
-    parser.add_argument(
-        "--proxysql", default=os.environ.get("PROXYSQL") or None, metavar="PATH", help="its binary ($PROXYSQL)"
-    )
+    for name in endpoints.GIVEN:
+        variable = name.upper()
+        parser.add_argument(
+            f"--{name}", default=os.environ.get(variable) or None, metavar="PATH", help=f"its binary (${variable})"
+        )
     parser.add_argument(
         "--also",
         action="append",
@@ -104,7 +106,7 @@ def _options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Opti
         rows=usual.rows,
         many=given.many or usual.many,
         endpoints=tuple(given.endpoints.split(",")) if given.endpoints else usual.endpoints,
-        proxysql=given.proxysql,
+        binaries={name: path for name in endpoints.GIVEN if (path := getattr(given, name))},
         also=also,
         short=given.short,
     )

@@ -35,8 +35,8 @@ def logins(setting: Setting) -> None:
     setting.ends(node.stop)
     endpoints: list[Endpoint] = [Endpoint("direct", node.port), before_fakes(setting)]
     endpoints.append(HAProxy(setting.directory / "logins-haproxy", [node.address]))
-    if setting.options.proxysql is not None:
-        endpoints.append(ProxySQL(setting.directory / "logins-proxysql", [node.address], setting.options.proxysql))
+    if proxysql := setting.options.binaries.get("proxysql"):
+        endpoints.append(ProxySQL(setting.directory / "logins-proxysql", [node.address], proxysql))
     for endpoint in endpoints[2:]:
         setting.run(endpoint)
     seconds = setting.options.seconds

@@ -1,14 +1,15 @@
-"""What clients connect to when something is measured: a node itself, this proxy, HAProxy, ProxySQL, somebody else's.
+"""What clients connect to when something is measured: a node itself, this proxy, the others, somebody else's.
 
 Each is started on free ports of 127.0.0.1 with what it needs and no more, in a directory of its own, and says which
 processes are its own, so that their CPU time can be told from the database's.
 """
 
+import getpass
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pymysql
 
@@ -57,6 +58,39 @@ mysql_users=
 (
     {{ username="app", password="app", default_hostgroup=0, transaction_persistent=1, active=1, max_connections=20000 }}
 )
+"""
+
+# Its cheapest router, which looks at no statement, on one thread. Only a monitor tells it that a node can be used.
+MAXSCALE = """\
+[maxscale]
+threads=1
+admin_enabled=false
+load_persisted_configs=false
+max_auth_errors_until_block=0
+
+{servers}
+[monitor]
+type=monitor
+module=galeramon
+servers={names}
+user=app
+password=app
+monitor_interval=1000ms
+
+[all]
+type=service
+router=readconnroute
+router_options=running
+servers={names}
+user=app
+password=app
+
+[listener]
+type=listener
+service=all
+protocol=MariaDBProtocol
+address={host}
+port={port}
 """
 
 
@@ -163,6 +197,32 @@ class ProxySQL(Program):
 
     def arguments(self) -> list[str | Path]:
         return [self.binary, "-f", "--initial", "-D", self.directory, "-c", self.settings]
+
+
+class MaxScale(Program):
+    """MaxScale, from the binary that was given."""
+
+    def __init__(self, directory: Path, nodes: Sequence[str], binary: str) -> None:
+        (port,) = free_ports(1)
+        names = [f"node{number}" for number in range(1, len(nodes) + 1)]
+        servers = "".join(
+            f"[{name}]\ntype=server\naddress={node.rpartition(':')[0]}\nport={node.rpartition(':')[2]}\n\n"
+            for name, node in zip(names, nodes, strict=True)
+        )
+        text = MAXSCALE.format(servers=servers, names=",".join(names), host=HOST, port=port)
+        super().__init__("maxscale", directory, port, text, version_of([binary, "--version"]))
+        self.binary = binary
+
+    def arguments(self) -> list[str | Path]:
+        own = ("logdir", "cachedir", "piddir", "datadir", "persistdir", "language", "module_configdir")
+        places = [f"--{name}={self.directory / name}" for name in own]
+        for name in own:
+            (self.directory / name).mkdir(exist_ok=True)
+        return [self.binary, "-d", "-U", getpass.getuser(), "-l", "stdout", "-s", "no", "-f", self.settings, *places]
+
+
+GIVEN: Final[Mapping[str, Callable[[Path, Sequence[str], str], Program]]] = {"proxysql": ProxySQL, "maxscale": MaxScale}
+"""What Debian has no package of: measured where somebody says where its binary is."""
 
 
 def foreign(text: str) -> Endpoint:

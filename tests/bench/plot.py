@@ -8,7 +8,13 @@ import matplotlib as mpl
 from tests.bench.oltp import WORK
 from tests.bench.results import Results, Summary
 
-COLOURS = {"direct": "#9aa0a6", "haproxy": "#4c78a8", "proxysql": "#e0a030", "multiwriter": "#3a9d5d"}
+COLOURS = {
+    "direct": "#9aa0a6",
+    "haproxy": "#4c78a8",
+    "proxysql": "#e0a030",
+    "maxscale": "#b07aa1",
+    "multiwriter": "#3a9d5d",
+}
 PANELS = (("cpu_us", "CPU µs by query"), ("median_ms", "median, ms"), ("p95_ms", "95th percentile, ms"))
 
 

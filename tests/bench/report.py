@@ -7,6 +7,8 @@ from tests.bench.conflicts import WORKS
 from tests.bench.results import BARE, HAPROXY_ONE, Results, Spread, Summary
 
 OLTP = ("point-select", "read-only", "read-write", "write-only")
+PEERS = {"haproxy": "HAProxy", "proxysql": "ProxySQL", "maxscale": "MaxScale"}
+"""Whose CPU time by query ours is shown beside."""
 
 # By case, the work that transactions of several writers do on the same rows.
 FOUGHT = {f"conflicts-{work.name}": work.shows for work in WORKS.values()}
@@ -75,7 +77,13 @@ def markdown(results: Results) -> str:
     """What the documents show: sysbench's work beside the baselines, then the figures that stand alone."""
     machine = results.machine
     load = machine["load_before"]
-    versions = {"Python": "python", "MariaDB": "database", "HAProxy": "haproxy", "ProxySQL": "proxysql"}
+    versions = {
+        "Python": "python",
+        "MariaDB": "database",
+        "HAProxy": "haproxy",
+        "ProxySQL": "proxysql",
+        "MaxScale": "maxscale",
+    }
     named = ", ".join(f"{name} {_version(machine[key])}" for name, key in versions.items() if key in machine)
     parts = [
         f"{machine['processor']}, {machine['cores']} processors, multiwriter {machine['multiwriter']}, {named};\n"
@@ -87,10 +95,12 @@ def markdown(results: Results) -> str:
         if summary.case in OLTP and "multiwriter" in summary.subjects and "haproxy" in summary.ratios
     ]
     if rows:
+        peers = [name for name in PEERS if any(name in summary.ratios for summary, _ in rows)]
+        ofs = " | ".join(f"of {PEERS[name]}'s" for name in peers)
         parts.append(
-            "| sysbench | clients | CPU by query | of HAProxy's | median | of HAProxy's | p95 | of HAProxy's "
-            "| per second | of HAProxy's |\n|---|---|---|---|---|---|---|---|---|---|\n"
-            + "".join(_row(summary, figures) for summary, figures in rows)
+            f"| sysbench | clients | CPU by query | {ofs} | median "
+            f"| of HAProxy's | p95 | of HAProxy's | per second | of HAProxy's |\n|{'---|' * (9 + len(peers))}\n"
+            + "".join(_row(summary, figures, peers) for summary, figures in rows)
         )
     fought = [_fought(summary) for summary in results.summaries() if summary.case in FOUGHT]
     if fought:
@@ -110,10 +120,14 @@ def _version(text: str) -> str:
     return found[0] if found else text
 
 
-def _row(summary: Summary, figures: Mapping[str, Spread]) -> str:
+def _row(summary: Summary, figures: Mapping[str, Spread], peers: Sequence[str]) -> str:
     ratios = summary.ratios["haproxy"]["multiwriter"]
     cells = [f"{summary.case} {summary.parameters['mode']}", str(summary.parameters["clients"])]
-    for figure, unit in (("cpu_us", " µs"), ("median_ms", " ms"), ("p95_ms", " ms"), ("queries_per_s", "")):
+    cells.append(f"{number(figures['cpu_us'].median)} µs")
+    for peer in peers:
+        found = summary.ratios.get(peer, {}).get("multiwriter")
+        cells.append(f"{found['cpu_us']:.2f}" if found else "")
+    for figure, unit in (("median_ms", " ms"), ("p95_ms", " ms"), ("queries_per_s", "")):
         cells += [f"{number(figures[figure].median)}{unit}", f"{ratios[figure]:.2f}"]
     return f"| {' | '.join(cells)} |\n"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from proxy.cli import about
 from proxy.demo.galera import Cluster
-from tests.bench.endpoints import Endpoint, HAProxy, Multiwriter, ProxySQL, version_of
+from tests.bench.endpoints import GIVEN, Endpoint, HAProxy, Multiwriter, version_of
 from tests.bench.results import Measurement, Results
 from tests.support import sysbench
 
@@ -37,9 +37,9 @@ class Options:
     """Of each of sysbench's four tables."""
     many: int = 10_000
     """Clients where a case is about many of them."""
-    endpoints: tuple[str, ...] = ("direct", "multiwriter", "haproxy", "proxysql")
-    proxysql: str | None = None
-    """Path of its binary."""
+    endpoints: tuple[str, ...] = ("direct", "multiwriter", "haproxy", *GIVEN)
+    binaries: Mapping[str, str] = field(default_factory=dict)
+    """Of endpoints.GIVEN those that there are: name to path."""
     also: tuple[Endpoint, ...] = ()
     short: bool = False
     """Only show that everything works: figures mean nothing."""
@@ -123,8 +123,8 @@ class Setting:
                 endpoint = Multiwriter(directory, nodes, self.options.settings)
             elif name == "haproxy":
                 endpoint = HAProxy(directory, nodes)
-            elif self.options.proxysql is not None:
-                endpoint = ProxySQL(directory, nodes, self.options.proxysql)
+            elif name in self.options.binaries:
+                endpoint = GIVEN[name](directory, nodes, self.options.binaries[name])
             else:
                 continue
             self.run(endpoint)
