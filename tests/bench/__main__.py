@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--endpoints", metavar="NAME,...", help=f"which ({','.join(usual.endpoints)})")
     parser.add_argument("--nodes", type=int, default=usual.nodes, help=f"real nodes of the cluster ({usual.nodes})")
     parser.add_argument("--many", type=int, default=None, help=f"clients where there are many ({usual.many})")
-    for name in endpoints.GIVEN:
+    for name in endpoints.BINARIES:
         variable = name.upper()
         parser.add_argument(
             f"--{name}", default=os.environ.get(variable) or None, metavar="PATH", help=f"its binary (${variable})"
@@ -97,6 +97,10 @@ def _options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Opti
         also = tuple(endpoints.foreign(text) for text in given.also)
     except ValueError as error:
         parser.error(str(error))
+    names = tuple(given.endpoints.split(",")) if given.endpoints else usual.endpoints
+    for name in names:
+        if name not in Options().endpoints:
+            parser.error(f"there is no endpoint {name}, but {', '.join(Options().endpoints)}")
     return Options(
         rounds=given.rounds or usual.rounds,
         seconds=given.seconds or usual.seconds,
@@ -105,8 +109,8 @@ def _options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Opti
         nodes=given.nodes,
         rows=usual.rows,
         many=given.many or usual.many,
-        endpoints=tuple(given.endpoints.split(",")) if given.endpoints else usual.endpoints,
-        binaries={name: path for name in endpoints.GIVEN if (path := getattr(given, name))},
+        endpoints=names,
+        binaries={name: path for name in endpoints.BINARIES if (path := getattr(given, name))},
         also=also,
         short=given.short,
     )

@@ -8,6 +8,7 @@ import getpass
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,7 +61,7 @@ mysql_users=
 )
 """
 
-# Its cheapest router, which looks at no statement, on one thread. Only a monitor tells it that a node can be used.
+# On one thread. Only a monitor tells it that a node can be used.
 MAXSCALE = """\
 [maxscale]
 threads=1
@@ -79,8 +80,7 @@ monitor_interval=1000ms
 
 [all]
 type=service
-router=readconnroute
-router_options=running
+router={router}
 servers={names}
 user=app
 password=app
@@ -200,17 +200,22 @@ class ProxySQL(Program):
 
 
 class MaxScale(Program):
-    """MaxScale, from the binary that was given."""
+    """MaxScale, from the binary that was given. `router`: readconnroute looks at no statement, and readwritesplit knows
+    what each is.
+    """
 
-    def __init__(self, directory: Path, nodes: Sequence[str], binary: str) -> None:
+    def __init__(
+        self, directory: Path, nodes: Sequence[str], binary: str, name: str = "maxscale", router: str = "readconnroute"
+    ) -> None:
         (port,) = free_ports(1)
         names = [f"node{number}" for number in range(1, len(nodes) + 1)]
         servers = "".join(
             f"[{name}]\ntype=server\naddress={node.rpartition(':')[0]}\nport={node.rpartition(':')[2]}\n\n"
             for name, node in zip(names, nodes, strict=True)
         )
-        text = MAXSCALE.format(servers=servers, names=",".join(names), host=HOST, port=port)
-        super().__init__("maxscale", directory, port, text, version_of([binary, "--version"]))
+        running = "readconnroute\nrouter_options=running" if router == "readconnroute" else router
+        text = MAXSCALE.format(servers=servers, names=",".join(names), host=HOST, port=port, router=running)
+        super().__init__(name, directory, port, text, version_of([binary, "--version"]))
         self.binary = binary
 
     def arguments(self) -> list[str | Path]:
@@ -221,8 +226,15 @@ class MaxScale(Program):
         return [self.binary, "-d", "-U", getpass.getuser(), "-l", "stdout", "-s", "no", "-f", self.settings, *places]
 
 
-GIVEN: Final[Mapping[str, Callable[[Path, Sequence[str], str], Program]]] = {"proxysql": ProxySQL, "maxscale": MaxScale}
+BINARIES: Final = ("proxysql", "maxscale")
 """What Debian has no package of: measured where somebody says where its binary is."""
+
+GIVEN: Final[Mapping[str, tuple[str, Callable[[Path, Sequence[str], str], Program]]]] = {
+    "proxysql": ("proxysql", ProxySQL),
+    "maxscale": ("maxscale", MaxScale),
+    "maxscale-split": ("maxscale", partial(MaxScale, name="maxscale-split", router="readwritesplit")),
+}
+"""Endpoints of those: which binary, and how it is started."""
 
 
 def foreign(text: str) -> Endpoint:

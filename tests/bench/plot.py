@@ -13,6 +13,7 @@ COLOURS = {
     "haproxy": "#4c78a8",
     "proxysql": "#e0a030",
     "maxscale": "#b07aa1",
+    "maxscale-split": "#d4a6c8",
     "multiwriter": "#3a9d5d",
 }
 PANELS = (("cpu_us", "CPU µs by query"), ("median_ms", "median, ms"), ("p95_ms", "95th percentile, ms"))

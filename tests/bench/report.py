@@ -7,7 +7,12 @@ from tests.bench.conflicts import WORKS
 from tests.bench.results import BARE, HAPROXY_ONE, Results, Spread, Summary
 
 OLTP = ("point-select", "read-only", "read-write", "write-only")
-PEERS = {"haproxy": "HAProxy", "proxysql": "ProxySQL", "maxscale": "MaxScale"}
+PEERS = {
+    "haproxy": "HAProxy's",
+    "proxysql": "ProxySQL's",
+    "maxscale": "MaxScale's",
+    "maxscale-split": "its readwritesplit's",
+}
 """Whose CPU time by query ours is shown beside."""
 
 # By case, the work that transactions of several writers do on the same rows.
@@ -96,7 +101,7 @@ def markdown(results: Results) -> str:
     ]
     if rows:
         peers = [name for name in PEERS if any(name in summary.ratios for summary, _ in rows)]
-        ofs = " | ".join(f"of {PEERS[name]}'s" for name in peers)
+        ofs = " | ".join(f"of {PEERS[name]}" for name in peers)
         parts.append(
             f"| sysbench | clients | CPU by query | {ofs} | median "
             f"| of HAProxy's | p95 | of HAProxy's | per second | of HAProxy's |\n|{'---|' * (9 + len(peers))}\n"

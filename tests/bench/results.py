@@ -20,7 +20,7 @@ HAPROXY_ONE = "haproxy-one"
 BARE = "spread-no-replay"
 """This proxy without what it does against conflicts."""
 
-BASELINES = ("direct", "haproxy", "proxysql", "maxscale", BARE)
+BASELINES = ("direct", "haproxy", "proxysql", "maxscale", "maxscale-split", BARE)
 """The subjects that others are compared with where a case has them."""
 
 

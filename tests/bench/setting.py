@@ -39,7 +39,7 @@ class Options:
     """Clients where a case is about many of them."""
     endpoints: tuple[str, ...] = ("direct", "multiwriter", "haproxy", *GIVEN)
     binaries: Mapping[str, str] = field(default_factory=dict)
-    """Of endpoints.GIVEN those that there are: name to path."""
+    """Of endpoints.BINARIES those that there are: name to path."""
     also: tuple[Endpoint, ...] = ()
     short: bool = False
     """Only show that everything works: figures mean nothing."""
@@ -123,10 +123,11 @@ class Setting:
                 endpoint = Multiwriter(directory, nodes, self.options.settings)
             elif name == "haproxy":
                 endpoint = HAProxy(directory, nodes)
-            elif name in self.options.binaries:
-                endpoint = GIVEN[name](directory, nodes, self.options.binaries[name])
             else:
-                continue
+                binary, start = GIVEN[name]
+                if binary not in self.options.binaries:
+                    continue
+                endpoint = start(directory, nodes, self.options.binaries[binary])
             self.run(endpoint)
             self._endpoints[name] = endpoint
             if endpoint.version:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from proxy.demo.galera import Cluster
 from tests.bench.__main__ import main
 from tests.bench.cases import CASES
+from tests.bench.endpoints import GIVEN
 from tests.bench.plot import draw
 from tests.bench.report import markdown, tables
 from tests.bench.results import Measurement, Results
@@ -47,6 +49,35 @@ def test_a_case_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert [name for name in CASES if name not in said] == []
+
+
+def test_an_endpoint_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--endpoints", "direct,haproxi"])
+    assert end.value.code == 2
+    assert "there is no endpoint haproxi, but direct, multiwriter, haproxy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "router"), [("maxscale", "readconnroute"), ("maxscale-split", "readwritesplit")])
+def test_maxscale_gets_each_node_and_places_of_its_own(tmp_path: Path, name: str, router: str) -> None:
+    program = tmp_path / "maxscale"
+    program.write_text("#!/bin/sh\necho MaxScale 1.2.3\n")
+    program.chmod(0o755)
+    binary, make = GIVEN[name]
+    endpoint = make(tmp_path / "run", ["127.0.0.1:1", "127.0.0.1:2"], str(program))
+    assert (binary, endpoint.name, endpoint.version) == ("maxscale", name, "MaxScale 1.2.3")
+    settings = ConfigParser()
+    settings.read(endpoint.settings)
+    assert settings["all"]["router"] == router
+    servers = settings["all"]["servers"].split(",")
+    assert [(settings[each]["address"], settings[each]["port"]) for each in servers] == [
+        ("127.0.0.1", "1"),
+        ("127.0.0.1", "2"),
+    ]
+    assert settings["listener"]["port"] == str(endpoint.port)
+    places = [text.partition("=")[2] for text in map(str, endpoint.arguments()) if "dir=" in text]
+    assert places
+    assert all(Path(place).is_dir() and place.startswith(str(tmp_path)) for place in places)
 
 
 def test_percentiles_are_the_first_buckets_that_reach_them() -> None:
