@@ -213,6 +213,5 @@ class Frontend:
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._conversation.client_gone()
-        self._conversation = (
-            NOBODY  # without this circle all that the session was is gone at once, and not to be looked for
-        )
+        # Without this circle all that the session was is gone at once, and no collector has to find it.
+        self._conversation = NOBODY

@@ -297,6 +297,21 @@ def test_but_not_longer_than_is_reasonable(few: Stage) -> None:
         node.heard.clear()
 
 
+def test_who_waits_for_the_backend_of_an_owner_that_dies_goes_to_the_next_one_at_once(few: Stage) -> None:
+    first, second = open_and_waiting(few)
+    home = owner(few, T)
+    home.dies()
+    few.passes(0.05)
+    talking = [node for node in few.nodes if node.heard]
+    assert talking
+    assert home not in talking
+    assert second.session.relay.parked is None
+    for client in (first, second):
+        client.vanishes()
+    for node in few.nodes:
+        node.heard.clear()
+
+
 def test_it_waits_as_long_where_its_turn_comes_late(few: Stage) -> None:
     """Then a task waits."""
     queue(few)
