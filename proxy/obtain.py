@@ -105,12 +105,25 @@ def _where(relay: "Relay", chosen: Node, refused: dict[str, ConnectFailed]) -> l
 def _choose(relay: "Relay", request: Request | None, now: float) -> Node | None:
     cluster = relay.cluster
     attempts = relay.attempts
+    if relay.replaying and (tied := _tied(relay)) is not None:
+        tied.placed(now)
+        return tied
     if relay.place is not None and relay.place.key is not None:
         return places.owner(relay, relay.place)
     if attempts is not None and attempts.meets and (tables := _tables(relay, request)):
         node, _ = cluster.owner(tables[0], now)
         return node
     return cluster.choose(relay.node, now)
+
+
+def _tied(relay: "Relay") -> Node | None:
+    """Where alone the transaction can run again as before: several ids of one statement step differently on another
+    node.
+    """
+    node = relay.replay_from
+    if node is None or node not in relay.cluster.membership.writers:
+        return None
+    return node if any(entry.insert_id and entry.affected_rows > 1 for entry in relay.journal) else None
 
 
 def _tables(relay: "Relay", request: Request | None) -> tuple[str, ...]:

@@ -561,6 +561,22 @@ def test_several_generated_ids_are_not_the_same_on_another_node(build: Build) ->
     client.hears_error(1213, "40001")
 
 
+def test_so_it_is_run_again_where_it_was_even_if_others_are_preferred(build: Build) -> None:
+    stage = build(up=("one", "two"))
+    client = stage.client()
+    home = opened_somewhere(stage, client, ok(TRANS, rows=3, insert_id=4)).node
+    home.member.penalty_until = stage.clock.time() + 1000
+    client.says("COMMIT")
+    home.hears("COMMIT").says(CONFLICT)
+    backed_off(stage)
+    other = stage.two if home is stage.one else stage.one
+    home.hears(OPENING).says(ok(TRANS))
+    home.hears(INSERT).says(ok(TRANS, rows=3, insert_id=4))
+    home.hears("COMMIT").says(ok())
+    client.hears(ok())
+    assert not other.heard
+
+
 def test_with_no_node_left_the_client_waits_for_one(build: Build) -> None:
     stage = build(replay=Replay(max_time=5.0))
     client = stage.client()
