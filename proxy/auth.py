@@ -17,6 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from proxy.hello import auth_more_data, auth_switch_request
 from proxy.proof import (
     CACHING_SHA2,
     FAST_AUTH_OK,
@@ -40,18 +41,6 @@ PERFORM_FULL_AUTHENTICATION: Final = b"\x04"
 REQUEST_PUBLIC_KEY: Final = b"\x02"
 
 RSA_BITS: Final = 2048
-
-
-def auth_switch_request(plugin: str, data: bytes) -> bytes:
-    """Payload that asks the client to start again with `plugin`
-    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_switch_request.html)."""
-    return b"\xfe" + plugin.encode() + b"\0" + data
-
-
-def auth_more_data(data: bytes) -> bytes:
-    """Payload that carries one more message of the plugin in use
-    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_more_data.html)."""
-    return b"\x01" + data
 
 
 class Denied(Exception):

@@ -54,7 +54,7 @@ class ClientChannel:
         self._heard: Callable[[], None] | None = None
         self._gone: asyncio.Future[None] | None = None
         self._discarded = -1  # -1: not discarding
-        self._left = False
+        self._given = False  # another protocol reads
 
     @classmethod
     def take_over(
@@ -289,12 +289,12 @@ class ClientChannel:
 
     def _pause(self) -> None:
         """Unless whoever was told of the packet has the connection now: what comes next is for that one."""
-        if not (self._left or self.transport.is_closing()):
+        if not (self._given or self.transport.is_closing()):
             self.transport.pause_reading()
 
-    def leave(self, protocol: asyncio.BaseProtocol) -> None:
-        """From now on `protocol` reads."""
-        self._left = True
+    def give_to(self, protocol: asyncio.BaseProtocol) -> None:
+        """From now on `protocol` reads, and not a byte of what comes behind the last packet is lost."""
+        self._given = True
         self.transport.set_protocol(protocol)
         self.transport.resume_reading()
 

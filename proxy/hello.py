@@ -93,6 +93,18 @@ def _around(version: str, capabilities: int, plugin: str, collation: int, status
     return before, between, b"\0" + (plugin.encode() + b"\0" if has_plugins else b"")
 
 
+def auth_switch_request(plugin: str, data: bytes) -> bytes:
+    """Payload that asks the client to start again with `plugin`
+    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_switch_request.html)."""
+    return b"\xfe" + plugin.encode() + b"\0" + data
+
+
+def auth_more_data(data: bytes) -> bytes:
+    """Payload that carries one more message of the plugin in use
+    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_more_data.html)."""
+    return b"\x01" + data
+
+
 @dataclass(slots=True)
 class Response:
     """A handshake response, or the tail of COM_CHANGE_USER, as parsed."""

@@ -117,13 +117,11 @@ def _choose(relay: "Relay", request: Request | None, now: float) -> Node | None:
 
 
 def _tied(relay: "Relay") -> Node | None:
-    """Where alone the transaction can run again as before: several ids of one statement step differently on another
-    node.
-    """
+    """Where alone the transaction can run again as before, because of the ids that it has generated."""
     node = relay.replay_from
     if node is None or node not in relay.cluster.membership.writers:
         return None
-    return node if any(entry.insert_id and entry.affected_rows > 1 for entry in relay.journal) else None
+    return node if any(entry.several_ids for entry in relay.journal) else None
 
 
 def _tables(relay: "Relay", request: Request | None) -> tuple[str, ...]:

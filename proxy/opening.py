@@ -18,9 +18,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from proxy.auth import auth_more_data
 from proxy.channel import ClientChannel
-from proxy.hello import OF_THE_NODES, OFFERED, SSL_REQUEST_BYTES, Response, greeting, parse_response
+from proxy.hello import OF_THE_NODES, OFFERED, SSL_REQUEST_BYTES, Response, auth_more_data, greeting, parse_response
 from proxy.proof import NATIVE_PASSWORD, Account, Answer, Finder, Proof, at_once, new_nonce
 from proxy.wire import compression
 from proxy.wire import constants as c
@@ -149,7 +148,7 @@ class Login:
     channel: ClientChannel = field(repr=False)
     account: Account
     native_key: bytes | None = field(default=None, repr=False)
-    """SHA1(password), where the client showed it (see auth.Proof)."""
+    """SHA1(password), where the client showed it (see proof.Proof)."""
     connection_id: int
     capabilities: int
     """What the client asked for of what was offered; nothing about compression, which is this connection's own."""
@@ -173,7 +172,8 @@ class Login:
 
     @property
     def transport(self) -> asyncio.Transport:
-        """The connection, under TLS if there is TLS. Its reading is paused: see hand_over()."""
+        """The connection, under TLS if there is TLS. From the turn on in which the login came it reads nothing: see
+        hand_over()."""
         return self.channel.transport
 
     def hand_over(self, protocol: asyncio.Protocol, ok: bytes) -> None:
@@ -187,7 +187,7 @@ class Login:
             raise ConnectionResetError("the client is gone")
         transport.write(ok)
         unread = self.channel.unread
-        self.channel.leave(protocol)  # calls nothing yet; `protocol` may pause again in data_received()
+        self.channel.give_to(protocol)  # calls nothing yet; `protocol` may pause again in data_received()
         if unread:
             protocol.data_received(unread)
 

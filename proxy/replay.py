@@ -68,7 +68,7 @@ async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | Non
         if entry.generated:
             if request.statement.writes_unseen:
                 raise Different("a trigger may use up the id that is asked for")
-            if entry.affected_rows > 1 and relay.replay_from is not backend.pool.node:
+            if entry.several_ids and relay.replay_from is not backend.pool.node:
                 raise Different("generated ids step differently on another node")
             await ask(backend, b"SET insert_id=%d" % entry.insert_id, Phase.STATEMENT)
         digest = ReplyDigest()

@@ -59,6 +59,11 @@ class Entry(Generic[Request]):
         self.error = error
         self.generated = False
 
+    @property
+    def several_ids(self) -> bool:
+        """The statement may have generated more than one: on another node they would step differently."""
+        return self.insert_id != 0 and self.affected_rows > 1
+
 
 class Journal(Generic[Request]):
     """The open transaction of one session. `limit` in bytes.

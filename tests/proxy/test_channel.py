@@ -89,6 +89,25 @@ def test_what_follows_a_packet_is_left_for_the_next_protocol(run: Run) -> None:
     run(read())
 
 
+def test_who_is_given_the_connection_when_a_packet_has_come_gets_all_that_follows(run: Run) -> None:
+    """In the same turn of the loop, without a pause in between."""
+
+    async def read() -> None:
+        async with channel() as (ours, theirs):
+            collector = Collector()
+            ours.on_first(lambda: ours.give_to(collector))
+            theirs.sendall(packet(0, b"first") + b"behind it")
+            while not collector.got:
+                await asyncio.sleep(0)
+            theirs.sendall(b", and later")
+            theirs.shutdown(socket.SHUT_WR)
+            await collector.ended
+            ours.closed = True
+            assert (ours.waiting, collector.got) == (b"first", b"behind it, and later")
+
+    run(read())
+
+
 def test_packets_byte_by_byte(run: Run) -> None:
     async def read() -> None:
         async with channel() as (ours, theirs):

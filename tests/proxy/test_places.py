@@ -181,6 +181,14 @@ def test_conflicts_teach_it(adaptive: Stage) -> None:
     assert {(phase, reason, table) for _, phase, reason, table, _ in counted} == {("autocommit", "conflict", T)}
 
 
+def leave(stage: Stage, *clients: Client) -> None:
+    """What they wanted of the nodes is of no interest any more."""
+    for client in clients:
+        client.vanishes()
+    for node in stage.nodes:
+        node.heard.clear()
+
+
 def queue(stage: Stage) -> None:
     """Key 7 gets a queue at the table's owner."""
     heat(stage, Conflict(T, (f"{T}:7",), (T,), met=True), max(STUBBORN, 3))
@@ -291,10 +299,7 @@ def test_but_not_longer_than_is_reasonable(few: Stage) -> None:
     talking = [node for node in few.nodes if node.heard]
     assert len(talking) == 1
     assert talking[0] is not owner(few, T)
-    for client in (first, second):
-        client.vanishes()
-    for node in few.nodes:
-        node.heard.clear()
+    leave(few, first, second)
 
 
 def test_who_waits_for_the_backend_of_an_owner_that_dies_goes_to_the_next_one_at_once(few: Stage) -> None:
@@ -306,10 +311,7 @@ def test_who_waits_for_the_backend_of_an_owner_that_dies_goes_to_the_next_one_at
     assert talking
     assert home not in talking
     assert second.session.relay.parked is None
-    for client in (first, second):
-        client.vanishes()
-    for node in few.nodes:
-        node.heard.clear()
+    leave(few, first, second)
 
 
 def test_it_waits_as_long_where_its_turn_comes_late(few: Stage) -> None:
@@ -329,10 +331,7 @@ def test_it_waits_as_long_where_its_turn_comes_late(few: Stage) -> None:
     assert owner(few, T).pool.waiting == 1
     few.passes(0.2)
     assert len([node for node in few.nodes if node.heard]) == 1
-    for client in (other, second):
-        client.vanishes()
-    for node in few.nodes:
-        node.heard.clear()
+    leave(few, other, second)
 
 
 def test_who_waits_for_a_backend_goes_where_the_key_has_gone_meanwhile(few: Stage) -> None:
@@ -353,10 +352,7 @@ def test_who_waits_for_a_backend_goes_where_the_key_has_gone_meanwhile(few: Stag
     few.passes(0.1)
     assert [node for node in few.nodes if node.heard] == [home]
     assert second.session.relay.place is not None
-    for client in (first, second):
-        client.vanishes()
-    for node in few.nodes:
-        node.heard.clear()
+    leave(few, first, second)
 
 
 def test_a_client_that_goes_away_leaves_the_queue_and_its_turn(adaptive: Stage) -> None:
@@ -529,10 +525,7 @@ def test_the_next_owner_waits_for_those_on_a_draining_one_but_not_for_ever(adapt
     talking = [node for node in adaptive.nodes if node.heard]
     assert len(talking) == 1
     assert talking[0] is not home
-    for client in (first, second):
-        client.vanishes()
-    for node in adaptive.nodes:
-        node.heard.clear()
+    leave(adaptive, first, second)
 
 
 def test_conflicts_and_replays_are_counted_with_what_their_node_was_chosen_by(adaptive: Stage) -> None:
