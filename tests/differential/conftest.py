@@ -1,6 +1,5 @@
 """The cluster prepared for comparing, and a proxy in front of it that moves every session it may."""
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,10 +8,9 @@ from pymysql.constants import CLIENT
 
 from proxy.demo.galera import Cluster
 from proxy.demo.node import FAILURE_DETECTION
-from proxy.demo.processes import Process
 from tests.differential.runner import Runner
 from tests.support.group import Group
-from tests.support.proxy import Proxy
+from tests.support.moving import MovingProxy
 
 # AUTO_INCREMENT counts in ones on every node, so that the ids that it generates do not tell the nodes apart. Nodes do
 # not run again what lost a conflict, since the rows of an INSERT .. RETURNING would come twice. Nothing dies here: a
@@ -39,17 +37,6 @@ AS_BEFORE = {
         "SET GLOBAL group_replication_member_expel_timeout = 0, log_bin_trust_function_creators = OFF",
     ),
 }
-
-
-class MovingProxy(Proxy):
-    """A proxy with the placement of tests.differential.launcher."""
-
-    def start(self, *, wait: bool = True) -> None:
-        launcher = [sys.executable, "-m", "tests.differential.launcher", "1"]
-        with self.log.open("ab") as log:
-            self.process = Process([*launcher, "serve", "--config", self.settings], output=log)
-        if wait:
-            self.wait_ready()
 
 
 @pytest.fixture(scope="package")

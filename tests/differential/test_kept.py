@@ -8,7 +8,6 @@ import pytest
 from proxy.demo.processes import tail
 from proxy.wire import constants as c
 from tests.differential.client import SENT
-from tests.differential.conftest import MovingProxy
 from tests.differential.conversation import (
     ChangeUser,
     Command,
@@ -26,6 +25,7 @@ from tests.differential.conversation import (
     without_row,
 )
 from tests.differential.runner import Runner
+from tests.support.moving import MovingProxy
 
 pytestmark = pytest.mark.only("galera")
 

@@ -7,9 +7,9 @@ import pytest
 
 from proxy.wire import constants as c
 from router.variables import CARRIED, UNTOLD
-from tests.differential.conftest import MovingProxy
 from tests.differential.runner import Runner
 from tests.differential.test_kept import NEW_EOF, TRACKS, said
+from tests.support.moving import MovingProxy
 
 pytestmark = pytest.mark.only("galera")
 

@@ -5,11 +5,11 @@ import pytest
 from proxy.demo.galera import Cluster
 from proxy.demo.processes import wait_until
 from tests.conftest import FLAVOR
-from tests.differential.conftest import MovingProxy
 from tests.differential.conversation import Execute, Prepare
 from tests.differential.runner import Runner
 from tests.differential.test_kept import said
 from tests.support.group import Group
+from tests.support.moving import MovingProxy
 
 SEEN = "SELECT id, v FROM t ORDER BY id"
 FLAGS = f"SELECT {'@@in_transaction, ' if Cluster.flavor == FLAVOR else ''}@@autocommit, @@completion_type"

@@ -1,7 +1,8 @@
 """The proxy with another placement: a session that may move does, at each statement, to a node drawn by lot.
 
-Run as `python -m tests.differential.launcher SEED serve --config FILE`. Beside the placement only one thing differs
-from the command that users run: where a session comes back to a node it does not look for the backend it had there.
+Run as `python -m tests.support.moving SEED serve --config FILE`, as MovingProxy does. Beside the placement only one
+thing differs from the command that users run: where a session comes back to a node it does not look for the backend it
+had there.
 """
 
 import random
@@ -10,9 +11,22 @@ from collections.abc import Sequence
 
 from proxy import cli, pool
 from proxy.backend import Backend
+from proxy.demo.processes import Process
 from router import placement
 from router.membership import Node
 from router.session import State
+from tests.support.proxy import Proxy
+
+
+class MovingProxy(Proxy):
+    """A proxy with that placement."""
+
+    def start(self, *, wait: bool = True) -> None:
+        launcher = [sys.executable, "-m", "tests.support.moving", "1"]
+        with self.log.open("ab") as log:
+            self.process = Process([*launcher, "serve", "--config", self.settings], output=log)
+        if wait:
+            self.wait_ready()
 
 
 def move(seed: int) -> None:
