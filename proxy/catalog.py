@@ -37,6 +37,10 @@ _KEYS: Final = (
     "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS "  # noqa: S608
     f"WHERE NON_UNIQUE = 0 AND {_OURS} ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
 )
+_GENERATED: Final = (
+    "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS "  # noqa: S608
+    f"WHERE EXTRA LIKE '%auto_increment%' AND {_OURS}"
+)
 _TRIGGERS: Final = (
     "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, EVENT_MANIPULATION, ACTION_STATEMENT, SQL_MODE "
     "FROM information_schema.TRIGGERS"
@@ -161,6 +165,7 @@ class CatalogReader:
             return None
         self._objection = ""
         keys = await connection.query(_KEYS)
+        generated = await connection.query(_GENERATED)
         triggers = await connection.query(_TRIGGERS)
         views = await connection.query(_VIEWS)
         functions: Sequence[Row] = ()
@@ -172,7 +177,15 @@ class CatalogReader:
             if failed.code != TABLE_DENIED:  # it may not see mysql.func: then no function is known
                 raise
         return await asyncio.to_thread(
-            catalog.build, tables, keys, triggers, views, functions, parameters, engine=self._engine
+            catalog.build,
+            tables,
+            keys,
+            triggers,
+            views,
+            functions,
+            parameters,
+            generated=generated,
+            engine=self._engine,
         )
 
     def _tell(self, problem: str) -> None:

@@ -24,7 +24,7 @@ from proxy.recovery import Recovery
 from proxy.rows import KnownRows
 from proxy.turns import Turns
 from proxy.waiter import Waiter
-from router.catalog import Catalog
+from router.catalog import Catalog, Table
 from router.contention import Conflict, Contention
 from router.flavor import FLAVORS
 from router.journal import JournalSpace
@@ -90,8 +90,7 @@ class Cluster:
         # Told of each node whose state has changed for the worse: others may not have noticed.
         self.lost_sight: Callable[[str], None] = lambda name: None
         self.catalog = Catalog()  # what is known of tables, as last read
-        self._unique_in = self.catalog
-        self._unique: dict[str, tuple[tuple[str, ...], ...]] = {}  # unique keys of tables in it that were asked for
+        self._tables: dict[tuple[str, bytes], Table] = {}  # those of it that were asked for
         self.generation = 0  # of tables, where statements that were prepared before others must not pass for theirs
         # Returns once they are read anew, or after so many seconds; None: nobody reads them.
         self.definitions_changed: Callable[[float], Coroutine[Any, Any, None]] | None = None
@@ -174,18 +173,20 @@ class Cluster:
                 return
             await asyncio.sleep(GLANCE)
 
-    def unique_keys(self, table: str) -> tuple[tuple[str, ...], ...] | None:
-        """The columns of each unique key of "schema.table"; None: not known."""
-        if self._unique_in is not self.catalog:
-            self._unique_in = self.catalog
-            self._unique.clear()
-        keys = self._unique.get(table)
-        if keys is None:
-            found = self.catalog.find(table, "")
-            if found is None:
-                return None
-            keys = self._unique[table] = found.keys
-        return keys
+    def know(self, catalog: Catalog) -> None:
+        """What is known of tables from now on."""
+        self.catalog = catalog
+        self._tables.clear()
+
+    def table(self, name: str, schema: bytes = b"") -> Table | None:
+        """What is known of "schema.table", or of "table" in that schema."""
+        key = name, schema
+        found = self._tables.get(key)
+        if found is None:
+            found = self.catalog.find(name, schema.decode("latin-1").lower())
+            if found is not None:
+                self._tables[key] = found
+        return found
 
     def reload(self, replay: Replay) -> None:
         """Take new limits of replays."""

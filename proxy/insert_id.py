@@ -1,13 +1,19 @@
 """LAST_INSERT_ID() of one session, which moves from backend to backend.
 
 A reply with an insert id does not say whether the server generated the id (then it is the new LAST_INSERT_ID()) or
-the statement named it (then the old one stands). The backend knows: it is asked when the session asks, or before
-another session overwrites it.
+the statement named it (then the old one stands). Where the statement names its columns, and the AUTO_INCREMENT one is
+not among them, it was generated. Otherwise the backend knows: it is asked when the session asks, or before another
+session overwrites it.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from proxy.backend import Backend
+from proxy.request import Request
+from proxy.wire.constants import COM_STMT_BULK_EXECUTE
+
+if TYPE_CHECKING:
+    from proxy.relay import Relay
 
 REMEMBERED: Final = 16  # replies whose ids may still turn out either way; older ones are taken for generated
 
@@ -38,6 +44,13 @@ class InsertIds:
         self._told.append((backend, value))
         if len(self._told) > REMEMBERED:
             self.known = self._told.pop(0)[1]
+
+    def generated(self, backend: Backend, value: int) -> None:
+        """The same, and the server generated it: what the replies before it meant does not matter any more."""
+        self._settle(value)
+        self._native = backend
+        backend.insert_id_of = self
+        backend.last_insert_id = value
 
     def is_at(self, backend: Backend) -> bool:
         """LAST_INSERT_ID() there is the session's, whatever was generated: nothing has to be asked or set."""
@@ -72,3 +85,25 @@ class InsertIds:
     def _settle(self, value: int) -> None:
         self.known = value
         self._told.clear()
+
+
+def replied(relay: "Relay", request: Request, backend: Backend, value: int) -> None:
+    """The reply to the client's command on `backend` had this insert id."""
+    if _generates(relay, request):
+        relay.insert_ids.generated(backend, value)
+    else:
+        relay.insert_ids.told(backend, value)
+
+
+def _generates(relay: "Relay", request: Request) -> bool:
+    """The id is none that the statement has given, nor a trigger; and its table is the one that everybody knows."""
+    statement = request.statement
+    if not statement.gives or statement.pins is not None or relay.pinned is not None:
+        return False
+    if request.code == COM_STMT_BULK_EXECUTE:
+        return False
+    state = relay.state if request.prepared is None else request.prepared.state
+    table = relay.cluster.table(statement.tables[0], state.schema)
+    if table is None or not table.generated or "insert" in table.triggers:
+        return False
+    return table.generated not in statement.gives

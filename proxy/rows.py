@@ -69,10 +69,10 @@ def rows_of(relay: "Relay", request: "Request", table: str) -> tuple[str, ...]:
     compares = request.statement.compares
     if not compares:
         return ()
-    unique = relay.cluster.unique_keys(table)
-    if unique is None:
-        # Nobody knows its keys: a single column that is compared with a value is likely to be one.
-        unique = (compares,) if len(compares) == 1 else ()
+    definition = relay.cluster.table(table)
+    # Where nobody knows its keys, a single column that is compared with a value is likely to be one.
+    likely = (compares,) if len(compares) == 1 else ()
+    unique = likely if definition is None else definition.keys
     if not any(all(column in compares for column in columns) for columns in unique):
         return ()
     if request.code == COM_STMT_EXECUTE:

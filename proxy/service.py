@@ -357,7 +357,7 @@ class Service:
         known = self.cluster.catalog
         if (found.views, found.writes, found.functions) != (known.views, known.writes, known.functions):
             self.classifier.renew(found)
-        self.cluster.catalog = found
+        self.cluster.know(found)
 
     def _schemas_changed(self) -> None:
         for pool in self.cluster.pools.values():

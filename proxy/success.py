@@ -6,7 +6,7 @@ The counterpart of `proxy.failure`. It knows the whole reply only where the clie
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from proxy import causality, failure, holding, kept, late, learning
+from proxy import causality, failure, holding, insert_id, kept, late, learning
 from proxy import commit as commits
 from proxy.backend import Backend
 from proxy.counters import COMMITTED, ROLLED_BACK
@@ -67,7 +67,7 @@ def succeeded(relay: "Relay", answer: "ReplyScanner | commits.Told") -> None:
         backend.state = relay.state = request.state_after(relay.state)
         bound = bound or not relay.state.portable
     if reply.insert_id:
-        relay.insert_ids.told(backend, reply.insert_id)
+        insert_id.replied(relay, request, backend, reply.insert_id)
     if answer.has_rows and not relay.profile.capabilities & CLIENT_DEPRECATE_EOF:
         bound = (request.prepared is not None and holding.reports_later(relay, request)) or bound
     elif bound and reply.status & SERVER_SESSION_STATE_CHANGED:

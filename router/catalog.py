@@ -36,12 +36,14 @@ class Table:
 
     keys: the columns of the primary key, then those of each unique index, in the order of the index; none of which
         only a part of a column is unique. triggers: the kinds of row changes that have one, "insert" and so on.
+    generated: the AUTO_INCREMENT column; "": there is none, or it is not known which.
     """
 
     kind: str = BASE
     engine: str = "innodb"
     keys: tuple[tuple[str, ...], ...] = ()
     triggers: frozenset[str] = frozenset()
+    generated: str = ""
 
     @property
     def transactional(self) -> bool:
@@ -84,6 +86,7 @@ def build(
     functions: Iterable[Row] = (),
     parameters: Iterable[Row] = (),
     *,
+    generated: Iterable[Row] = (),
     version: int = 0,
     engine: str | None = None,
 ) -> Catalog:
@@ -91,7 +94,8 @@ def build(
 
     tables: (schema, table, TABLE_TYPE, ENGINE). keys: (schema, table, index, column, SUB_PART) of unique indexes, in
     the order of their columns. triggers: (schema, table, event, body, SQL_MODE). views: (schema, name, definition).
-    functions: (schema, name, body, SQL_MODE). parameters: (schema, routine, name).
+    functions: (schema, name, body, SQL_MODE). parameters: (schema, routine, name). generated: (schema, table, column)
+    of those that are AUTO_INCREMENT.
     """
     columns: dict[Name, dict[str, list[str] | None]] = {}
     for schema, table, index, column, part in keys:
@@ -103,11 +107,17 @@ def build(
     events: dict[Name, set[str]] = {}
     for schema, table, event, *_ in triggers:
         events.setdefault(Name(spelled(schema), spelled(table)), set()).add(spelled(event))
+    counting = {Name(spelled(schema), spelled(table)): spelled(column) for schema, table, column in generated}
     known: dict[Name, Table] = {}
-    for schema, table, kind, engine in tables:
+    for schema, table, kind, storage in tables:
         name = Name(spelled(schema), spelled(table))
-        found_keys = _in_order(columns.get(name, {}))
-        read = Table(_kind(kind), spelled(engine), found_keys, frozenset(events.get(name, ())))
+        read = Table(
+            _kind(kind),
+            spelled(storage),
+            _in_order(columns.get(name, {})),
+            frozenset(events.get(name, ())),
+            counting.get(name, ""),
+        )
         other = known.get(name)
         known[name] = read if other is None else _either(read, other)
     effects = Effects(engine)
@@ -166,4 +176,4 @@ def _either(one: Table, other: Table) -> Table:
         engine=one.engine if not one.transactional else other.engine,
         keys=tuple(key for key in one.keys if key in other.keys),
         triggers=one.triggers | other.triggers,
-    )
+    )  # which column generates ids is not known

@@ -163,6 +163,7 @@ class Statement:
     result: what has to be done with its reply, see `Result`.
     writes_unseen: a trigger or a function writes, too, and may use up an id that is asked for.
     connection_id: reads or names a connection id of the server.
+    gives: the columns that an INSERT or REPLACE names; (): it names none, or it may leave rows as they are.
     compares: the columns of its only table that it compares with plain values, for placement (`router.conditions`).
     meets: a transaction that it begins may have a place, whatever the policy.
     plain: a query that reads or writes rows.
@@ -192,6 +193,7 @@ class Statement:
     result: "Result | None" = None
     writes_unseen: bool = False
     connection_id: bool = False
+    gives: tuple[str, ...] = field(default=(), compare=False)
     compares: tuple[str, ...] = field(default=(), compare=False)
     meets: bool = field(init=False, compare=False)
     plain: bool = field(init=False, compare=False)

@@ -120,8 +120,9 @@ class Reader:
             return unclassified(kind, (table_name(tokens, target),) if target is not None else ())
         self._read(scan, found, writes=kind is Kind.WRITE)
         inserts_one_row = target is not None and _one_row(tokens)
+        gives = _given(tokens, target) if target is not None else ()
         compares = tuple(each.column for each in conditions(tokens)) if len(found) == 1 else ()
-        facts = _facts(kind, scan, found, inserts_one_row, compares)
+        facts = _facts(kind, scan, found, inserts_one_row, gives, compares)
         if kind is Kind.WRITE and has_word(tokens, ("RETURNING",)):
             facts = replace(facts, returns_rows=True)
         return _of_one_call(facts, tokens) if word == "SELECT" and not found else facts
@@ -149,7 +150,7 @@ class Reader:
             scan.pin(PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED)
         else:
             self._read(scan, found, writes=False)
-        facts = _facts(kind, scan, found, False)
+        facts = _facts(kind, scan, found)
         return replace(facts, may_write=True) if scan.locks else facts
 
     # -- the rest -----------------------------------------------------------------------------------------------
@@ -293,7 +294,12 @@ def _opens(tokens: Sequence[Token], at: int) -> bool:
 
 
 def _facts(
-    kind: Kind, scan: Scan, found: tuple[str, ...], inserts_one_row: bool, compares: tuple[str, ...] = ()
+    kind: Kind,
+    scan: Scan,
+    found: tuple[str, ...],
+    inserts_one_row: bool = False,
+    gives: tuple[str, ...] = (),
+    compares: tuple[str, ...] = (),
 ) -> Statement:
     unreplayable = scan.unreplayable
     if scan.files and unreplayable is None:
@@ -313,6 +319,7 @@ def _facts(
         may_write=writes or unknown or scan.pins is PinReason.GET_LOCK,
         unreplayable=unreplayable,
         inserts_one_row=inserts_one_row,
+        gives=gives,
         writes_unseen=scan.writes_unseen,
         connection_id=scan.connection_id or unknown,
         compares=compares,
@@ -377,6 +384,37 @@ def _one_row(tokens: Sequence[Token]) -> bool:
             elif depth == 0 and word == "RETURNING":
                 after_values = False
     return rows == 1
+
+
+def _given(tokens: Sequence[Token], target: range) -> tuple[str, ...]:
+    """The columns that INSERT or REPLACE names, in parentheses or behind SET, where it leaves no row as it is."""
+    at = target.stop
+    if at >= len(tokens) or has_word(tokens, ("IGNORE", "DUPLICATE")):
+        return ()
+    if tokens[at].upper == "SET":
+        return _assigned(tokens, at)
+    if tokens[at].text != "(":
+        return ()
+    found: list[str] = []
+    while name := name_at(tokens, at + 1):
+        found.append(tokens[name.stop - 1].name)
+        at = name.stop
+        if at >= len(tokens) or tokens[at].text != ",":
+            break
+    return tuple(found) if at < len(tokens) and tokens[at].text == ")" else ()
+
+
+def _assigned(tokens: Sequence[Token], at: int) -> tuple[str, ...]:
+    """The columns ahead of each "=" behind SET, which is at `at`."""
+    found: list[str] = []
+    depth = 0
+    for index in range(at + 1, len(tokens) - 1):
+        text = tokens[index].text
+        depth += (text == "(") - (text == ")")
+        begins = index == at + 1 or tokens[index - 1].text in (",", ".")
+        if depth == 0 and begins and tokens[index].is_name and tokens[index + 1].text in ("=", ":="):
+            found.append(tokens[index].name)
+    return tuple(found)
 
 
 _LOCK_CALLS: Final = {

@@ -6,6 +6,7 @@ from pathlib import Path
 import proxy
 from proxy.wire import constants as c
 from proxy.wire.framing import frame
+from router.catalog import Catalog, Name, Table
 from tests.proxy.scripted import CAPABILITIES, GUARD, OPENING, TRANS, Stage, command, error, ok, prepared, rows
 from tests.wire.speaking import Server
 
@@ -130,6 +131,19 @@ def test_a_bulk_execution_is_one_command(stage: Stage) -> None:
     stage.one.hears(bulk(41, 5, 6, 7)).says(ok(rows=3))
     client.hears(ok(rows=3))
     assert client.session.relay.pinned is None
+
+
+def test_whether_a_bulk_execution_gave_its_ids_is_for_the_node_to_say(stage: Stage) -> None:
+    stage.service.cluster.know(Catalog({Name("", "t"): Table(generated="id")}))
+    client = stage.client(capabilities=BULK)
+    sql = "INSERT INTO t (c) VALUES (?)"
+    client.says(prepare(sql))
+    stage.one.hears(prepare(sql)).says(prepared(41, params=1))
+    client.hears(prepared(1, params=1))
+    client.says(bulk(1, 5))
+    stage.one.hears(bulk(41, 5)).says(ok(rows=1, insert_id=7))
+    client.hears(ok(rows=1, insert_id=7))
+    assert not client.session.relay.insert_ids.settled
 
 
 def test_a_bulk_execution_gets_its_types_on_another_connection(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """What is done to a backend before a client's command is sent on it, and what is done where that fails."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from config import Limits, Pool
 from proxy.login import ConnectFailed
 from proxy.wire.constants import COM_INIT_DB, COM_RESET_CONNECTION, SERVER_MORE_RESULTS_EXISTS
 from proxy.wire.packets import error_packet
+from router.catalog import Catalog, Name, Table
 from router.causality import SYNC_WAIT
 from router.membership import NodeState
 from tests.proxy.scripted import (
@@ -213,6 +215,64 @@ def test_elsewhere_it_is_asked_whether_an_id_was_generated(build: Build) -> None
     assert stage.one.hears("SET last_insert_id=0").says(ok()) is link
     assert stage.one.hears(ID).says(rows("0")) is link
     client.hears(rows("0"))
+
+
+def knowing(stage: Stage, **facts: Any) -> Stage:
+    """A stage on which a table is known, "shop.t", whose "id" the server generates."""
+    stage.service.cluster.know(Catalog({Name("shop", "t"): Table(generated="id", **facts)}))
+    return stage
+
+
+@pytest.mark.parametrize("values", ["(c) VALUES (1)", "(c) VALUES (1), (2)", "SET c = 1"])
+def test_an_id_whose_column_was_not_named_was_generated(build: Build, values: str) -> None:
+    stage = knowing(build(pool=ONE))
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, f"INSERT INTO shop.t {values}", ok(rows=1, insert_id=7))
+    other.runs(stage.one, f"REPLACE INTO shop.t {values}", ok(rows=1, insert_id=8))
+    other.runs(stage.one, ID, rows("8"))
+    client.says(ID)
+    stage.one.hears("SET last_insert_id=7").says(ok())
+    stage.one.hears(ID).says(rows("7"))
+    client.hears(rows("7"))
+
+
+def test_the_table_is_that_of_the_schema_that_the_session_is_in(stage: Stage) -> None:
+    client = knowing(stage).client()
+    ids = client.session.relay.insert_ids
+    for schema, known in (("shop", True), ("other", False)):
+        client.runs(stage.one, f"USE {schema}", ok())
+        client.runs(stage.one, INSERT, ok(rows=1, insert_id=7))
+        assert ids.settled is known
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ("INSERT INTO shop.t (id, c) VALUES (7, 1)", {}),
+        ("INSERT INTO shop.t VALUES (7, 1)", {}),
+        ("INSERT INTO shop.t (c) VALUES (1) ON DUPLICATE KEY UPDATE c = 2", {}),
+        ("INSERT INTO shop.u (c) VALUES (1)", {}),
+        ("INSERT INTO shop.t (c) VALUES (1)", {"triggers": frozenset({"insert"})}),
+    ],
+)
+def test_where_an_id_may_have_been_given_the_node_is_asked(build: Build, text: str, facts: dict[str, Any]) -> None:
+    stage = knowing(build(pool=ONE), **facts)
+    client, other = stage.client(), stage.client()
+    client.runs(stage.one, text, ok(rows=1, insert_id=7))
+    other.says(INSERT)
+    stage.one.hears(ASKED).says(rows("7"))
+    stage.one.hears(INSERT).says(ok(rows=1, insert_id=8))
+    other.hears(ok(rows=1, insert_id=8))
+
+
+def test_a_pinned_session_may_mean_another_table(build: Build) -> None:
+    """A temporary one, for example."""
+    stage = knowing(build())
+    client = stage.client()
+    client.runs(stage.one, "CREATE TEMPORARY TABLE shop.t (c INT AUTO_INCREMENT PRIMARY KEY)", ok())
+    link = client.runs(stage.one, "INSERT INTO shop.t (c) VALUES (7)", ok(rows=1, insert_id=7))
+    assert not client.session.relay.insert_ids.settled
+    assert client.runs(stage.one, ID, rows("0")) is link
 
 
 def test_it_is_taken_along_to_another_backend(stage: Stage) -> None:

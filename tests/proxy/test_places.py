@@ -39,7 +39,7 @@ T = "shop.stock"
 
 def stage_with(pool: Pool = Pool(), **settings: object) -> Stage:  # noqa: B008  # immutable
     stage = Stage(up=ALL, endpoint=settings, pool=pool)
-    stage.service.cluster.catalog = Catalog({Name("shop", "stock"): Table(keys=(("id",),))})
+    stage.service.cluster.know(Catalog({Name("shop", "stock"): Table(keys=(("id",),))}))
     stage.service.cluster.owner("", stage.clock.time())
     stage.passes(2 * SETTLE)  # who owned what before does not matter any more
     return stage

@@ -20,6 +20,7 @@ from proxy.wire.constants import (
     SERVER_SESSION_STATE_CHANGED,
 )
 from proxy.wire.framing import frame
+from router.catalog import Catalog, Name, Table
 from tests.proxy.scripted import (
     AUTO,
     CAPABILITIES,
@@ -516,3 +517,15 @@ def test_behind_set_transaction_read_only_a_statement_is_prepared_where_nothing_
     stage.one.hears(GUARD).says(ok())
     stage.one.hears(prepare(WRITE)).says(error(1792))
     assert client.hears_error(1792)
+
+
+def test_whether_an_id_was_generated_is_told_by_the_table_of_the_schema_it_was_prepared_in(stage: Stage) -> None:
+    stage.service.cluster.know(Catalog({Name("shop", "t"): Table(generated="id")}))
+    client = stage.client()
+    client.runs(stage.one, "USE shop", ok())
+    has_prepared(stage, client, "INSERT INTO t (c) VALUES (?)", there=41)
+    client.runs(stage.one, "USE other", ok())
+    client.says(execute(1, 5))
+    stage.one.hears(execute(41, 5)).says(ok(rows=1, insert_id=7))
+    client.hears(ok(rows=1, insert_id=7))
+    assert client.session.relay.insert_ids.settled

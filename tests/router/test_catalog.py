@@ -60,6 +60,12 @@ def test_of_names_that_differ_in_case_the_worse_is_expected() -> None:
     assert (both.kind, both.keys) == (VIEW, ())
 
 
+def test_the_column_that_generates_ids() -> None:
+    tables = [("shop", name, "BASE TABLE", "InnoDB") for name in ("t", "u", "U")]
+    found = build(tables, [], [], generated=[("shop", "t", "Nr"), ("shop", "u", "id"), ("shop", "gone", "id")])
+    assert {name.name: table.generated for name, table in found.tables.items()} == {"t": "nr", "u": ""}
+
+
 # -- what it tells of statements --------------------------------------------------------------------------------------
 
 TABLES = [("shop", name, "BASE TABLE", "InnoDB") for name in ("plain", "logged", "counted", "locked", "cascade")] + [
@@ -77,6 +83,7 @@ VIEWS = [
     ("shop", "setting", "select `shop`.`leaves`(1) AS `a`"),
     ("shop", "over", "select `setting`.`a` AS `a` from `shop`.`setting`"),
     ("shop", "dice", "select rand() AS `a` from `shop`.`plain`"),
+    ("shop", "neat", "select json_detailed(`plain`.`a`) AS `a` from `shop`.`plain`"),  # MariaDB's own
     ("shop", "hidden", ""),
 ]
 FUNCTIONS = [
@@ -117,6 +124,7 @@ def classifier() -> Classifier:
         ("SELECT * FROM simple", None, None, False),
         ("SELECT * FROM setting", PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED, False),
         ("SELECT * FROM over", PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED, False),
+        ("SELECT * FROM neat", None, None, False),
         ("SELECT * FROM hidden", PinReason.UNCLASSIFIED, Unreplayable.UNCLASSIFIED, True),
         ("SELECT * FROM dice", None, None, False),
         ("INSERT INTO plain SELECT * FROM dice", None, Unreplayable.NONDETERMINISTIC, False),

@@ -854,3 +854,33 @@ class TestMemory:
             kept.put(b"%d" % number, NOTHING)
             assert kept.get(b"wanted") is NOTHING
         assert kept.get(b"5") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "gives"),
+    [
+        ("INSERT INTO t (a, `B`) VALUES (1, 2)", ("a", "b")),
+        ("INSERT t(a) VALUE (1), (2)", ("a",)),
+        ("REPLACE INTO shop.t (t.a, shop.t.b) SELECT 1, 2", ()),
+        ("REPLACE INTO shop.t (t.a, b) VALUES (1, 2)", ("a", "b")),
+        ("INSERT INTO t (a, b) SELECT c, d FROM u", ("a", "b")),
+        ("INSERT INTO t SET a = 1, t.b := (c = 2), d=IF(e = 1, f, g)", ("a", "b", "d")),
+        ("INSERT INTO t (a) VALUES (1) RETURNING id", ("a",)),
+        ("INSERT INTO t VALUES (1, 2)", ()),
+        ("INSERT INTO t () VALUES ()", ()),
+        ("INSERT INTO t (SELECT a FROM u)", ()),
+        ("INSERT INTO t (TABLE u)", ()),
+        ("INSERT INTO t (VALUES ROW(1), ROW(2))", ()),
+        ("INSERT INTO t PARTITION (p0) (a) VALUES (1)", ()),
+        ("INSERT IGNORE INTO t (a) VALUES (1)", ()),
+        ("INSERT INTO t (a) VALUES (1) ON DUPLICATE KEY UPDATE a = 2", ()),
+        ("INSERT DELAYED INTO t (a) VALUES (1)", ()),
+        ("UPDATE t SET a = 1", ()),
+        ("INSERT INTO t (a) VALUES (1); INSERT INTO t (a) VALUES (2)", ()),
+        ("INSERT INTO t (a", ()),
+        ("INSERT INTO t (a,", ()),
+        ("INSERT INTO t", ()),
+    ],
+)
+def test_the_columns_that_an_insert_names(text: str, gives: tuple[str, ...]) -> None:
+    assert Classifier().classify(text.encode()).gives == gives
