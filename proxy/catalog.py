@@ -90,6 +90,9 @@ class CatalogReader:
         self.problem = "it has not been read yet"
         self.changed: Callable[[Catalog], None] = lambda found: None
         self.moved: Callable[[], None] = lambda: None  # something may have been changed, the next reading will tell
+        # How many changes were told so far; and the number of those that `now` has, once it has them.
+        self.changes: Callable[[], int] = lambda: 0
+        self.caught_up: Callable[[int], None] = lambda changes: None
         self.schemas_changed: Callable[[], None] = lambda: None  # one was altered or dropped
         self._user = user
         self._password = password
@@ -133,6 +136,7 @@ class CatalogReader:
         return connection
 
     async def _look(self, connection: Connection, node: Node, asked: bool) -> str:
+        changes = self.changes()
         async with asyncio.timeout(GLANCE):
             counters = await connection.query(_COUNTERS)
         schemas = (node, *(row for row in counters if row[0] in _OF_SCHEMAS))
@@ -140,9 +144,13 @@ class CatalogReader:
             self.schemas_changed()
         self._schemas = schemas
         seen = (node, *(row for row in counters if not str(row[0]).endswith(_IRRELEVANT)))
-        if seen != self._seen:
-            self.moved()
-        if seen == self._seen or (monotonic() < self._rest_until and not asked):
+        if seen == self._seen:
+            if not self._objection:
+                self.caught_up(changes)
+            return self._objection
+        self.moved()
+        changes = self.changes()
+        if monotonic() < self._rest_until and not asked:
             return self._objection
         began = monotonic()
         found = await self._read(connection)
@@ -154,6 +162,7 @@ class CatalogReader:
         if replace(found, version=self.now.version) != self.now:
             self.now = replace(found, version=self.now.version + 1)
             self.changed(self.now)
+        self.caught_up(changes)
         event(logger, "catalog.read", level=logging.DEBUG, node=node.name, tables=len(found.tables), seconds=took)
         return self._objection
 

@@ -91,6 +91,8 @@ class Cluster:
         self.lost_sight: Callable[[str], None] = lambda name: None
         self.catalog = Catalog()  # what is known of tables, as last read
         self._tables: dict[tuple[str, bytes], Table] = {}  # those of it that were asked for
+        self.changes = 0  # how often a table may have been changed
+        self._known_changes = 0  # of these, what the catalog has
         self.generation = 0  # of tables, where statements that were prepared before others must not pass for theirs
         # Returns once they are read anew, or after so many seconds; None: nobody reads them.
         self.definitions_changed: Callable[[float], Coroutine[Any, Any, None]] | None = None
@@ -109,6 +111,7 @@ class Cluster:
 
     def redefined(self) -> None:
         """A table may have been changed."""
+        self.changes += 1
         if self.flavor.prepares_types:
             self.generation += 1
 
@@ -177,6 +180,15 @@ class Cluster:
         """What is known of tables from now on."""
         self.catalog = catalog
         self._tables.clear()
+
+    def caught_up(self, changes: int) -> None:
+        """So many changes are in what is known."""
+        self._known_changes = changes
+
+    @property
+    def is_current(self) -> bool:
+        """No table was changed, as far as anybody here has seen, that what is known does not have."""
+        return self._known_changes == self.changes
 
     def table(self, name: str, schema: bytes = b"") -> Table | None:
         """What is known of "schema.table", or of "table" in that schema."""

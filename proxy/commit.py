@@ -15,7 +15,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from proxy import failure, kept, success
+from proxy import failure, insert_id, kept, success
 from proxy.backend import ROLLBACK, Backend, Lost
 from proxy.counters import COMMITTED, ROLLED_BACK
 from proxy.log import event
@@ -369,7 +369,7 @@ def _committed(relay: "Relay", commit: Commit, node: Node) -> None:
     relay.causal = True
     relay.synced = {node.name}
     if held is not None and held.insert_id:
-        relay.insert_ids.told(commit.backend, held.insert_id)
+        insert_id.replied(relay, request, commit.backend, held.insert_id)
     if relay.retry_reason:
         failure.retried(relay)
     relay.end_transaction()

@@ -100,7 +100,7 @@ def _generates(relay: "Relay", request: Request) -> bool:
     statement = request.statement
     if not statement.gives or statement.pins is not None or relay.pinned is not None:
         return False
-    if request.code == COM_STMT_BULK_EXECUTE:
+    if request.code == COM_STMT_BULK_EXECUTE or not relay.cluster.is_current:
         return False
     state = relay.state if request.prepared is None else request.prepared.state
     table = relay.cluster.table(statement.tables[0], state.schema)

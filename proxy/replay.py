@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from proxy import causality, sentinel
+from proxy import causality, insert_id, sentinel
 from proxy.backend import ROLLBACK, Backend
 from proxy.request import Request
 from proxy.wire.constants import COM_QUERY
@@ -83,7 +83,7 @@ async def _run_journal(relay: "Relay", backend: Backend) -> Entry[Request] | Non
                 return entry
             raise Different("another reply")
         if answer.insert_id:
-            relay.insert_ids.told(backend, answer.insert_id)
+            insert_id.replied(relay, request, backend, answer.insert_id)
         backend.diagnostics |= Asks.FOUND_ROWS | Asks.WARNINGS if request.statement.tables else Asks.FOUND_ROWS
         if answer.error is None and request.changes_state:
             relay.state = backend.state = request.state_after(relay.state)

@@ -350,6 +350,8 @@ class Service:
         reader.changed = self._catalog_changed
         reader.schemas_changed = self._schemas_changed
         reader.moved = self.cluster.redefined
+        reader.changes = lambda: self.cluster.changes
+        reader.caught_up = self.cluster.caught_up
         self.cluster.definitions_changed = reader.looked
         return reader
 

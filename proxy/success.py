@@ -248,6 +248,8 @@ def _outside(relay: "Relay", request: Request, backend: Backend) -> float | None
     # Whether what was set ahead has had its transaction.
     unsure = backend.one_shot and (transaction.unsure or statement.kind is Kind.MULTI)
     if transaction.stage is Stage.OPEN:
+        if statement.kind is Kind.DDL:
+            relay.cluster.redefined()
         backend.one_shot = unsure
         backend.lifted = False
         if statement.kind is Kind.SET and statement.commits:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Final, NamedTuple
 
+from router.inserts import columns_of, target_of
 from router.tokens import MARK, NUMBER, PARAMETER, STRING, WORD, Token
 
 Value = str | int
@@ -205,15 +206,15 @@ def _inserted(tokens: Sequence[Token], positions: dict[int, int]) -> tuple[Condi
     if words[0] != "REPLACE" and "DUPLICATE" not in words:
         return ()
     values = next((at for at, word in enumerate(words) if word in ("VALUES", "VALUE")), len(tokens))
-    names = next((at for at in range(min(values, len(tokens))) if tokens[at].text == "("), len(tokens))
-    if values + 1 >= len(tokens) or names > values or tokens[values + 1].text != "(":
+    target = target_of(tokens, 0)
+    if target is None or values + 1 >= len(tokens) or tokens[values + 1].text != "(":
         return ()
     end = _closes(tokens, values + 1, len(tokens))
     if end >= len(tokens):
         return ()
     if end + 1 < len(tokens) and tokens[end + 1].text == ",":
         return ()
-    columns = [tokens[at].name for at in range(names + 1, values) if tokens[at].is_name]
+    names = columns_of(tokens, target)
     found: list[Condition] = []
     depth, start, number = 0, values + 2, 0
     for at in range(values + 2, end + 1):
@@ -224,7 +225,7 @@ def _inserted(tokens: Sequence[Token], positions: dict[int, int]) -> tuple[Condi
             depth -= 1
         if at == end or (text == "," and depth == 0):
             value, stop = _value(tokens, start, at, positions)
-            if value is not None and stop == at and number < len(columns):
-                found.append(Condition(columns[number], (value,)))
+            if value is not None and stop == at and number < len(names):
+                found.append(Condition(names[number], (value,)))
             number, start = number + 1, at + 1
     return tuple(found)

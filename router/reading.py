@@ -16,6 +16,7 @@ from router.commands import admin, boundary, by_word
 from router.conditions import conditions
 from router.effects import Effects, Scan
 from router.facts import Asks, Kind, Modes, PinReason, Result, Statement, Unreplayable, unclassified
+from router.inserts import given, inserts_one_row, target_of
 from router.several import ROUTINES, defines_routine, is_compound, several, statements
 from router.tokens import (
     QUOTED,
@@ -108,7 +109,7 @@ class Reader:
         at, word = _main_word(tokens)
         if word == "":
             return unclassified()
-        target = _insert_target(tokens, at) if word in ("INSERT", "REPLACE") else None
+        target = target_of(tokens, at) if word in ("INSERT", "REPLACE") else None
         scan = self._effects.scan(tokens, target)
         kind = Kind.WRITE if word in _WRITES else Kind.LOCKING_READ if scan.locks else Kind.READ
         found: tuple[str, ...] | None
@@ -119,10 +120,10 @@ class Reader:
         if found is None:
             return unclassified(kind, (table_name(tokens, target),) if target is not None else ())
         self._read(scan, found, writes=kind is Kind.WRITE)
-        inserts_one_row = target is not None and _one_row(tokens)
-        gives = _given(tokens, target) if target is not None else ()
+        one_row = target is not None and inserts_one_row(tokens)
+        gives = given(tokens, target) if target is not None else ()
         compares = tuple(each.column for each in conditions(tokens)) if len(found) == 1 else ()
-        facts = _facts(kind, scan, found, inserts_one_row, gives, compares)
+        facts = _facts(kind, scan, found, one_row, gives, compares)
         if kind is Kind.WRITE and has_word(tokens, ("RETURNING",)):
             facts = replace(facts, returns_rows=True)
         return _of_one_call(facts, tokens) if word == "SELECT" and not found else facts
@@ -297,7 +298,7 @@ def _facts(
     kind: Kind,
     scan: Scan,
     found: tuple[str, ...],
-    inserts_one_row: bool = False,
+    one_row: bool = False,
     gives: tuple[str, ...] = (),
     compares: tuple[str, ...] = (),
 ) -> Statement:
@@ -318,7 +319,7 @@ def _facts(
         sees_guard=scan.sees_guard or unknown,
         may_write=writes or unknown or scan.pins is PinReason.GET_LOCK,
         unreplayable=unreplayable,
-        inserts_one_row=inserts_one_row,
+        inserts_one_row=one_row,
         gives=gives,
         writes_unseen=scan.writes_unseen,
         connection_id=scan.connection_id or unknown,
@@ -344,77 +345,6 @@ def _main_word(tokens: Sequence[Token]) -> tuple[int, str]:
         elif depth == 0 and token.kind == WORD and token.upper in ("SELECT", "VALUES", "TABLE", *_WRITES):
             return index, token.upper
     return 0, ""
-
-
-_INSERT_WORDS: Final = frozenset({"LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "IGNORE", "INTO"})
-
-
-def _insert_target(tokens: Sequence[Token], at: int) -> range | None:
-    at += 1
-    while at < len(tokens) and tokens[at].kind == WORD and tokens[at].upper in _INSERT_WORDS:
-        if tokens[at].upper == "DELAYED":
-            return None  # another connection writes it, some time
-        at += 1
-    target = name_at(tokens, at)
-    return target if len(target) else None
-
-
-def _one_row(tokens: Sequence[Token]) -> bool:
-    """INSERT .. VALUES with one row, or INSERT .. SET, and nothing by which the row may not be inserted."""
-    depth = rows = 0
-    after_values = False
-    for index, token in enumerate(tokens):
-        text = token.text
-        if text == "(":
-            if depth == 0 and after_values:
-                rows += 1
-            depth += 1
-        elif text == ")":
-            depth -= 1
-        elif text == "...":
-            return False
-        elif token.kind == WORD:
-            word = token.upper
-            if word in ("IGNORE", "DUPLICATE", "SELECT", "TABLE"):
-                return False
-            if depth == 0 and word in ("VALUES", "VALUE"):
-                after_values = True
-            elif depth == 0 and word == "SET" and index and not after_values:
-                rows = 1
-            elif depth == 0 and word == "RETURNING":
-                after_values = False
-    return rows == 1
-
-
-def _given(tokens: Sequence[Token], target: range) -> tuple[str, ...]:
-    """The columns that INSERT or REPLACE names, in parentheses or behind SET, where it leaves no row as it is."""
-    at = target.stop
-    if at >= len(tokens) or has_word(tokens, ("IGNORE", "DUPLICATE")):
-        return ()
-    if tokens[at].upper == "SET":
-        return _assigned(tokens, at)
-    if tokens[at].text != "(":
-        return ()
-    found: list[str] = []
-    while name := name_at(tokens, at + 1):
-        found.append(tokens[name.stop - 1].name)
-        at = name.stop
-        if at >= len(tokens) or tokens[at].text != ",":
-            break
-    return tuple(found) if at < len(tokens) and tokens[at].text == ")" else ()
-
-
-def _assigned(tokens: Sequence[Token], at: int) -> tuple[str, ...]:
-    """The columns ahead of each "=" behind SET, which is at `at`."""
-    found: list[str] = []
-    depth = 0
-    for index in range(at + 1, len(tokens) - 1):
-        text = tokens[index].text
-        depth += (text == "(") - (text == ")")
-        begins = index == at + 1 or tokens[index - 1].text in (",", ".")
-        if depth == 0 and begins and tokens[index].is_name and tokens[index + 1].text in ("=", ":="):
-            found.append(tokens[index].name)
-    return tuple(found)
 
 
 _LOCK_CALLS: Final = {

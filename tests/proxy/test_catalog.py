@@ -93,6 +93,31 @@ async def test_it_is_read_again_only_when_a_definition_was_changed() -> None:
         assert (names(reader.now), server.readings) == (["t", "u"], 2)
 
 
+async def test_what_has_been_read_is_told_by_the_changes_that_were_known_before() -> None:
+    server = Server("t")
+    async with reading(server) as reader:
+        changes = 1
+        caught_up: list[int] = []
+        reader.changes = lambda: changes
+        reader.caught_up = caught_up.append
+        await reader.looked(10)  # nothing was changed: what is known is all
+        changes = 2
+        server.counters["Com_create_table"] += 1
+        await reader.looked(10)
+        server.failure = ConnectFailed(2013, "gone")
+        await reader.looked(10)
+        assert caught_up == [1, 2]
+
+
+async def test_what_is_too_much_to_be_read_is_never_told_as_read() -> None:
+    server = Server("t", "u")
+    async with reading(server, max_tables=1) as reader:
+        caught_up: list[int] = []
+        reader.caught_up = caught_up.append
+        await reader.looked(10)
+        assert caught_up == []
+
+
 async def test_a_schema_that_was_altered_or_dropped_is_told() -> None:
     server, other = Server("t"), Server("t")
     members = [Node("db0", 3306)]

@@ -18,6 +18,7 @@ from tests.proxy.scripted import (
     GUARD,
     OPENING,
     TRANS,
+    UNGUARD,
     WAIT,
     Stage,
     command,
@@ -263,6 +264,34 @@ def test_where_an_id_may_have_been_given_the_node_is_asked(build: Build, text: s
     stage.one.hears(ASKED).says(rows("7"))
     stage.one.hears(INSERT).says(ok(rows=1, insert_id=8))
     other.hears(ok(rows=1, insert_id=8))
+
+
+def test_after_a_definition_was_changed_the_node_is_asked_until_it_has_been_read(stage: Stage) -> None:
+    cluster = knowing(stage).service.cluster
+    client = stage.client()
+    ids = client.session.relay.insert_ids
+    before = cluster.changes
+    client.runs(stage.one, "ALTER TABLE shop.t ADD d INT", ok())
+    client.runs(stage.one, "INSERT INTO shop.t (c) VALUES (1)", ok(rows=1, insert_id=7))
+    assert not ids.settled
+    cluster.caught_up(before)  # a reading that had begun before
+    client.runs(stage.one, "INSERT INTO shop.t (c) VALUES (1)", ok(rows=1, insert_id=8))
+    assert not ids.settled
+    cluster.caught_up(cluster.changes)
+    client.runs(stage.one, "INSERT INTO shop.t (c) VALUES (1)", ok(rows=1, insert_id=9))
+    assert ids.settled
+
+
+def test_a_definition_may_be_changed_within_a_transaction_which_it_ends(stage: Stage) -> None:
+    cluster = knowing(stage).service.cluster
+    client = stage.client()
+    before = cluster.changes
+    client.begins(stage.one, WRITE)
+    client.says("ALTER TABLE shop.t ADD d INT")
+    stage.one.hears(UNGUARD).says(ok(TRANS))
+    stage.one.hears("ALTER TABLE shop.t ADD d INT").says(ok())
+    client.hears(ok())
+    assert cluster.changes > before
 
 
 def test_a_pinned_session_may_mean_another_table(build: Build) -> None:

@@ -28,6 +28,7 @@ def found(sql: str) -> dict[str, tuple[Value, ...]]:
         ("SELECT 1 FROM t WHERE ((id = 1) AND (kind = 'a'))", {"id": ("1",), "kind": ("a",)}),
         ("SELECT 1 FROM t WHERE (id IN (3, 1, 3, ?))", {"id": ("3", "1", 0)}),
         ("REPLACE INTO t (id, v) VALUES (7, NOW())", {"id": ("7",)}),
+        ("REPLACE INTO shop.t (t.id, `v`) VALUES (7, 8)", {"id": ("7",), "v": ("8",)}),
         ("INSERT INTO t (id, v) VALUES (?, f(1, 2)) ON DUPLICATE KEY UPDATE v = v + 1", {"id": (0,)}),
     ],
 )
